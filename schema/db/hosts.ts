@@ -1,0 +1,56 @@
+import { index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
+
+export const hosts = sqliteTable("hosts", {
+  id: text().primaryKey(),
+  name: text().notNull(),
+  region: text().notNull(),
+  /** Base URL of the host's ingress, as the edge reaches it. */
+  endpoint: text().notNull(),
+  state: text({ enum: ["enrolled", "draining", "removed"] }).notNull(),
+  /** Rises when the host is enrolled again; commands and reports of another epoch are refused. */
+  epoch: integer().notNull(),
+  /** Public keys of the host, as JWK JSON. */
+  signingKey: text().notNull(),
+  sealingKey: text().notNull(),
+  memoryMiB: integer().notNull(),
+  diskMiB: integer().notNull(),
+  maxTenants: integer().notNull(),
+  /** Highest report number taken in: what is at or below it has been seen. */
+  reportSeq: integer().notNull().default(0),
+  lastReportAt: integer(),
+  /** JSON of the last inventory: versions and image states. */
+  inventory: text(),
+  enrolledAt: integer().notNull(),
+});
+
+export const enrolmentTokens = sqliteTable("enrolment_tokens", {
+  /** base64url SHA-256 of the token: the token itself is shown once and never stored. */
+  hash: text().primaryKey(),
+  createdBy: text().notNull(),
+  createdAt: integer().notNull(),
+  expiresAt: integer().notNull(),
+  usedAt: integer(),
+  usedBy: text(),
+});
+
+/**
+ * "This host must hear about this tenant (or about itself)". A row holds no payload: the command is built from the
+ * desired state at delivery, so that a late delivery carries the newest word and no row holds a secret.
+ */
+export const outbox = sqliteTable(
+  "outbox",
+  {
+    id: integer().primaryKey({ autoIncrement: true }),
+    hostId: text().notNull(),
+    /** Null for a command about the host itself. */
+    tenantId: text(),
+    generation: integer().notNull(),
+    createdAt: integer().notNull(),
+    attempts: integer().notNull().default(0),
+    nextAttemptAt: integer().notNull(),
+    /** The host's signed word that the intent is in its journal. */
+    deliveredAt: integer(),
+    lastError: text(),
+  },
+  (t) => [index("outbox_due").on(t.deliveredAt, t.nextAttemptAt), index("outbox_tenant").on(t.tenantId)],
+);

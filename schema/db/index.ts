@@ -1,0 +1,6 @@
+export * from "./access.ts";
+export * from "./accounts.ts";
+export * from "./audit.ts";
+export * from "./hosts.ts";
+export * from "./tenants.ts";
+export * from "./vault.ts";

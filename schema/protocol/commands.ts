@@ -1,0 +1,111 @@
+import { z } from "zod";
+import { idPattern } from "./ids.ts";
+import { refuseSlug } from "./names.ts";
+
+/**
+ * What the edge may tell a host. Commands carry the desired state with a generation and never a verb to
+ * replay: applying the same generation twice is success, an older one is refused.
+ */
+export const PROTOCOL_VERSION = 1;
+
+export const RUNTIMES = ["openclaw", "echo"] as const;
+export const runtimeName = z.enum(RUNTIMES);
+export type RuntimeName = z.infer<typeof runtimeName>;
+
+export const tenantId = z.string().regex(idPattern("tnt"));
+export const hostId = z.string().regex(idPattern("hst"));
+export const generation = z.int().min(1).max(Number.MAX_SAFE_INTEGER);
+
+const hostname = z
+  .string()
+  .max(253)
+  .regex(/^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/);
+
+/** Hard limits of one tenant, enforced by kernel or gate. */
+export const tenantLimits = z.strictObject({
+  memoryMiB: z.int().min(32).max(65_536),
+  /** Thousandths of a CPU. */
+  cpuMillis: z.int().min(50).max(64_000),
+  /** Processes and threads together. */
+  pids: z.int().min(16).max(4_096),
+  diskMiB: z.int().min(16).max(1_048_576),
+  tmpMiB: z.int().min(1).max(4_096),
+  shmMiB: z.int().min(1).max(1_024),
+  requestsPerMinute: z.int().min(1).max(1_000_000),
+});
+export type TenantLimits = z.infer<typeof tenantLimits>;
+
+export const tenantSpec = z.strictObject({
+  id: tenantId,
+  slug: z.string().refine((slug) => refuseSlug(slug) === null),
+  /** The full name a browser uses, without a port. */
+  hostname,
+  /** Origin of the tenant as the browser sees it (scheme, host, port): what a WebSocket's Origin must be. */
+  origin: z.url().max(300),
+  /** The only person whom the runtime will see as its owner. */
+  ownerId: z
+    .string()
+    .min(1)
+    .max(64)
+    .regex(/^[A-Za-z0-9_-]+$/),
+  runtime: runtimeName,
+  limits: tenantLimits,
+});
+export type TenantSpec = z.infer<typeof tenantSpec>;
+
+export const desiredState = z.enum(["running", "suspended", "stopped"]);
+export type DesiredState = z.infer<typeof desiredState>;
+
+/** A public command key as the host keeps it: Ed25519, `x` as in RFC 8037. */
+export const publicCommandKey = z.strictObject({
+  kid: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/),
+  x: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+});
+export const publicKeyset = z.strictObject({
+  version: z.int().min(1),
+  keys: z.array(publicCommandKey).min(1).max(4),
+});
+export type PublicKeyset = z.infer<typeof publicKeyset>;
+
+export const tenantApply = z.strictObject({
+  type: z.literal("tenant.apply"),
+  tenant: tenantSpec,
+  generation,
+  desired: desiredState,
+  /**
+   * Rises when the owner asks for a restart: an equal number never restarts a healthy container.
+   */
+  restarts: z.int().min(0),
+  /** Compact JWE of {@link sealedSecrets} for this host, or null when the tenant has none. */
+  secretsJwe: z.string().max(32_768).nullable(),
+});
+export type TenantApply = z.infer<typeof tenantApply>;
+
+/** The plaintext inside `secretsJwe`; names the tenant so that it cannot be moved to another one. */
+export const sealedSecrets = z.strictObject({
+  tenantId,
+  generation,
+  env: z.record(z.string().regex(/^[A-Z][A-Z0-9_]{0,63}$/), z.string().min(1).max(8_192)),
+});
+export type SealedSecrets = z.infer<typeof sealedSecrets>;
+
+export const tenantPurge = z.strictObject({
+  type: z.literal("tenant.purge"),
+  tenantId,
+  generation,
+});
+export type TenantPurge = z.infer<typeof tenantPurge>;
+
+export const hostApply = z.strictObject({
+  type: z.literal("host.apply"),
+  generation,
+  keyset: publicKeyset,
+});
+export type HostApply = z.infer<typeof hostApply>;
+
+/** Asks for a fresh inventory report. */
+export const hostProbe = z.strictObject({ type: z.literal("host.probe") });
+export type HostProbe = z.infer<typeof hostProbe>;
+
+export const command = z.discriminatedUnion("type", [tenantApply, tenantPurge, hostApply, hostProbe]);
+export type Command = z.infer<typeof command>;

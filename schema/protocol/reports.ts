@@ -1,0 +1,113 @@
+import { z } from "zod";
+import { generation, runtimeName, tenantId } from "./commands.ts";
+
+/** What a host tells the edge. `seq` rises by one per host, so that the edge can drop what it has seen. */
+const seq = z.int().min(1);
+/** Milliseconds since the epoch, by the host's clock. */
+const at = z.int().min(0);
+
+/** The steps of apply, stop and purge, in the words that the owner's page translates. */
+export const STEPS = [
+  "accept",
+  "image",
+  "uid",
+  "volume",
+  "network",
+  "firewall",
+  "config",
+  "container",
+  "health",
+  "route",
+  "unroute",
+  "stop",
+  "remove_container",
+  "remove_network",
+  "remove_volume",
+  "forget",
+] as const;
+export const stepName = z.enum(STEPS);
+export type StepName = z.infer<typeof stepName>;
+
+export const observedState = z.enum(["creating", "running", "suspended", "stopped", "failed", "purged"]);
+export type ObservedState = z.infer<typeof observedState>;
+
+/** A sentence for the owner. Never holds a secret, a path of the host or output of the container. */
+const publicDetail = z.string().max(500);
+
+export const tenantProgress = z.strictObject({
+  type: z.literal("tenant.progress"),
+  seq,
+  at,
+  tenantId,
+  generation,
+  step: stepName,
+  status: z.enum(["started", "progress", "done", "failed"]),
+  detail: publicDetail.optional(),
+  /** 0 to 1, where the step can tell. */
+  fraction: z.number().min(0).max(1).optional(),
+  /** How long the step took, in milliseconds, when it is done. */
+  tookMs: z.number().min(0).optional(),
+});
+
+export const tenantState = z.strictObject({
+  type: z.literal("tenant.state"),
+  seq,
+  at,
+  tenantId,
+  generation,
+  state: observedState,
+  detail: publicDetail.optional(),
+});
+
+export const imageState = z.strictObject({
+  runtime: runtimeName,
+  state: z.enum(["absent", "building", "ready", "failed"]),
+  detail: publicDetail.optional(),
+  fraction: z.number().min(0).max(1).optional(),
+});
+export type ImageState = z.infer<typeof imageState>;
+
+export const hostInventory = z.strictObject({
+  type: z.literal("host.inventory"),
+  seq,
+  at,
+  tenants: z.array(z.strictObject({ tenantId, generation, state: observedState })).max(2_000),
+  images: z.array(imageState).max(16),
+  versions: z.record(z.string().max(32), z.string().max(120)),
+  capacity: z.strictObject({
+    memoryMiB: z.int().min(0),
+    diskMiB: z.int().min(0),
+    tenants: z.int().min(0),
+  }),
+});
+export type HostInventory = z.infer<typeof hostInventory>;
+
+export const report = z.discriminatedUnion("type", [tenantProgress, tenantState, hostInventory]);
+export type Report = z.infer<typeof report>;
+/** A report before the host's journal has numbered it. */
+export type UnnumberedReport = Report extends infer R ? (R extends Report ? Omit<R, "seq"> : never) : never;
+
+/** The signed answer to one command. Reasons are the host's state, never its secrets. */
+export const commandResult = z.strictObject({
+  type: z.literal("command.result"),
+  /** base64url SHA-256 of the compact JWS that this answers. */
+  commandHash: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+  outcome: z.discriminatedUnion("status", [
+    z.strictObject({ status: z.literal("accepted") }),
+    z.strictObject({ status: z.literal("already_applied") }),
+    z.strictObject({
+      status: z.literal("refused"),
+      reason: z.enum([
+        "generation_stale",
+        "generation_conflict",
+        "keyset_stale",
+        "tenant_purged",
+        "jti_reused",
+        "journal_unavailable",
+      ]),
+      have: z.int().optional(),
+    }),
+  ]),
+});
+export type CommandResult = z.infer<typeof commandResult>;
+export type CommandOutcome = CommandResult["outcome"];

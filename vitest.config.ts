@@ -1,0 +1,34 @@
+import { cloudflareTest } from "@cloudflare/vitest-plugin";
+import { defineConfig } from "vitest/config";
+
+/**
+ * workerd: the edge and the protocol inside the Workers runtime. node: the host agent's rules and the protocol.
+ * system: real Docker, iptables, Caddy, sqld and workerd on test hosts; started by `npm test`, which gives it a
+ * network namespace of its own.
+ */
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
+        test: { name: "workerd", include: ["worker/**/*.test.{ts,tsx}", "schema/**/*.test.ts"] },
+      },
+      {
+        test: {
+          name: "node",
+          include: ["host-agent/**/*.test.ts", "schema/**/*.test.ts", "stack/**/*.test.ts", "test/*.test.ts"],
+          exclude: ["**/node_modules/**"],
+        },
+      },
+      {
+        test: {
+          name: "system",
+          include: ["test/system/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+        },
+      },
+    ],
+  },
+});
