@@ -1,0 +1,101 @@
+import type { ImageState, RuntimeName } from "../../schema/protocol/index.ts";
+import type { Tenant, TenantLayout } from "./layout.ts";
+
+/**
+ * What the lifecycle needs from this host. Every operation converges: doing it again, after a crash at any point, is
+ * success, and deleting what is gone is success. Errors are thrown as {@link StepError}.
+ */
+
+/** `public` may be shown to the owner; `message` is for the operator's log. Neither ever holds a secret. */
+export class StepError extends Error {
+  readonly public: string;
+  /** Whether doing the very same thing again later may succeed. */
+  readonly retryable: boolean;
+  constructor(publicText: string, { retryable, cause, log }: { retryable: boolean; cause?: unknown; log?: string }) {
+    super(log ?? publicText, { cause });
+    this.name = "StepError";
+    this.public = publicText;
+    this.retryable = retryable;
+  }
+}
+
+export interface Volumes {
+  /** Creates where missing, opens, sets owner, mode 0700, nosuid and nodev. */
+  open(layout: TenantLayout, diskMiB: number): Promise<void>;
+  close(layout: TenantLayout): Promise<void>;
+  /** Closes, and removes every trace; proves it by looking. */
+  destroy(layout: TenantLayout): Promise<void>;
+}
+
+export interface Firewall {
+  /** Brings the kernel to the policy, atomically. Safe at any time. */
+  apply(): Promise<void>;
+  /** Reads the kernel back; lists what differs from the policy (empty: it stands). No tenant starts unless empty. */
+  verify(): Promise<string[]>;
+}
+
+export interface ContainerFacts {
+  tenantId: string;
+  containerId: string;
+  running: boolean;
+  exitCode: number | null;
+  oomKilled: boolean;
+  startedAt: string;
+  /** Hash of the plan it was made from: another hash means that it must be made again. */
+  planHash: string;
+  restarts: number;
+}
+
+export interface Containers {
+  ensureNetwork(layout: TenantLayout): Promise<void>;
+  removeNetwork(layout: TenantLayout): Promise<void>;
+  /** Null when there is none. */
+  find(tenantId: string): Promise<ContainerFacts | null>;
+  /** All containers that carry this host's label, wanted or not. */
+  list(): Promise<ContainerFacts[]>;
+  /** Creates without starting; a container of another plan is removed first. At most one per tenant, by its name. */
+  ensureCreated(tenant: Tenant, restarts: number): Promise<ContainerFacts>;
+  start(tenant: Tenant): Promise<void>;
+  stop(tenantId: string, timeoutSeconds: number): Promise<void>;
+  pause(tenantId: string): Promise<void>;
+  unpause(tenantId: string): Promise<void>;
+  remove(tenantId: string): Promise<void>;
+  /** Resolves when Docker answers. */
+  ping(): Promise<void>;
+  /** The engine's own words: versions for the inventory. */
+  versions(): Promise<Record<string, string>>;
+  /** Calls back when a container of ours dies; returns how to stop listening. */
+  onExit(listener: (tenantId: string) => void): () => void;
+}
+
+export interface Runtimes {
+  /** Writes the platform's configuration (0644, root) into the read-only mount. */
+  writeConfig(tenant: Tenant): Promise<void>;
+  /** Puts the environment file where the entrypoint reads it: memory-backed, 0400, owned by the tenant's UID. */
+  writeEnv(tenant: Tenant, env: Readonly<Record<string, string>>): Promise<void>;
+  clearEnv(layout: TenantLayout): Promise<void>;
+  removeConfig(layout: TenantLayout): Promise<void>;
+  /** Resolves when the runtime answers that it is ready; rejects when the container died or time is up. */
+  untilReady(tenant: Tenant, signal: AbortSignal): Promise<void>;
+  /** Where a request goes: `address:port`. */
+  upstream(tenant: Tenant): string;
+  /** How long a graceful stop of this runtime may take. */
+  stopTimeoutSeconds(runtime: RuntimeName): number;
+}
+
+export interface Images {
+  state(runtime: RuntimeName): ImageState;
+  /** Resolves when the image is there, building it where it is missing (one build at a time for all callers). */
+  ensure(runtime: RuntimeName, onProgress: (progress: { fraction: number; detail: string }) => void): Promise<void>;
+}
+
+/** The routes that the gate serves: host name → upstream. In memory; rebuilt from the journal at start. */
+export interface Routes {
+  set(hostname: string, route: Route): void;
+  remove(hostname: string): void;
+}
+export interface Route {
+  tenantId: string;
+  upstream: string;
+  requestsPerMinute: number;
+}
