@@ -1,0 +1,7 @@
+/** Someone with a live session. */
+export interface Person {
+  id: string;
+  email: string;
+  name: string;
+  sessionId: string;
+}

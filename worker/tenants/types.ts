@@ -1,0 +1,71 @@
+import { z } from "@hono/zod-openapi";
+import { RUNTIMES } from "../../schema/protocol/index.ts";
+import type { Person } from "../accounts/types.ts";
+import type { Result } from "../problem.ts";
+
+/** What the owner may see of the image that the agent's host is still making ready. */
+export const imageView = z.object({
+  state: z.enum(["absent", "building", "ready", "failed"]),
+  fraction: z.number().min(0).max(1).nullable(),
+  detail: z.string().nullable(),
+});
+
+/** One agent, as its owner sees it, over the API and on the pages. Times are ISO 8601 in UTC. */
+export const tenantView = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    runtime: z.enum(RUNTIMES),
+    plan: z.string(),
+    hostname: z.string().openapi({ description: "Full host name, without a port." }),
+    url: z.url().openapi({ description: "Where the owner opens the agent." }),
+    desired: z.enum(["running", "suspended", "stopped", "deleted"]),
+    state: z
+      .enum(["pending", "creating", "running", "suspended", "stopped", "failed", "stopping", "deleting", "deleted"])
+      .openapi({ description: "What the owner should be told, from what is wanted and what the host last said." }),
+    generation: z.int(),
+    observedGeneration: z.int(),
+    failure: z.string().nullable().openapi({ description: "A sentence for the owner when state is failed." }),
+    limits: z.object({
+      memoryMiB: z.int(),
+      cpuMillis: z.int(),
+      pids: z.int(),
+      diskMiB: z.int(),
+      requestsPerMinute: z.int(),
+    }),
+    image: imageView.nullable().openapi({ description: "Of this runtime on its host, while pending or creating." }),
+    createdAt: z.iso.datetime(),
+    updatedAt: z.iso.datetime(),
+  })
+  .openapi("Tenant");
+export type TenantView = z.infer<typeof tenantView>;
+
+/** One line of the agent's story: a step of its host (`step` as in the protocol's STEPS) or the owner's own action. */
+export interface TenantEvent {
+  id: number;
+  generation: number;
+  at: string;
+  /** A name of STEPS, or `owner.create`, `owner.start`, `owner.stop`, `owner.restart`, `owner.delete`, `owner.secret`. */
+  step: string;
+  status: "started" | "progress" | "done" | "failed";
+  detail: string | null;
+  fraction: number | null;
+  tookMs: number | null;
+}
+
+export const TENANT_ACTIONS = ["start", "stop", "restart", "delete"] as const;
+export type TenantAction = (typeof TENANT_ACTIONS)[number];
+
+/** `waitUntil` of the request, so that delivery to the host goes on after the answer. */
+export type Background = (work: Promise<unknown>) => void;
+
+export interface TenantService {
+  /** The person's agents, newest first; purged ones are not listed. */
+  list(person: Person): Promise<TenantView[]>;
+  read(person: Person, id: string): Promise<Result<TenantView>>;
+  /** `input`: `{ name, runtime, secrets?: { ANTHROPIC_API_KEY: "…" } }`, not parsed yet. */
+  create(person: Person, input: unknown, background: Background): Promise<Result<TenantView>>;
+  act(person: Person, id: string, action: TenantAction, background: Background): Promise<Result<TenantView>>;
+  /** Events with an id above `after`, oldest first, at most 500. */
+  events(person: Person, id: string, after: number): Promise<Result<TenantEvent[]>>;
+}
