@@ -1,0 +1,36 @@
+import { spawn } from "node:child_process";
+import { bringPackages } from "./system.ts";
+import { withTestNetwork } from "./testnet.ts";
+import { ROOT } from "./worker.ts";
+
+/** What the inner loop runs: types, lint, unit tests in both runtimes. Needs no root and no system package. */
+export async function check(args: string[] = []): Promise<number> {
+  const steps: [command: string, ...args: string[]][] = [
+    ["tsc", "-p", "tsconfig.json"],
+    ["tsc", "-p", "worker/tsconfig.json"],
+    ["biome", "ci", "--error-on-warnings", "."],
+    ["vitest", "run", "--project", "workerd", "--project", "node", ...args],
+  ];
+  for (const [command, ...rest] of steps) {
+    const code = await passThrough(command, rest);
+    if (code !== 0) return code;
+  }
+  return 0;
+}
+
+/** Everything: the fast part, then the system tests on real parts, in a network of their own. */
+export async function test(args: string[]): Promise<number> {
+  await bringPackages("test", true);
+  const code = await check();
+  if (code !== 0) return code;
+  return withTestNetwork("vitest", ["run", "--project", "system", ...args]);
+}
+
+function passThrough(command: string, args: string[]): Promise<number> {
+  console.error(`\n> ${command} ${args.join(" ")}`);
+  return new Promise((resolve, reject) => {
+    const child = spawn(`${ROOT}/node_modules/.bin/${command}`, args, { cwd: ROOT, stdio: "inherit" });
+    child.once("error", reject);
+    child.once("exit", (code) => resolve(code ?? 1));
+  });
+}
