@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -41,6 +41,7 @@ export interface Worker {
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const bundle = `${options.dir}/index.js`;
   writeFileSync(`${options.dir}/cron.js`, CRON_MODULE);
+  rmSync(options.cronSocket, { force: true }); // a killed workerd leaves its socket behind
   writeFileSync(`${options.dir}/config.capnp`, workerdConfig(options, readCompatibility()));
   const part = startPart({
     name: "edge",
