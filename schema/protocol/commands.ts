@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { idPattern } from "./ids.ts";
+import { signingJwk } from "./keys.ts";
 import { refuseSlug } from "./names.ts";
 
 /**
@@ -21,6 +22,12 @@ const hostname = z
   .max(253)
   .regex(/^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/);
 
+/** Scheme, host and port as a browser's `Origin` spells them: no path, no credentials, no script. */
+const webOrigin = z
+  .string()
+  .max(300)
+  .refine((text) => URL.canParse(text) && /^https?:/.test(text) && new URL(text).origin === text);
+
 /** Hard limits of one tenant, enforced by kernel or gate. */
 export const tenantLimits = z.strictObject({
   memoryMiB: z.int().min(32).max(65_536),
@@ -41,7 +48,7 @@ export const tenantSpec = z.strictObject({
   /** The full name a browser uses, without a port. */
   hostname,
   /** Origin of the tenant as the browser sees it (scheme, host, port): what a WebSocket's Origin must be. */
-  origin: z.url().max(300),
+  origin: webOrigin,
   /** The only person whom the runtime will see as its owner. */
   ownerId: z
     .string()
@@ -59,11 +66,16 @@ export type DesiredState = z.infer<typeof desiredState>;
 /** A public command key as the host keeps it: Ed25519, `x` as in RFC 8037. */
 export const publicCommandKey = z.strictObject({
   kid: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/),
-  x: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+  x: signingJwk.shape.x,
 });
 export const publicKeyset = z.strictObject({
   version: z.int().min(1),
-  keys: z.array(publicCommandKey).min(1).max(4),
+  /** Two keys of one kid would leave it to the order of a list which of them verifies. */
+  keys: z
+    .array(publicCommandKey)
+    .min(1)
+    .max(4)
+    .refine((keys) => new Set(keys.map(({ kid }) => kid)).size === keys.length),
 });
 export type PublicKeyset = z.infer<typeof publicKeyset>;
 
@@ -85,7 +97,15 @@ export type TenantApply = z.infer<typeof tenantApply>;
 export const sealedSecrets = z.strictObject({
   tenantId,
   generation,
-  env: z.record(z.string().regex(/^[A-Z][A-Z0-9_]{0,63}$/), z.string().min(1).max(8_192)),
+  /** No value holds a NUL: execve would end it there, and the runtime would see another secret than the owner set. */
+  env: z.record(
+    z.string().regex(/^[A-Z][A-Z0-9_]{0,63}$/),
+    z
+      .string()
+      .min(1)
+      .max(8_192)
+      .regex(/^[^\0]*$/),
+  ),
 });
 export type SealedSecrets = z.infer<typeof sealedSecrets>;
 

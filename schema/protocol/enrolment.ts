@@ -11,7 +11,7 @@ export const enrolRequest = z.strictObject({
   name: z.string().regex(/^[a-z][a-z0-9-]{1,40}$/),
   region: z.string().regex(/^[a-z]{2,16}$/),
   /** Where the edge reaches the host's ingress. */
-  endpoint: z.url().max(300),
+  endpoint: z.url({ protocol: /^https?$/ }).max(300),
   signing: signingJwk,
   sealing: sealingJwk,
   capacity: z.strictObject({

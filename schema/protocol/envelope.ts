@@ -145,10 +145,11 @@ export async function verifyEnvelope<K extends EnvelopeKind>(
 function checkContext(claims: z.infer<z.ZodObject<typeof common>>, expected: Expectation): Refusal | null {
   const { nowSeconds: now } = expected;
   const lifetime = claims.exp - claims.iat;
-  if (lifetime <= 0 || lifetime > MAX_LIFETIME_SECONDS || claims.nbf < claims.iat) {
+  if (lifetime <= 0 || lifetime > MAX_LIFETIME_SECONDS || claims.nbf < claims.iat || claims.nbf >= claims.exp) {
     return { reason: "lifetime_invalid", seconds: lifetime, limit: MAX_LIFETIME_SECONDS };
   }
-  if (now >= claims.exp + CLOCK_SKEW_SECONDS) return { reason: "expired", exp: claims.exp, now };
+  // Asks what must hold, not what must not: a clock that reads NaN then refuses everything instead of nothing.
+  if (!(now < claims.exp + CLOCK_SKEW_SECONDS)) return { reason: "expired", exp: claims.exp, now };
   if (Math.max(claims.nbf, claims.iat) > now + CLOCK_SKEW_SECONDS) {
     return { reason: "not_yet_valid", nbf: claims.nbf, now };
   }
@@ -178,10 +179,14 @@ function readHeader(header64: string, typ: string): { ok: true; kid: string } | 
   return { ok: true, kid: parsed.data.kid };
 }
 
-/** JSON whose bytes are exactly what JSON.stringify writes: duplicate keys and spare bytes cannot hide in it. */
+/**
+ * JSON whose bytes are exactly what JSON.stringify writes: duplicate keys and spare bytes cannot hide in it. A member
+ * named `__proto__` is refused here, since it is the one name that zod drops from a record instead of judging it.
+ */
 function readCanonicalJson(bytes: Uint8Array): unknown {
   try {
     const text = decoder.decode(bytes);
+    if (text.includes('"__proto__":')) return undefined;
     const value: unknown = JSON.parse(text);
     return JSON.stringify(value) === text ? value : undefined;
   } catch {

@@ -2,7 +2,8 @@ import { type CryptoKey, calculateJwkThumbprint, exportJWK, generateKeyPair, imp
 import { z } from "zod";
 import type { PublicKeyset } from "./commands.ts";
 
-const point = z.string().regex(/^[A-Za-z0-9_-]{43}$/);
+/** 32 bytes, in the one spelling without spare bits: a second spelling would be a second kid for the same key. */
+const point = z.string().regex(/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/);
 
 /** Ed25519, for signatures (RFC 8037). `d` is there in private keys only. */
 export const signingJwk = z.strictObject({ kty: z.literal("OKP"), crv: z.literal("Ed25519"), x: point });

@@ -1,0 +1,117 @@
+import { type Vector, withClaims, withPayloadText } from "./forge.ts";
+import { commandSamples, reportSamples, resultSamples, tenantSample } from "./samples.ts";
+
+const refused = (name: string, patch: object, kind: Vector["kind"] = "command"): Vector => ({
+  name,
+  reason: "claims_invalid",
+  kind,
+  forge: (world) => withClaims(world, patch, kind),
+});
+
+const apply = commandSamples["tenant.apply, running without secrets"];
+const keyset = { version: 1, keys: [{ kid: "a", x: "A".repeat(43) }] };
+const command = (name: string, patch: object) => refused(name, { command: { ...apply, ...patch } });
+const tenant = (name: string, patch: object) => command(name, { tenant: { ...tenantSample, ...patch } });
+const limit = (name: string, patch: object) => tenant(name, { limits: { ...tenantSample.limits, ...patch } });
+const keys = (name: string, patch: object) =>
+  refused(name, { command: { type: "host.apply", generation: 1, keyset: { ...keyset, ...patch } } });
+
+/** A later or an earlier protocol must be refused, never read as ours. */
+export const versionVectors: Vector[] = [
+  refused("protocol version 2", { v: 2 }),
+  refused("a downgrade to protocol version 0", { v: 0 }),
+  refused("a version that is a string", { v: "1" }),
+  refused("a version that is true", { v: true }),
+  refused("a missing version", { v: undefined }),
+];
+
+export const claimVectors: Vector[] = [
+  refused("an unknown claim", { sub: "usr_owner" }),
+  refused("a claim named constructor", { constructor: { name: "x" } }),
+  refused("a missing jti", { jti: undefined }),
+  refused("a jti of 15 bytes", { jti: "A".repeat(20) }),
+  refused("a jti of 17 bytes", { jti: "A".repeat(23) }),
+  refused("a jti with a slash", { jti: `${"A".repeat(21)}/` }),
+  refused("a jti with a newline after it", { jti: `${"A".repeat(22)}\n` }),
+  refused("a jti that is a number", { jti: 1 }),
+  refused("a missing command", { command: undefined }),
+  refused("a command that is null", { command: null }),
+  refused("a list of commands", { command: [apply] }),
+  refused("a command beside a report", { reports: Object.values(reportSamples) }),
+  {
+    name: "a payload that is a list",
+    reason: "claims_invalid",
+    forge: (w) => withPayloadText(w, (json) => `[${json}]`),
+  },
+  { name: "a payload that is null", reason: "claims_invalid", forge: (w) => withPayloadText(w, () => "null") },
+  { name: "a payload that is a string", reason: "claims_invalid", forge: (w) => withPayloadText(w, JSON.stringify) },
+];
+
+export const commandVectors: Vector[] = [
+  ...["tenant.destroy", "TENANT.PURGE", "__proto__", "constructor", "", null, 1].map((type) =>
+    refused(`the command type ${JSON.stringify(type)}`, {
+      command: { type, tenantId: tenantSample.id, generation: 1 },
+    }),
+  ),
+  command("an unknown field in a command", { shell: "id" }),
+  command("generation zero", { generation: 0 }),
+  command("a negative generation", { generation: -1 }),
+  command("a fractional generation", { generation: 1.5 }),
+  command("a generation that is a string", { generation: "7" }),
+  command("a generation beyond the safe integers", { generation: 2 ** 53 }),
+  command("an unknown desired state", { desired: "privileged" }),
+  command("a missing desired state", { desired: undefined }),
+  command("negative restarts", { restarts: -1 }),
+  command("secrets of 32 KiB and one", { secretsJwe: "s".repeat(32_769) }),
+  command("secrets in the clear", { secretsJwe: { OPENAI_API_KEY: "sk" } }),
+  tenant("a tenant id that climbs out of its directory", { id: "tnt_../../../../etc/passwd" }),
+  tenant("a tenant id with a newline after it", { id: `${tenantSample.id}\n` }),
+  tenant("a host's id as a tenant's", { id: tenantSample.id.replace("tnt", "hst") }),
+  tenant("a reserved slug", { slug: "admin" }),
+  tenant("a slug that climbs", { slug: "../x" }),
+  tenant("a host name with a path", { hostname: "a.example/../b" }),
+  tenant("a host name in capitals", { hostname: "A.example" }),
+  tenant("a host name with a space", { hostname: "a b.example" }),
+  tenant("an owner that would break a header", { ownerId: "usr\r\nX-Chelar-User: root" }),
+  tenant("an unknown runtime", { runtime: "zeroclaw" }),
+  tenant("a field for mounts", { mounts: ["/:/host"] }),
+  tenant("a script as origin", { origin: "javascript:alert(1)" }),
+  tenant("an origin with credentials", { origin: "https://user:pass@ada-helper.agents.localhost" }),
+  tenant("an origin with a path", { origin: "https://ada-helper.agents.localhost/x" }),
+  tenant("an origin with spaces around it", { origin: " https://ada-helper.agents.localhost\n" }),
+  limit("a tenant without a memory limit", { memoryMiB: undefined }),
+  limit("a memory limit of zero, which Docker reads as none", { memoryMiB: 0 }),
+  limit("a pids limit of -1, which Docker reads as none", { pids: -1 }),
+  limit("more memory than a host may give", { memoryMiB: 65_537 }),
+  limit("a limit that is no whole number", { cpuMillis: 0.5 }),
+  refused("a purge without a generation", { command: { type: "tenant.purge", tenantId: tenantSample.id } }),
+  refused("a probe with an argument", { command: { type: "host.probe", path: "/etc/shadow" } }),
+];
+
+export const keysetVectors: Vector[] = [
+  keys("an empty keyset", { keys: [] }),
+  keys("a keyset of five keys", { keys: Array.from({ length: 5 }, (_, i) => ({ kid: `k${i}`, x: "A".repeat(43) })) }),
+  keys("a keyset with two keys of one kid", { keys: [keyset.keys[0], { kid: "a", x: `${"B".repeat(42)}A` }] }),
+  keys("keyset version zero", { version: 0 }),
+  keys("a keyset that carries a private key", { keys: [{ ...keyset.keys[0], d: "A".repeat(43) }] }),
+  keys("a key of the wrong length", { keys: [{ kid: "a", x: "A".repeat(42) }] }),
+  keys("a key with spare bits", { keys: [{ kid: "a", x: `${"A".repeat(42)}B` }] }),
+  keys("a kid in a keyset that is a path", { keys: [{ kid: "../a", x: "A".repeat(43) }] }),
+];
+
+const report = Object.values(reportSamples)[0];
+const result = Object.values(resultSamples)[0];
+
+export const answerVectors: Vector[] = [
+  refused("a report without reports", { reports: [] }, "report"),
+  refused("101 reports at once", { reports: Array.from({ length: 101 }, () => report) }, "report"),
+  refused("an unknown report type", { reports: [{ ...report, type: "host.exec" }] }, "report"),
+  refused("a report with an unknown field", { reports: [{ ...report, html: "<b>" }] }, "report"),
+  refused("a report numbered zero", { reports: [{ ...report, seq: 0 }] }, "report"),
+  refused("a report of an unknown step", { reports: [{ ...report, step: "exfiltrate" }] }, "report"),
+  refused("a fraction above one", { reports: [{ ...report, fraction: 1.01 }] }, "report"),
+  refused("a detail over 500 characters", { reports: [{ ...report, detail: "d".repeat(501) }] }, "report"),
+  refused("a result with another outcome", { result: { ...result, outcome: { status: "done" } } }, "result"),
+  refused("a refusal without a reason", { result: { ...result, outcome: { status: "refused" } } }, "result"),
+  refused("a result for a hash that is too short", { result: { ...result, commandHash: "h".repeat(42) } }, "result"),
+];

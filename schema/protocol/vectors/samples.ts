@@ -1,0 +1,108 @@
+import type { Command, CommandOutcome, CommandResult, Report, TenantSpec } from "../index.ts";
+
+/** One honest message of every type that the protocol knows. Only tests import this folder. */
+export const TENANT_ID = "tnt_abcdefghijklmnopqrstuvwxyz";
+export const OTHER_TENANT_ID = "tnt_zyxwvutsrqponmlkjihgfedcba";
+
+export const tenantSample: TenantSpec = {
+  id: TENANT_ID,
+  slug: "ada-helper",
+  hostname: "ada-helper.agents.localhost",
+  origin: "http://ada-helper.agents.localhost:8080",
+  ownerId: "usr_owner",
+  runtime: "openclaw",
+  limits: {
+    memoryMiB: 1024,
+    cpuMillis: 1000,
+    pids: 512,
+    diskMiB: 4096,
+    tmpMiB: 64,
+    shmMiB: 64,
+    requestsPerMinute: 600,
+  },
+};
+
+const apply = {
+  type: "tenant.apply",
+  tenant: tenantSample,
+  generation: 7,
+  desired: "running",
+  restarts: 0,
+  secretsJwe: null,
+} as const satisfies Command;
+
+export const commandSamples: Record<string, Command> = {
+  "tenant.apply, running without secrets": apply,
+  "tenant.apply, suspended with secrets": { ...apply, desired: "suspended", secretsJwe: "eyJ.a.b.c.d" },
+  "tenant.apply, stopped echo": { ...apply, desired: "stopped", tenant: { ...tenantSample, runtime: "echo" } },
+  "tenant.apply, the largest generation": { ...apply, generation: Number.MAX_SAFE_INTEGER },
+  "tenant.purge": { type: "tenant.purge", tenantId: TENANT_ID, generation: 8 },
+  "host.apply": {
+    type: "host.apply",
+    generation: 2,
+    keyset: {
+      version: 3,
+      keys: [
+        { kid: "edge-current", x: "A".repeat(43) },
+        { kid: "edge-next", x: `${"B".repeat(42)}A` },
+      ],
+    },
+  },
+  "host.probe": { type: "host.probe" },
+};
+
+const numbered = { seq: 1, at: 1_750_000_000_000 };
+const named = { ...numbered, tenantId: TENANT_ID, generation: 7 };
+
+export const reportSamples: Record<string, Report> = {
+  "tenant.progress, started": { type: "tenant.progress", ...named, step: "volume", status: "started" },
+  "tenant.progress, with every field": {
+    type: "tenant.progress",
+    ...named,
+    step: "image",
+    status: "progress",
+    detail: "Preparing “OpenClaw” – 40 % ✓",
+    fraction: 0.4,
+    tookMs: 12.5,
+  },
+  "tenant.state": { type: "tenant.state", ...named, state: "running", detail: "ready" },
+  "host.inventory": {
+    type: "host.inventory",
+    ...numbered,
+    tenants: [{ tenantId: TENANT_ID, generation: 7, state: "purged" }],
+    images: [{ runtime: "echo", state: "ready" }],
+    versions: { docker: "29.5.1", caddy: "2.11.4" },
+    capacity: { memoryMiB: 24_000, diskMiB: 100_000, tenants: 200 },
+  },
+  "host.inventory, empty host": {
+    type: "host.inventory",
+    ...numbered,
+    tenants: [],
+    images: [],
+    versions: {},
+    capacity: { memoryMiB: 0, diskMiB: 0, tenants: 0 },
+  },
+};
+
+const refusedReasons = [
+  "generation_stale",
+  "generation_conflict",
+  "keyset_stale",
+  "tenant_purged",
+  "jti_reused",
+  "journal_unavailable",
+] as const;
+
+const outcomes: CommandOutcome[] = [
+  { status: "accepted" },
+  { status: "already_applied" },
+  ...refusedReasons.map((reason) => ({ status: "refused" as const, reason })),
+  { status: "refused", reason: "generation_stale", have: 9 },
+];
+
+export const resultSamples: Record<string, CommandResult> = Object.fromEntries(
+  outcomes.map((outcome) => [
+    Object.values(outcome).join(", "),
+    { type: "command.result", commandHash: "h".repeat(43), outcome },
+  ]),
+);
