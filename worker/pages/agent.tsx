@@ -1,0 +1,176 @@
+import type { FC } from "hono/jsx";
+import { State } from "./agents.tsx";
+import type { Problem, TenantEvent, TenantView } from "./deps.ts";
+import { Alert, Field } from "./forms.tsx";
+import { FortOf } from "./fort.tsx";
+import { actionsFor, fortOf, isMoving, storyOf } from "./rules.ts";
+import { Story } from "./story.tsx";
+import { ACTION_WORDS, eventWords, LAYERS, PROBLEM_WORDS, RUNTIME_WORDS, STATE_WORDS } from "./words.ts";
+
+const RECENT_EVENTS = 20;
+
+export interface AgentProps {
+  view: TenantView;
+  events: readonly TenantEvent[];
+  /** What the last press of a button ran into. */
+  problem?: Problem;
+  /** What was typed to confirm the deletion, when it was not the name. */
+  confirm?: string;
+}
+
+/** Parts marked `data-live` are refreshed by the script while the agent's event stream is open. */
+export const Agent: FC<AgentProps> = ({ view, events, problem, confirm }) => {
+  const story = storyOf(view, events);
+  const words = STATE_WORDS[view.state];
+  return (
+    <article data-page={`/agents/${view.id}`} data-stream={`/api/v1/tenants/${view.id}/events`} data-gone="/agents">
+      <p class="crumb">
+        <a href="/agents">Your agents</a>
+      </p>
+      <div class="head" id="head" data-live>
+        <div>
+          <h1>{view.name}</h1>
+          <p class="hint">{`${RUNTIME_WORDS[view.runtime].name} · ${view.hostname}`}</p>
+        </div>
+        <State state={view.state} />
+      </div>
+      {problem ? (
+        <Alert title={PROBLEM_WORDS[problem.code].title}>
+          <p>{problem.detail ?? PROBLEM_WORDS[problem.code].advice}</p>
+        </Alert>
+      ) : null}
+      <div class="agent">
+        <div class="agent-main">
+          <section class="sheet" aria-labelledby="now">
+            <h2 id="now" class="sr">
+              What is happening
+            </h2>
+            <p class="sentence" id="sentence" role="status" data-live>
+              {view.failure && view.state === "failed" ? `${words.sentence} ${view.failure}` : words.sentence}
+            </p>
+            <Actions view={view} />
+            <Story story={story} moving={isMoving(view.state)} />
+            {isMoving(view.state) ? (
+              <noscript>
+                <p>
+                  <a href={`/agents/${view.id}`}>Look again</a>
+                </p>
+              </noscript>
+            ) : null}
+          </section>
+          <Events events={events} />
+          {actionsFor(view.state).length > 0 ? <Danger view={view} confirm={confirm} /> : null}
+        </div>
+        <aside class="agent-side" aria-labelledby="layers">
+          <h2 id="layers">Its five walls</h2>
+          <div id="drawing" data-live>
+            <FortOf fort={fortOf(view, story)} label={`The walls around ${view.name}: ${words.label}`} />
+          </div>
+          <Layers />
+          <Limits view={view} />
+        </aside>
+      </div>
+    </article>
+  );
+};
+
+const Actions: FC<{ view: TenantView }> = ({ view }) => (
+  <div class="row" id="actions" data-live>
+    {view.state === "running" ? (
+      <a class="button" href={view.url}>
+        Open {view.name}
+      </a>
+    ) : null}
+    {actionsFor(view.state).map((action, index) => (
+      <form method="post" action={`/agents/${view.id}/${action}`}>
+        <button type="submit" class={index === 0 && action === "start" ? undefined : "quiet"}>
+          {view.state === "failed" && action === "restart" ? "Try again" : ACTION_WORDS[action]}
+        </button>
+      </form>
+    ))}
+  </div>
+);
+
+const Events: FC<{ events: readonly TenantEvent[] }> = ({ events }) => (
+  <section aria-labelledby="events-title">
+    <h2 id="events-title">Recent events</h2>
+    <div id="events" data-live>
+      {events.length === 0 ? <p class="hint">Nothing has happened yet.</p> : null}
+      <ol class="events">
+        {events
+          .filter((event) => event.status !== "progress" && event.status !== "started")
+          .slice(-RECENT_EVENTS)
+          .reverse()
+          .map((event) => (
+            <li class={event.status}>
+              <time datetime={event.at}>{readableTime(event.at)}</time>
+              <span>
+                {eventWords(event.step, event.status)}
+                {event.detail ? <span class="hint">{event.detail}</span> : null}
+              </span>
+            </li>
+          ))}
+      </ol>
+    </div>
+  </section>
+);
+
+const Layers: FC = () => (
+  <ol class="layers">
+    {LAYERS.map((layer) => (
+      <li>
+        <strong>{layer.name}</strong> <span class="hint">{layer.technique}</span>
+        <span class="keeper">
+          {layer.keeper === "platform" ? "checked before every start" : "kept by the operator of the server"}
+        </span>
+      </li>
+    ))}
+  </ol>
+);
+
+const Limits: FC<{ view: TenantView }> = ({ view: { limits } }) => (
+  <>
+    <h2>Its bounds</h2>
+    <dl class="limits">
+      <dt>Memory</dt>
+      <dd>{readableMiB(limits.memoryMiB)}</dd>
+      <dt>CPU</dt>
+      <dd>{limits.cpuMillis / 1000} cores</dd>
+      <dt>Processes</dt>
+      <dd>{limits.pids}</dd>
+      <dt>Storage</dt>
+      <dd>{readableMiB(limits.diskMiB)}</dd>
+      <dt>Requests</dt>
+      <dd>{limits.requestsPerMinute} a minute</dd>
+    </dl>
+  </>
+);
+
+const Danger: FC<{ view: TenantView; confirm: string | undefined }> = ({ view, confirm }) => (
+  <details class="danger" open={confirm !== undefined}>
+    <summary>Delete this agent</summary>
+    <form method="post" action={`/agents/${view.id}/delete`}>
+      <p>Its cell, its network and all its files are destroyed. This cannot be undone.</p>
+      <Field
+        name="confirm"
+        label={`Type its name, ${view.name}, to confirm`}
+        value={confirm}
+        error={confirm === undefined ? undefined : `This is not its name. Type ${view.name} exactly.`}
+        input={{ required: true, autocomplete: "off", autocapitalize: "none", spellcheck: "false" }}
+      />
+      <button type="submit" class="bad">
+        Delete for good
+      </button>
+    </form>
+  </details>
+);
+
+/** `2026-11-22T09:02:11.123Z` → `22 Nov, 09:02:11 UTC`. */
+function readableTime(iso: string): string {
+  const date = new Date(iso);
+  const day = date.toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
+  return `${day}, ${date.toISOString().slice(11, 19)} UTC`;
+}
+
+const readableMiB = (value: number): string =>
+  value >= 1024 ? `${Math.round(value / 102.4) / 10} GiB` : `${value} MiB`;

@@ -1,0 +1,123 @@
+import type { Context, Hono } from "hono";
+import { z } from "zod";
+import { Agent, type AgentProps } from "./agent.tsx";
+import { Agents } from "./agents.tsx";
+import { Create, type CreateForm, EMPTY_CREATE_FORM } from "./create.tsx";
+import type { PageDeps, Person, Problem, TenantEvent } from "./deps.ts";
+import { problemPage } from "./errors.tsx";
+import { page } from "./layout.tsx";
+import { fieldOf } from "./rules.ts";
+import { PROBLEM_WORDS, PROVIDERS } from "./words.ts";
+
+const EVENTS_PER_READ = 500;
+const MAX_EVENT_READS = 20;
+
+/** A file or a missing part reads as empty. How long a value may be is the business of whoever judges it. */
+const field = z.string().trim().catch("");
+const createPost = z.object({ name: field, runtime: field, provider: field, key: field });
+const deletePost = z.object({ confirm: field });
+
+export function agentRoutes(app: Hono, deps: PageDeps): void {
+  const { tenants } = deps;
+
+  /** Runs only for someone who is signed in; anybody else signs in first and comes back. */
+  const signedIn = (act: (c: Context, person: Person) => Promise<Response>) => async (c: Context) => {
+    const person = await deps.person(c);
+    if (person) return act(c, person);
+    const back = c.req.method === "GET" ? new URL(c.req.url).pathname : "/agents";
+    return c.redirect(`/sign-in?next=${encodeURIComponent(back)}`, 303);
+  };
+
+  const showCreate = (c: Context, person: Person, form: CreateForm, status: 200 | Problem["status"] = 200) => {
+    const children = <Create form={form} domain={deps.tenantDomain} />;
+    return page(c, { title: "New agent", person, children }, status);
+  };
+
+  const showAgent = async (
+    c: Context,
+    person: Person,
+    id: string,
+    more: Pick<AgentProps, "problem" | "confirm"> = {},
+  ): Promise<Response> => {
+    const [view, events] = await Promise.all([tenants.read(person, id), allEvents(deps, person, id)]);
+    if (!view.ok) return problemPage(c, view.problem, person);
+    const children = <Agent view={view.value} events={events} {...more} />;
+    const status = more.problem?.status ?? (more.confirm === undefined ? 200 : 422);
+    return page(c, { title: view.value.name, person, live: true, children }, status);
+  };
+
+  app.get(
+    "/agents",
+    signedIn(async (c, person) => {
+      const agents = await tenants.list(person);
+      const children = <Agents agents={agents} />;
+      return page(c, { title: "Your agents", person, live: agents.length > 0, children });
+    }),
+  );
+
+  app.get(
+    "/agents/new",
+    signedIn((c, person) => showCreate(c, person, EMPTY_CREATE_FORM)),
+  );
+
+  app.post(
+    "/agents/new",
+    signedIn(async (c, person) => {
+      const { name, runtime, provider, key } = createPost.parse(await c.req.parseBody());
+      const form = { name, runtime, provider, keyWasGiven: key !== "" };
+      const secret = PROVIDERS.find(({ id }) => id === provider)?.secret;
+      if (key && !secret) {
+        const error = { field: "provider", title: "Whose key is it", message: "Choose its provider." } as const;
+        return showCreate(c, person, { ...form, error }, 422);
+      }
+      const input = { name, runtime, ...(secret && key ? { secrets: { [secret]: key } } : {}) };
+      const created = await tenants.create(person, input, deps.background(c));
+      if (created.ok) return c.redirect(`/agents/${created.value.id}`, 303);
+      const { problem } = created;
+      const words = PROBLEM_WORDS[problem.code];
+      const error = { field: fieldOf(problem), title: words.title, message: problem.detail ?? words.advice };
+      return showCreate(c, person, { ...form, error }, problem.status);
+    }),
+  );
+
+  app.get(
+    "/agents/:id",
+    signedIn((c, person) => showAgent(c, person, c.req.param("id") ?? "")),
+  );
+
+  for (const action of ["start", "stop", "restart"] as const) {
+    app.post(
+      `/agents/:id/${action}`,
+      signedIn(async (c, person) => {
+        const id = c.req.param("id") ?? "";
+        const done = await tenants.act(person, id, action, deps.background(c));
+        return done.ok ? c.redirect(`/agents/${id}`, 303) : showAgent(c, person, id, { problem: done.problem });
+      }),
+    );
+  }
+
+  app.post(
+    "/agents/:id/delete",
+    signedIn(async (c, person) => {
+      const id = c.req.param("id") ?? "";
+      const { confirm } = deletePost.parse(await c.req.parseBody());
+      const view = await tenants.read(person, id);
+      if (!view.ok) return problemPage(c, view.problem, person);
+      if (confirm !== view.value.name) return showAgent(c, person, id, { confirm });
+      const done = await tenants.act(person, id, "delete", deps.background(c));
+      return done.ok ? c.redirect(`/agents/${id}`, 303) : showAgent(c, person, id, { problem: done.problem });
+    }),
+  );
+}
+
+/** Oldest first. The service hands out one read's worth at a time, and the page wants the newest of them. */
+async function allEvents(deps: PageDeps, person: Person, id: string): Promise<TenantEvent[]> {
+  const events: TenantEvent[] = [];
+  for (let reads = 0; reads < MAX_EVENT_READS; reads++) {
+    const read = await deps.tenants.events(person, id, events.at(-1)?.id ?? 0);
+    if (!read.ok) break;
+    events.push(...read.value);
+    if (read.value.length < EVENTS_PER_READ) break;
+  }
+  return events;
+}

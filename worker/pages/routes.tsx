@@ -1,0 +1,26 @@
+import { type Context, Hono } from "hono";
+import { accountRoutes } from "./accounts-routes.tsx";
+import { agentRoutes } from "./agents-routes.tsx";
+import { assetRoutes } from "./assets.ts";
+import type { PageDeps } from "./deps.ts";
+import { LANDING_TEXT, Landing } from "./landing.tsx";
+import { page } from "./layout.tsx";
+
+export { problemPage } from "./errors.tsx";
+
+/**
+ * Everything a person sees. Forms are plain posts to these routes, answered with a redirect (303) or with the same
+ * page and the message at its field; that a post came from our own pages is checked before it gets here.
+ */
+export function pageRoutes(deps: PageDeps): Hono {
+  const app = new Hono();
+  assetRoutes(app);
+  app.get("/", async (c: Context) => {
+    const person = await deps.person(c);
+    const title = "Your AI agent, inside five walls";
+    return page(c, { title, person, description: LANDING_TEXT, children: <Landing person={person} /> });
+  });
+  accountRoutes(app, deps);
+  agentRoutes(app, deps);
+  return app;
+}

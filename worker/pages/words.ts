@@ -1,0 +1,206 @@
+import type { RuntimeName, StepName } from "../../schema/protocol/index.ts";
+import type { ProblemCode, TenantAction, TenantView } from "./deps.ts";
+
+/** Everything the pages say about codes of other rooms, one table each. A new code does not compile without its words. */
+
+export const PROBLEM_WORDS: Record<ProblemCode, { title: string; advice: string }> = {
+  invalid_body: { title: "That form was not complete", advice: "Please check the fields and send it again." },
+  body_too_large: { title: "That was too much at once", advice: "Please shorten what you entered." },
+  unsupported_media_type: { title: "That form could not be read", advice: "Please send it from this page." },
+  invalid_name: {
+    title: "This name does not work",
+    advice: "Use 3 to 32 small letters, digits and single hyphens, with a letter first.",
+  },
+  name_reserved: {
+    title: "This name is reserved",
+    advice: "People could take it for the platform itself. Please choose another.",
+  },
+  name_taken: { title: "This name is taken", advice: "Names are unique on the whole platform. Please choose another." },
+  unknown_runtime: { title: "There is no such runtime", advice: "Please choose one of those listed." },
+  invalid_secret: {
+    title: "This does not look like a key of that provider",
+    advice: "Please copy it again from the provider's console, whole and without spaces.",
+  },
+  unauthenticated: { title: "Please sign in first", advice: "Your session has ended, or there was none." },
+  csrf_refused: {
+    title: "That request came from somewhere else",
+    advice: "We only act on forms sent from our own pages. Go back, reload the page and try again.",
+  },
+  host_refused: { title: "That message was refused", advice: "It was not signed by a server we know." },
+  enrolment_refused: { title: "That enrolment was refused", advice: "Please ask for a fresh token." },
+  not_found: {
+    title: "There is nothing at this address",
+    advice: "The page may have moved, or it belongs to another account.",
+  },
+  method_not_allowed: { title: "That does not work here", advice: "Go back and use the buttons on the page." },
+  tenant_deleting: {
+    title: "This agent is being deleted",
+    advice: "It can no longer be changed. Its page shows how far the deletion is.",
+  },
+  too_many_tenants: {
+    title: "Your plan has no room for another agent",
+    advice: "Delete an agent you no longer need, or move to a larger plan.",
+  },
+  rate_limited: { title: "That was a little fast", advice: "Please wait a minute, then try again." },
+  no_capacity: {
+    title: "No server has room right now",
+    advice: "Nothing was created. Please try again in a few minutes.",
+  },
+  internal: {
+    title: "Something went wrong on our side",
+    advice: "Please try again. If it happens again, it is ours to repair.",
+  },
+};
+
+/** What a host does, for its owner: while it happens, when it is done, and why it is done at all. */
+export const STEP_WORDS: Record<StepName, { doing: string; done: string; why: string }> = {
+  accept: {
+    doing: "Checking the signed order",
+    done: "Signed order accepted",
+    why: "The server obeys only orders that carry our signature and its own name.",
+  },
+  image: {
+    doing: "Making the software ready",
+    done: "Software ready",
+    why: "A server prepares each runtime once; later agents skip this.",
+  },
+  uid: {
+    doing: "Giving it an identity of its own",
+    done: "Own identity given",
+    why: "No two agents share a user, so none can read another's files.",
+  },
+  volume: {
+    doing: "Making its private storage",
+    done: "Private storage made",
+    why: "A folder that only this agent can open.",
+  },
+  network: {
+    doing: "Laying its private network",
+    done: "Private network laid",
+    why: "One network per agent, with nobody else on it.",
+  },
+  firewall: {
+    doing: "Checking that the firewall stands",
+    done: "Firewall checked",
+    why: "No agent starts before its walls are proven to be up.",
+  },
+  config: {
+    doing: "Writing its configuration",
+    done: "Configuration written",
+    why: "The agent can read it but not change it, whatever it is talked into.",
+  },
+  container: {
+    doing: "Starting it in its cell",
+    done: "Started in its cell",
+    why: "No privileges, a read-only system, hard limits on memory and processes.",
+  },
+  health: {
+    doing: "Waiting for its first sign of life",
+    done: "Alive and well",
+    why: "We wait until the agent itself says that it is ready.",
+  },
+  route: {
+    doing: "Opening the door for you",
+    done: "Door open, for you only",
+    why: "From now on your address leads here, after a check of who is asking.",
+  },
+  unroute: { doing: "Closing the door", done: "Door closed", why: "Nobody gets in from now on." },
+  stop: { doing: "Stopping the agent", done: "Agent stopped", why: "It gets a moment to put its things away." },
+  remove_container: { doing: "Removing its cell", done: "Cell removed", why: "Nothing of it runs any more." },
+  remove_network: { doing: "Removing its network", done: "Network removed", why: "The private network is taken down." },
+  remove_volume: { doing: "Destroying its storage", done: "Storage destroyed", why: "Its files are gone for good." },
+  forget: { doing: "Forgetting it", done: "Forgotten", why: "The server looks once more and finds nothing left." },
+};
+
+/** The owner's own actions in the list of events. */
+const OWNER_WORDS: Readonly<Record<string, string>> = {
+  "owner.create": "You created this agent",
+  "owner.start": "You asked it to start",
+  "owner.stop": "You asked it to stop",
+  "owner.restart": "You asked for a restart",
+  "owner.delete": "You asked for its deletion",
+  "owner.secret": "You changed a key",
+};
+
+/** The sentence for one event, whoever caused it. A step that these pages do not know yet is shown as it is called. */
+export function eventWords(step: string, status: "started" | "progress" | "done" | "failed"): string {
+  const owner = OWNER_WORDS[step];
+  if (owner) return owner;
+  const words = Object.hasOwn(STEP_WORDS, step) ? STEP_WORDS[step as StepName] : null;
+  if (!words) return step.replaceAll("_", " ");
+  if (status === "done") return words.done;
+  return status === "failed" ? `${words.doing}: this did not work` : words.doing;
+}
+
+type Tone = "good" | "busy" | "calm" | "bad";
+
+export const STATE_WORDS: Record<TenantView["state"], { label: string; tone: Tone; sentence: string }> = {
+  pending: { label: "Waiting", tone: "busy", sentence: "Your agent is next in line on its server." },
+  creating: { label: "Being built", tone: "busy", sentence: "Your agent is being built, wall by wall." },
+  running: { label: "Running", tone: "good", sentence: "Your agent is running. Only you can open it." },
+  suspended: { label: "Asleep", tone: "calm", sentence: "Your agent is asleep. Its data is kept." },
+  stopped: { label: "Stopped", tone: "calm", sentence: "Your agent is stopped. Its data is kept." },
+  failed: { label: "Needs attention", tone: "bad", sentence: "Your agent could not be brought to where you want it." },
+  stopping: { label: "Stopping", tone: "busy", sentence: "Your agent is being stopped. Its data is kept." },
+  deleting: { label: "Being deleted", tone: "busy", sentence: "Your agent is being deleted with everything it had." },
+  deleted: { label: "Deleted", tone: "calm", sentence: "This agent is gone, and its storage with it." },
+};
+
+export const ACTION_WORDS: Record<Exclude<TenantAction, "delete">, string> = {
+  start: "Start",
+  stop: "Stop",
+  restart: "Restart",
+};
+
+export const RUNTIME_WORDS: Record<RuntimeName, { name: string; about: string }> = {
+  openclaw: { name: "OpenClaw", about: "The full personal agent, with a control page of its own." },
+  echo: { name: "Echo", about: "A tiny test agent that answers with what it received. Ready within seconds." },
+};
+
+/** Model providers on the form: the name under which the vault takes their key, as the runtimes expect it. */
+export const PROVIDERS = [
+  { id: "anthropic", name: "Anthropic", secret: "ANTHROPIC_API_KEY" },
+  { id: "openai", name: "OpenAI", secret: "OPENAI_API_KEY" },
+  { id: "google", name: "Google Gemini", secret: "GEMINI_API_KEY" },
+  { id: "mistral", name: "Mistral", secret: "MISTRAL_API_KEY" },
+  { id: "openrouter", name: "OpenRouter", secret: "OPENROUTER_API_KEY" },
+] as const;
+
+/** The layers in the order in which a stranger would meet them; `keeper` says whose word stands behind each. */
+export const LAYERS = [
+  {
+    number: 1,
+    name: "Perimeter",
+    short: "The provider's firewall lets web traffic in, and nothing else from the street.",
+    technique: "cloud firewall",
+    keeper: "operator",
+  },
+  {
+    number: 2,
+    name: "Rampart",
+    short: "The server refuses every connection that it did not ask for, all over again.",
+    technique: "host firewall, UFW",
+    keeper: "operator",
+  },
+  {
+    number: 3,
+    name: "Moat",
+    short: "Each agent has a network of its own: no neighbours, no host, no cloud metadata.",
+    technique: "iptables, a bridge per agent",
+    keeper: "platform",
+  },
+  {
+    number: 4,
+    name: "Cell",
+    short: "The agent runs without privileges on a read-only system, under hard limits.",
+    technique: "hardened container",
+    keeper: "platform",
+  },
+  {
+    number: 5,
+    name: "Door",
+    short: "Before a single byte reaches the agent, the door asks: is it you, and is it yours?",
+    technique: "forward authentication",
+    keeper: "platform",
+  },
+] as const;
