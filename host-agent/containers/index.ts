@@ -1,0 +1,162 @@
+import { existsSync } from "node:fs";
+import type { RuntimeName } from "../../schema/protocol/index.ts";
+import { RUNTIME_TABLE } from "../runtimes/table.ts";
+import { type Containers, StepError } from "../tenants/ports.ts";
+import { type ContainerState, type Docker, DockerError } from "./docker.ts";
+import { watchExits } from "./exits.ts";
+import { factsOf, networkMatches } from "./rules.ts";
+import { containerSpec, LABELS, networkSpec, type SpecOptions } from "./spec.ts";
+
+export { connectDocker, type Docker } from "./docker.ts";
+
+export interface ContainerOptions {
+  docker: Docker;
+  hostId: string;
+  resolvers: readonly string[];
+  /** `repo:tag` of a runtime's image on this host. */
+  imageRef: (runtime: RuntimeName) => string;
+  busyboxPath?: string;
+  log?: (line: string) => void;
+}
+
+/** The lifecycle's containers and networks on a Docker engine. */
+export function dockerContainers(options: ContainerOptions): Containers {
+  const { docker, hostId, resolvers, imageRef, busyboxPath = "/bin/busybox", log = () => {} } = options;
+  const ours = `${LABELS.host}=${hostId}`;
+  const containerName = (tenantId: string) => `chelar-${tenantId}`;
+
+  /** Asked once: the kernel does not change under a running engine. */
+  let kernel: Promise<SpecOptions["kernel"]> | null = null;
+  function kernelFacts() {
+    kernel ??= docker.info().then(
+      ({ CgroupVersion }) => ({
+        cgroupVersion: CgroupVersion === "2" ? ("2" as const) : ("1" as const),
+        ipv6: existsSync("/proc/sys/net/ipv6"),
+      }),
+      (error) => {
+        kernel = null;
+        throw error;
+      },
+    );
+    return kernel;
+  }
+
+  const inspect = (tenantId: string) => absentIs(null, () => docker.inspectContainer(containerName(tenantId)), 404);
+
+  async function removeByName(name: string): Promise<void> {
+    for (let attempt = 0; attempt < 100; attempt++) {
+      // 409: another call is removing it. It is gone only when the engine has no such name any more.
+      await absentIs("", () => docker.removeContainer(name), 404, 409);
+      if ((await absentIs(null, () => docker.inspectContainer(name), 404)) === null) return;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    throw new StepError("The agent's container could not be removed.", { retryable: true, log: `${name} stays` });
+  }
+
+  const containers: Containers = {
+    async ensureNetwork(layout) {
+      const spec = networkSpec(layout, hostId);
+      const found = await absentIs(null, () => docker.inspectNetwork(layout.network), 404);
+      if (found && networkMatches(spec, found)) return;
+      if (found) await docker.removeNetwork(found.Id);
+      // 409: another call made it in the meantime.
+      await absentIs(null, () => docker.createNetwork(spec), 409);
+    },
+
+    async removeNetwork(layout) {
+      await absentIs("", () => docker.removeNetwork(layout.network), 404);
+    },
+
+    async find(tenantId) {
+      const state = await inspect(tenantId);
+      return state && factsOf(state);
+    },
+
+    async list() {
+      const found = await docker.listContainers(ours);
+      const states = await Promise.all(found.map(({ Id }) => absentIs(null, () => docker.inspectContainer(Id), 404)));
+      return states.filter((state): state is ContainerState => state !== null).map(factsOf);
+    },
+
+    async ensureCreated(tenant, restarts) {
+      const { runtime, id } = tenant.spec;
+      const image = imageRef(runtime);
+      const specOptions = { hostId, image, resolvers, busyboxPath, kernel: await kernelFacts() };
+      const plan = containerSpec(tenant, RUNTIME_TABLE[runtime], restarts, specOptions);
+      const found = await inspect(id);
+      if (found && factsOf(found).planHash === plan.planHash) return factsOf(found);
+      if (found) await removeByName(plan.name);
+      await docker.createContainer(plan);
+      const created = await inspect(id);
+      if (!created) throw new StepError("The agent's container vanished.", { retryable: true });
+      return factsOf(created);
+    },
+
+    async start({ spec }) {
+      await absentIs("", () => docker.startContainer(containerName(spec.id)), 304);
+    },
+
+    async stop(tenantId, timeoutSeconds) {
+      const state = await inspect(tenantId);
+      // A frozen process cannot hear SIGTERM: it would be killed when time is up.
+      if (state?.State.Paused) await containers.unpause(tenantId);
+      await absentIs("", () => docker.stopContainer(containerName(tenantId), timeoutSeconds), 304, 404);
+    },
+
+    async pause(tenantId) {
+      const state = await inspect(tenantId);
+      if (!state?.State.Paused) await docker.pauseContainer(containerName(tenantId));
+    },
+
+    async unpause(tenantId) {
+      const state = await inspect(tenantId);
+      if (state?.State.Paused) await docker.unpauseContainer(containerName(tenantId));
+    },
+
+    remove: (tenantId) => removeByName(containerName(tenantId)),
+
+    ping: () => docker.ping(),
+
+    async versions() {
+      const { Version, KernelVersion, Components = [] } = await docker.version();
+      const parts = Object.fromEntries(Components.map((part) => [part.Name.toLowerCase(), part.Version]));
+      const { containerd, runc } = parts;
+      return { docker: Version, kernel: KernelVersion, ...(containerd && { containerd }), ...(runc && { runc }) };
+    },
+
+    onExit: watchExits({ docker, label: ours, list: () => containers.list(), log }),
+  };
+
+  return Object.fromEntries(
+    Object.entries(containers).map(([name, operation]) => [name, name === "onExit" ? operation : guarded(operation)]),
+  ) as unknown as Containers;
+}
+
+/** Answers `absent` when Docker's status says that what was wanted already holds. */
+async function absentIs<T, A>(absent: A, call: () => Promise<T>, ...statuses: number[]): Promise<T | A> {
+  try {
+    return await call();
+  } catch (error) {
+    if (error instanceof DockerError && error.status !== null && statuses.includes(error.status)) return absent;
+    throw error;
+  }
+}
+
+function guarded<Args extends unknown[], T>(operation: (...args: Args) => Promise<T>) {
+  return async (...args: Args): Promise<T> => {
+    try {
+      return await operation(...args);
+    } catch (error) {
+      throw error instanceof DockerError ? stepErrorOf(error) : error;
+    }
+  };
+}
+
+/** Docker's own words go to the log only: they hold paths of the host. */
+function stepErrorOf(error: DockerError): StepError {
+  const options = { cause: error, log: error.message };
+  if (error.status === null)
+    return new StepError("The container engine is not answering.", { retryable: true, ...options });
+  // 400: the plan itself is refused, and would be again. Everything else may pass: an image comes, a name gets free.
+  return new StepError("The container engine refused this step.", { retryable: error.status !== 400, ...options });
+}

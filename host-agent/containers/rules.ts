@@ -1,0 +1,36 @@
+import type { ContainerFacts } from "../tenants/ports.ts";
+import type { ContainerState, NetworkState } from "./docker.ts";
+import { LABELS, type NetworkSpec } from "./spec.ts";
+
+/** Docker's words for one container in ours. A container whose labels are missing matches no plan. */
+export function factsOf({ Id, Config, State }: ContainerState): ContainerFacts {
+  const labels = Config.Labels ?? {};
+  return {
+    tenantId: labels[LABELS.tenant] ?? "",
+    containerId: Id,
+    running: State.Running,
+    // "created" also shows exit code 0, but nothing has run yet.
+    exitCode: State.Running || State.Status === "created" ? null : State.ExitCode,
+    oomKilled: State.OOMKilled,
+    startedAt: State.StartedAt,
+    planHash: labels[LABELS.plan] ?? "",
+    restarts: Number(labels[LABELS.restarts] ?? 0),
+  };
+}
+
+/** Whether a network that carries the right name also is the right one. */
+export function networkMatches(spec: NetworkSpec, found: NetworkState): boolean {
+  const [wanted] = spec.IPAM.Config;
+  const [actual, ...more] = found.IPAM.Config ?? [];
+  return (
+    found.Driver === spec.Driver &&
+    found.EnableIPv6 === false &&
+    more.length === 0 &&
+    actual?.Subnet === wanted?.Subnet &&
+    actual?.Gateway === wanted?.Gateway &&
+    Object.entries(spec.Options).every(([name, value]) => found.Options[name] === value)
+  );
+}
+
+/** Pause before the event stream is opened again, after `failures` in a row: 100 ms, doubling, at most 5 s. */
+export const reconnectDelayMs = (failures: number): number => Math.min(5_000, 100 * 2 ** Math.min(failures, 10));

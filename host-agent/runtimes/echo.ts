@@ -1,0 +1,14 @@
+import { CONFIG_PATH, DATA_PATH, type RuntimeDefinition } from "./runtime.ts";
+
+/** Our own small image for tests and first impressions: says what it saw, and misbehaves when told to. */
+export const echo: RuntimeDefinition = {
+  name: "echo",
+  command: ["/usr/local/bin/node", "/app/server.mjs"],
+  workingDir: DATA_PATH,
+  env: { HOME: DATA_PATH, PORT: "8080", CHELAR_CONFIG: `${CONFIG_PATH}/echo.json` },
+  port: 8080,
+  configFiles: ({ spec }) => ({ "echo.json": `${JSON.stringify({ tenantId: spec.id, origin: spec.origin })}\n` }),
+  readiness: { path: "/healthz", headers: {} },
+  startTimeoutSeconds: 30,
+  stopTimeoutSeconds: 5,
+};

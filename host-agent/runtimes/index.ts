@@ -1,0 +1,92 @@
+import { rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { isMemoryBacked } from "../storage/memory.ts";
+import { type Runtimes, StepError } from "../tenants/ports.ts";
+import { rootDirectory, writeAtomically } from "./files.ts";
+import { pollUntilReady } from "./ready.ts";
+import { environmentFile, refuseEnvironment } from "./rules.ts";
+import { ENV_FILE } from "./runtime.ts";
+import { RUNTIME_TABLE } from "./table.ts";
+
+export { RUNTIME_TABLE } from "./table.ts";
+
+export interface RuntimesOptions {
+  /** Whether the tenant's container is running now. */
+  isRunning: (tenantId: string) => Promise<boolean>;
+}
+
+export function runtimes({ isRunning }: RuntimesOptions): Runtimes {
+  return {
+    async writeConfig(tenant) {
+      const { configDir } = tenant.layout;
+      await written("configuration", async () => {
+        await rootDirectory(dirname(configDir), 0o711);
+        await rootDirectory(configDir, 0o755);
+        const files = RUNTIME_TABLE[tenant.spec.runtime].configFiles(tenant);
+        for (const [name, content] of Object.entries(files)) {
+          await writeAtomically(configDir, name, content, { uid: 0, mode: 0o644 });
+        }
+      });
+    },
+
+    async writeEnv(tenant, env) {
+      const { envDir, uid } = tenant.layout;
+      const refusal = refuseEnvironment(env, RUNTIME_TABLE[tenant.spec.runtime].env);
+      if (refusal)
+        throw new StepError("One of the agent's secrets has a name that is not allowed.", {
+          retryable: false,
+          log: refusal,
+        });
+      await written("environment", async () => {
+        await rootDirectory(dirname(envDir), 0o711);
+        await rootDirectory(envDir, 0o711);
+        // Looked at after the directory is there and before a secret is: never on a disk.
+        if (!(await isMemoryBacked(envDir))) throw new Error(`${envDir} is not on a memory-backed file system`);
+        await writeAtomically(envDir, ENV_FILE, environmentFile(env), { uid, mode: 0o400 });
+      });
+    },
+
+    // The directory stays: it is the source of a mount, and a new one under the same name would not be seen inside.
+    async clearEnv({ envDir }) {
+      await written("environment", () => rm(join(envDir, ENV_FILE), { force: true }));
+    },
+
+    async removeConfig({ configDir, envDir }) {
+      await written("configuration", async () => {
+        for (const path of [configDir, envDir]) await rm(path, { recursive: true, force: true });
+      });
+    },
+
+    async untilReady({ spec, layout }, signal) {
+      const { readiness, port, startTimeoutSeconds } = RUNTIME_TABLE[spec.runtime];
+      const deadline = performance.now() + startTimeoutSeconds * 1000;
+      const question = { host: layout.address, port, ...readiness };
+      const outcome = await pollUntilReady(question, { deadline, alive: () => isRunning(spec.id), signal });
+      if (!outcome.ready) throw notReady[outcome.reason](startTimeoutSeconds, outcome.last);
+    },
+
+    upstream: ({ spec, layout }) => `${layout.address}:${RUNTIME_TABLE[spec.runtime].port}`,
+    stopTimeoutSeconds: (runtime) => RUNTIME_TABLE[runtime].stopTimeoutSeconds,
+  };
+}
+
+const notReady = {
+  died: (_: number, last: string) =>
+    new StepError("The agent ended before it was ready.", { retryable: true, log: `died before ready (${last})` }),
+  late: (seconds: number, last: string) =>
+    new StepError(`The agent was not ready within ${seconds} seconds.`, { retryable: true, log: `late (${last})` }),
+  aborted: (_: number, last: string) =>
+    new StepError("The start was called off.", { retryable: true, log: `called off (${last})` }),
+} as const;
+
+async function written(what: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    throw new StepError(`The agent's ${what} could not be written.`, {
+      retryable: true,
+      cause: error,
+      log: String(error),
+    });
+  }
+}

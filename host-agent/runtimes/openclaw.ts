@@ -1,0 +1,63 @@
+import { CONFIG_PATH, DATA_PATH, PLATFORM_CLIENT, type RuntimeDefinition, USER_HEADER } from "./runtime.ts";
+
+/**
+ * OpenClaw 2026.9.6. Identity comes from the proxy alone (`trusted-proxy`), and the proxy is known by its address:
+ * the bridge's own, which no other container can speak from.
+ */
+export const openclaw: RuntimeDefinition = {
+  name: "openclaw",
+  command: ["node", "dist/index.js", "gateway", "--bind", "lan", "--port", "18789"],
+  workingDir: "/app",
+  env: {
+    HOME: DATA_PATH,
+    OPENCLAW_HOME: DATA_PATH,
+    OPENCLAW_STATE_DIR: `${DATA_PATH}/.openclaw`,
+    XDG_CACHE_HOME: `${DATA_PATH}/.openclaw/cache`,
+    OPENCLAW_CONFIG_PATH: `${CONFIG_PATH}/openclaw.json`,
+    OPENCLAW_CONFIG_READONLY: "1",
+    OPENCLAW_NO_AUTO_UPDATE: "1",
+    OPENCLAW_OFFLINE: "1",
+    OPENCLAW_DISABLE_BONJOUR: "1",
+    // Without it an agent turn peaks hundreds of MiB higher.
+    MALLOC_ARENA_MAX: "2",
+  },
+  port: 18789,
+  configFiles: ({ spec, layout }) => ({
+    "openclaw.json": `${JSON.stringify(
+      {
+        gateway: {
+          mode: "local",
+          trustedProxies: [layout.gateway],
+          auth: {
+            mode: "trusted-proxy",
+            trustedProxy: {
+              userHeader: USER_HEADER,
+              requiredHeaders: ["x-forwarded-proto", "x-forwarded-host"],
+              allowUsers: [spec.ownerId],
+              deviceAutoApprove: { enabled: true },
+            },
+            identityScopes: { [spec.ownerId]: ["operator.admin"] },
+          },
+          controlUi: { allowedOrigins: [spec.origin] },
+          terminal: { enabled: false },
+        },
+        // A Mistral or OpenRouter key makes it install this plugin through npm at start, and exit 78 without npm.
+        plugins: { deny: ["perplexity"] },
+      },
+      null,
+      2,
+    )}\n`,
+  }),
+  // A broken channel turns /readyz to 503: an agent must not be down for that. From the trusted proxy's address a
+  // request without a non-loopback client address is refused with 403.
+  readiness: {
+    path: "/startupz",
+    headers: {
+      "x-forwarded-for": PLATFORM_CLIENT,
+      "x-forwarded-proto": "https",
+      "x-forwarded-host": "control-plane.invalid",
+    },
+  },
+  startTimeoutSeconds: 180,
+  stopTimeoutSeconds: 20,
+};

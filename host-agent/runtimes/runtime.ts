@@ -1,0 +1,45 @@
+import type { RuntimeName } from "../../schema/protocol/index.ts";
+import type { Tenant } from "../tenants/layout.ts";
+
+/**
+ * What the platform must know of a runtime. A new runtime is one file that fills this in, and one row in `table.ts`;
+ * nothing else branches on its name.
+ */
+export interface RuntimeDefinition {
+  name: RuntimeName;
+  /** Program and arguments inside the image; run by the static entrypoint, never by a shell string. */
+  command: readonly string[];
+  workingDir: string;
+  /** Not secret: lies in Docker's state. A tenant's own secrets cannot override any of these names. */
+  env: Readonly<Record<string, string>>;
+  /** Where it listens inside the container. */
+  port: number;
+  /** Files of the read-only mount /chelar/config: name → content. Never holds a secret. */
+  configFiles(tenant: Tenant): Readonly<Record<string, string>>;
+  readiness: {
+    path: string;
+    /** Sent with each question; see the runtime's file for why. */
+    headers: Readonly<Record<string, string>>;
+  };
+  /** A start that takes longer than this has failed. */
+  startTimeoutSeconds: number;
+  /** How long a graceful stop may take before SIGKILL. */
+  stopTimeoutSeconds: number;
+}
+
+/** Mount points inside every container. */
+export const DATA_PATH = "/data";
+export const CONFIG_PATH = "/chelar/config";
+export const ENV_PATH = "/chelar/env";
+export const BUSYBOX_PATH = "/chelar/busybox";
+/** The environment file in {@link ENV_PATH}. */
+export const ENV_FILE = "env";
+
+/** Under this name Caddy tells a runtime who is asking; a client's own copy never survives. */
+export const USER_HEADER = "x-chelar-user";
+
+/**
+ * Any address that is neither loopback nor routable (TEST-NET-1, RFC 5737): who the platform itself is, towards a
+ * runtime that wants to know a client's address.
+ */
+export const PLATFORM_CLIENT = "192.0.2.1";

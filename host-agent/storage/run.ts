@@ -1,0 +1,21 @@
+import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { promisify } from "node:util";
+import { type Mount, mountAt, parseMountInfo } from "./rules.ts";
+
+const execFileAsync = promisify(execFile);
+
+/** Runs a system tool without a shell; its words end up in the error for the log. */
+export async function run(program: string, args: readonly string[]): Promise<void> {
+  try {
+    await execFileAsync(program, [...args], { env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" } });
+  } catch (error) {
+    const stderr = (error as { stderr?: string }).stderr?.trim();
+    throw new Error(`${program} ${args.join(" ")}: ${stderr || error}`, { cause: error });
+  }
+}
+
+/** What the kernel says is mounted at a path, if anything. */
+export async function mountOn(path: string): Promise<Mount | undefined> {
+  return mountAt(parseMountInfo(await readFile("/proc/self/mountinfo", "utf8")), path);
+}
