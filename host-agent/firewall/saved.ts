@@ -1,0 +1,98 @@
+import { type Rule, type RuleSet, ruleArguments } from "./policy.ts";
+
+/** What iptables-save printed of one table: chain → rules, each as its tokens behind `-A CHAIN`. */
+export type SavedTable = ReadonlyMap<string, readonly (readonly string[])[]>;
+
+export function parseSavedTable(text: string, table: string): SavedTable {
+  const chains = new Map<string, string[][]>();
+  let inside = false;
+  for (const line of text.split("\n")) {
+    if (line.startsWith("*")) inside = line === `*${table}`;
+    else if (!inside) continue;
+    else if (line.startsWith(":")) chains.set(line.slice(1).split(" ")[0] as string, []);
+    else if (line.startsWith("-A ")) {
+      const [, chain = "", ...tokens] = tokenize(line);
+      chains.get(chain)?.push(tokens);
+    }
+  }
+  return chains;
+}
+
+function tokenize(line: string): string[] {
+  const tokens = line.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g);
+  return [...tokens].map(([, quoted, plain]) => quoted?.replace(/\\(.)/g, "$1") ?? plain ?? "");
+}
+
+/**
+ * A rule is a conjunction, so the order of its parts is the tool's taste and differs between versions: parts are
+ * sorted, and a protocol's own module, which `-p` implies, is left out. Two rules mean the same if this is equal.
+ */
+export function canonicalRule(tokens: readonly string[]): string {
+  const parts: string[] = [];
+  let protocol = "";
+  for (let i = 0; i < tokens.length; ) {
+    const negated = tokens[i] === "!";
+    if (negated) i++;
+    const flag = tokens[i++] ?? "";
+    const values: string[] = [];
+    while (i < tokens.length && tokens[i] !== "!" && !tokens[i]?.startsWith("-")) values.push(tokens[i++] as string);
+    if (flag === "-p" && !negated) protocol = values[0] ?? "";
+    parts.push([...(negated ? ["!"] : []), flag, ...values].join(" "));
+  }
+  return parts
+    .filter((part) => part !== `-m ${protocol}`)
+    .sort()
+    .join(" ");
+}
+
+const wanted = (rule: Rule): string => canonicalRule(ruleArguments(rule));
+const jumpRule = (to: string): string => canonicalRule(["-j", to]);
+
+/** What the kernel holds beside what the policy says, in words for an operator. Empty: the policy stands. */
+export function differences(want: RuleSet, have: SavedTable): string[] {
+  const found: string[] = [];
+  const where = `${want.family} ${want.table}`;
+  for (const [chain, rules] of Object.entries(want.chains)) {
+    const kernel = have.get(chain);
+    if (!kernel) {
+      found.push(`${where}: chain ${chain} is missing`);
+      continue;
+    }
+    if (kernel.length !== rules.length) {
+      found.push(`${where} ${chain}: ${kernel.length} rules stand, ${rules.length} should`);
+    }
+    const wrong = rules.findIndex((rule, i) => canonicalRule(kernel[i] ?? []) !== wanted(rule));
+    if (wrong >= 0) {
+      const stands = kernel[wrong]?.join(" ") ?? "nothing";
+      found.push(`${where} ${chain}: rule ${wrong + 1} (${rules[wrong]?.id}) is not ours: ${stands}`);
+    }
+  }
+  for (const jump of want.jumps) {
+    const first = have.get(jump.from)?.[0];
+    if (!first || canonicalRule(first) !== jumpRule(jump.to)) {
+      found.push(`${where} ${jump.from}: does not begin with our jump to ${jump.to}`);
+    }
+  }
+  return found;
+}
+
+/**
+ * Input for `iptables-restore --noflush` that makes the difference vanish in one kernel transaction, whatever stands:
+ * our chains are replaced as a whole, our jumps moved to the top, and everything else stays as it is.
+ */
+export function repairScript(want: RuleSet, have: SavedTable): string {
+  // Declaring a chain empties it, so a shared one is declared only when it is missing.
+  const declared = [...want.shared.filter((chain) => !have.has(chain)), ...Object.keys(want.chains)];
+  const moved = want.jumps.flatMap(({ from, to }) => {
+    const stale = (have.get(from) ?? []).filter((rule) => canonicalRule(rule) === jumpRule(to));
+    return [...stale.map(() => `-D ${from} -j ${to}`), `-I ${from} 1 -j ${to}`];
+  });
+  const filled = Object.entries(want.chains).flatMap(([chain, rules]) =>
+    rules.map((rule) => `-A ${chain} ${ruleArguments(rule).map(quote).join(" ")}`),
+  );
+  return [`*${want.table}`, ...declared.map((chain) => `:${chain} - [0:0]`), ...filled, ...moved, "COMMIT", ""].join(
+    "\n",
+  );
+}
+
+const quote = (token: string): string => (/^[\w!:./,+-]+$/.test(token) ? token : JSON.stringify(token));
