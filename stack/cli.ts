@@ -9,7 +9,8 @@ const commands: Readonly<Record<string, (args: string[]) => Promise<number>>> = 
       port: { type: "string", default: "8787" },
       "agents-port": { type: "string", default: "8080" },
     });
-    const { up, defaultDir } = await import("./up.ts");
+    const { up } = await import("./up.ts");
+    const { defaultDir } = await import("./running.ts");
     await up({
       yes: values.yes === true,
       port: portNumber("--port", values.port),

@@ -203,6 +203,7 @@ export interface PersonOptions {
 export class Account {
   readonly client: Client;
   readonly dashboard: string;
+  #person: PersonOptions | null = null;
   constructor(dashboard: string, resolve: Resolve = () => null) {
     this.dashboard = dashboard;
     this.client = new Client(resolve);
@@ -216,11 +217,14 @@ export class Account {
   }
 
   async signUp(person: PersonOptions): Promise<void> {
+    this.#person = person;
     expectStatus(await this.api("/api/auth/sign-up/email", { body: person }), 200);
   }
 
-  async signIn(person: PersonOptions): Promise<void> {
-    const { email, password } = person;
+  /** As the person who signed up here. */
+  async signIn(): Promise<void> {
+    if (!this.#person) throw new Error("nobody has signed up with this account");
+    const { email, password } = this.#person;
     expectStatus(await this.api("/api/auth/sign-in/email", { body: { email, password } }), 200);
   }
 

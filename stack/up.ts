@@ -3,9 +3,9 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { bringDocker } from "./docker.ts";
 import { startEdge } from "./edge.ts";
 import { startHost } from "./host.ts";
+import { type Running, runningFile } from "./running.ts";
 import { bringSecrets } from "./secrets.ts";
 import { bringPackages, Refusal, requireFreePort, requireSpace } from "./system.ts";
-import { ROOT } from "./worker.ts";
 
 export interface UpOptions {
   yes: boolean;
@@ -14,18 +14,6 @@ export interface UpOptions {
   dir: string;
 }
 
-/** What a client on this machine needs to know of the running stack; written by `up`, read by `journey`. */
-export interface Running {
-  pid: number;
-  dashboard: string;
-  ingress: { address: string; port: number };
-  tenantOrigin: string;
-  dockerSocket: string;
-  hostDir: string;
-  pool: string;
-}
-
-export const defaultDir = `${ROOT}/.chelar`;
 /** A short directory for sockets, one per data directory. */
 export const runDirFor = (dir: string): string =>
   `/run/chelar-${createHash("sha256").update(dir).digest("hex").slice(0, 8)}`;
@@ -94,8 +82,8 @@ export async function up(options: UpOptions): Promise<void> {
       hostDir: `${dir}/host`,
       pool: POOL,
     };
-    writeFileSync(`${dir}/running.json`, JSON.stringify(running, null, 2), { mode: 0o600 });
-    undo.push(async () => rmSync(`${dir}/running.json`, { force: true }));
+    writeFileSync(runningFile(dir), JSON.stringify(running, null, 2), { mode: 0o600 });
+    undo.push(async () => rmSync(runningFile(dir), { force: true }));
 
     console.error(`\n  ${paint(1, "Chelar is up.")}  Open ${paint(36, edge.dashboard)} and sign up.`);
     console.error(`  Try it all:  npm run journey      End it:  Ctrl-C      Data and logs:  ${dir}\n`);

@@ -1,9 +1,8 @@
-import { existsSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { networkInterfaces } from "node:os";
 import { RUNTIMES, type RuntimeName, runtimeName } from "../../schema/protocol/index.ts";
+import { findRunning } from "../running.ts";
 import { Refusal } from "../system.ts";
-import { defaultDir, type Running } from "../up.ts";
 import { journey } from "./journey.ts";
 import { Recorder, Stopped } from "./recorder.ts";
 
@@ -41,15 +40,6 @@ export async function journeyCommand(options: { json: boolean; runtime: string }
     );
   else console.log(`\n${recorder.steps.length - recorder.failed.length} held, ${recorder.failed.length} failed`);
   return recorder.failed.length === 0 ? 0 : 1;
-}
-
-function findRunning(): Running {
-  const file = `${defaultDir}/running.json`;
-  if (existsSync(file)) {
-    const running = JSON.parse(readFileSync(file, "utf8")) as Running;
-    if (existsSync(`/proc/${running.pid}`)) return running;
-  }
-  throw new Refusal("nothing is up: run `npm run up` in another terminal first, and wait until it says so.");
 }
 
 /** An address of this machine other than loopback: what a container would try to reach the host by. */

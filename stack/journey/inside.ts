@@ -12,6 +12,8 @@ export interface InsideView {
   pid: number;
   address: string;
   gateway: string;
+  /** Docker's name of its network, and the kernel's of its bridge. */
+  network: string;
 }
 
 /** Looks into a container from within (docker exec), never at a listing of what was asked for alone. */
@@ -52,7 +54,7 @@ export class Inside {
       this.node(`process.stdout.write(require("node:fs").readFileSync(process.argv[1], "utf8"))`, file);
     const [status, mounts] = [await read("/proc/1/status"), await read("/proc/1/mounts")];
     const { HostConfig: host } = inspect;
-    const network = Object.values(inspect.NetworkSettings.Networks)[0];
+    const [name = "", network] = Object.entries(inspect.NetworkSettings.Networks)[0] ?? [];
     return {
       status: Object.fromEntries(
         status
@@ -78,6 +80,7 @@ export class Inside {
       pid: inspect.State.Pid,
       address: network?.IPAddress ?? "",
       gateway: network?.Gateway ?? "",
+      network: name,
     };
   }
 

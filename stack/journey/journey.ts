@@ -28,6 +28,13 @@ interface Tenant {
   failure: string | null;
 }
 
+interface Made {
+  account: Account;
+  tenant: Tenant;
+  /** Name of its network and bridge, once it has one. */
+  network?: string;
+}
+
 const METADATA = ["169.254.169.254", "100.100.100.200", "168.63.129.16"];
 
 /** The product's main job as a client sees it. Throws when a step fails that the rest needs. */
@@ -40,7 +47,7 @@ export async function journey(target: Target, recorder: Recorder): Promise<void>
   });
   const owner = new Account(target.dashboard, target.resolve);
   const stranger = new Account(target.dashboard, target.resolve);
-  const made: { account: Account; tenant: Tenant }[] = [];
+  const made: Made[] = [];
 
   try {
     await recorder.must("a person signs up", async () => {
@@ -52,16 +59,20 @@ export async function journey(target: Target, recorder: Recorder): Promise<void>
     let mine!: Tenant;
     await recorder.must(`the person creates an agent (${target.runtime}), and it runs`, async () => {
       mine = await create(owner, `mine-${tag}`, target.runtime);
-      made.push({ account: owner, tenant: mine });
+      const entry: Made = { account: owner, tenant: mine };
+      made.push(entry);
       const steps = await untilRunning(owner, mine.id);
+      entry.network = (await new Inside(target.dockerSocket, mine.id).view()).network;
       insist(steps.length > 0, "no progress event was streamed");
       return `steps seen: ${[...new Set(steps)].join(", ")}`;
     });
     let theirs!: Tenant;
     await recorder.must("another person's agent runs on the same host", async () => {
       theirs = await create(stranger, `theirs-${tag}`, "echo");
-      made.push({ account: stranger, tenant: theirs });
+      const entry: Made = { account: stranger, tenant: theirs };
+      made.push(entry);
       await untilRunning(stranger, theirs.id);
+      entry.network = (await new Inside(target.dockerSocket, theirs.id).view()).network;
       return theirs.url;
     });
 
@@ -79,7 +90,7 @@ export async function journey(target: Target, recorder: Recorder): Promise<void>
       }
     });
     await recorder.must("the person signs in again", async () => {
-      await owner.signIn(person("owner"));
+      await owner.signIn();
       return "signed in";
     });
   } finally {
@@ -227,24 +238,21 @@ async function walls(target: Target, recorder: Recorder, mine: Tenant, theirs: T
   });
 }
 
-async function removeAll(
-  target: Target,
-  recorder: Recorder,
-  made: { account: Account; tenant: Tenant }[],
-): Promise<void> {
+async function removeAll(target: Target, recorder: Recorder, made: Made[]): Promise<void> {
   await recorder.step("deleting leaves nothing", async () => {
     for (const { account, tenant } of made) {
+      if ((await account.api("/api/v1/tenants")).status === 401) await account.signIn();
       expectStatus(await account.api(`/api/v1/tenants/${tenant.id}`, { method: "DELETE" }), 200, 202);
     }
-    for (const { account, tenant } of made) {
+    for (const { account, tenant, network } of made) {
       const inside = new Inside(target.dockerSocket, tenant.id);
       const left = async () => [
         ...((await account.api(`/api/v1/tenants/${tenant.id}`)).status === 404 ? [] : ["the API still knows it"]),
         ...((await inside.docker("ps", "-aq", "--filter", `label=dev.chelar.tenant=${tenant.id}`)).trim()
           ? ["a container"]
           : []),
-        ...((await inside.docker("network", "ls", "-q", "--filter", `label=dev.chelar.tenant=${tenant.id}`)).trim()
-          ? ["a network"]
+        ...(network && (await inside.docker("network", "ls", "--format", "{{.Name}}")).split("\n").includes(network)
+          ? [`the network ${network}`]
           : []),
         ...["volumes", "mounts", "config"].filter((kind) => existsSync(`${target.hostDir}/${kind}/${tenant.id}`)),
         ...(mounted(`${target.hostDir}/mounts/${tenant.id}`) ? ["a mount"] : []),

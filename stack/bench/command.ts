@@ -1,0 +1,16 @@
+import { Refusal } from "../system.ts";
+
+/** `npm run bench -- NAME [--json]`: each prints a ratio beside the bare thing, measured in the same run. */
+const benches: Readonly<Record<string, (json: boolean) => Promise<number>>> = {
+  create: async (json) => (await import("./create.ts")).benchCreate(json),
+};
+
+export async function benchCommand(args: string[]): Promise<number> {
+  const json = args.includes("--json");
+  const [name = "", ...more] = args.filter((argument) => argument !== "--json");
+  const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
+  if (!bench || more.length > 0) {
+    throw new Refusal(`npm run bench -- NAME [--json] takes one of: ${Object.keys(benches).join(", ")}.`);
+  }
+  return bench(json);
+}
