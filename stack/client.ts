@@ -221,10 +221,14 @@ export class Account {
     expectStatus(await this.api("/api/auth/sign-up/email", { body: person }), 200);
   }
 
-  /** As the person who signed up here. */
-  async signIn(): Promise<void> {
+  /** Of the person who signed up here. */
+  credentials(): PersonOptions {
     if (!this.#person) throw new Error("nobody has signed up with this account");
-    const { email, password } = this.#person;
+    return this.#person;
+  }
+
+  async signIn(): Promise<void> {
+    const { email, password } = this.credentials();
     expectStatus(await this.api("/api/auth/sign-in/email", { body: { email, password } }), 200);
   }
 

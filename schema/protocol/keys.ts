@@ -3,6 +3,8 @@ import { z } from "zod";
 import type { PublicKeyset } from "./commands.ts";
 
 /** 32 bytes, in the one spelling without spare bits: a second spelling would be a second kid for the same key. */
+export type { CryptoKey } from "jose";
+
 const point = z.string().regex(/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/);
 
 /** Ed25519, for signatures (RFC 8037). `d` is there in private keys only. */

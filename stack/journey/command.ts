@@ -2,7 +2,7 @@ import { connect } from "node:net";
 import { networkInterfaces } from "node:os";
 import { RUNTIMES, type RuntimeName, runtimeName } from "../../schema/protocol/index.ts";
 import { findRunning } from "../running.ts";
-import { Refusal } from "../system.ts";
+import { bringPackages, Refusal } from "../system.ts";
 import { journey } from "./journey.ts";
 import { Recorder, Stopped } from "./recorder.ts";
 
@@ -12,6 +12,7 @@ export async function journeyCommand(options: { json: boolean; runtime: string }
   if (!runtime.success)
     throw new Refusal(`--runtime takes ${RUNTIMES.join(" or ")}, not ${JSON.stringify(options.runtime)}.`);
   const running = findRunning();
+  if (runtime.data === "openclaw") await bringPackages("test", true); // its page is looked at in a real Chromium
   const recorder = new Recorder(({ held, name, milliseconds, evidence }) => {
     const line = `${held ? "held  " : "FAILED"} ${String(milliseconds).padStart(7)} ms  ${name}\n${" ".repeat(19)}${evidence}`;
     if (options.json) console.error(line);

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import type { RuntimeName } from "../../schema/protocol/index.ts";
 import { Account, expectStatus, type Resolve } from "../client.ts";
+import { openBrowser, visitSignedIn } from "./browser.ts";
 import { Inside, mounted } from "./inside.ts";
 import { insist, type Recorder } from "./recorder.ts";
 
@@ -158,6 +159,7 @@ async function door(
       insist(/connect\.challenge/.test(first), `unexpected greeting: ${first.slice(0, 80)}`);
     return `first message: ${first.slice(0, 60)}`;
   });
+  if (target.runtime === "openclaw") await inChromium(target, recorder, owner, stranger, mine);
   await recorder.step("a signed-in stranger does not get in", async () => {
     expectStatus(await stranger.client.visit(`${mine.url}/`), 403);
     const socket = await stranger.client.webSocket(wsUrl);
@@ -175,6 +177,41 @@ async function door(
     });
     insist(page.status === 302 && forged.status === 401, `page ${page.status}, forged identity ${forged.status}`);
     return "page 302 to sign-in, forged identity header 401";
+  });
+}
+
+/** OpenClaw's Control UI is a page that talks over a WebSocket: only a real browser shows that it works. */
+async function inChromium(
+  target: Target,
+  recorder: Recorder,
+  owner: Account,
+  stranger: Account,
+  mine: Tenant,
+): Promise<void> {
+  const address = target.resolve(new URL(mine.url).hostname) ?? undefined;
+  await recorder.step("in Chromium, the owner's Control UI opens and its WebSocket is let in", async () => {
+    const browser = await openBrowser(address);
+    try {
+      const visit = await visitSignedIn(browser, owner, mine.url, /hello-ok/);
+      insist(visit.status === 200, `the page answered ${visit.status}`);
+      insist(
+        visit.frames.some((frame) => frame.includes("hello-ok")),
+        `frames: ${visit.frames.join(" | ").slice(0, 300)}`,
+      );
+      return `200, "${visit.title}", hello-ok after ${visit.frames.length} frames`;
+    } finally {
+      await browser.close();
+    }
+  });
+  await recorder.step("in Chromium, a stranger is refused", async () => {
+    const browser = await openBrowser(address);
+    try {
+      const visit = await visitSignedIn(browser, stranger, mine.url, null);
+      insist(visit.status === 403 && visit.frames.length === 0, `the page answered ${visit.status}`);
+      return `403, "${visit.title}"`;
+    } finally {
+      await browser.close();
+    }
   });
 }
 
