@@ -70,12 +70,36 @@ describe("one flipped bit, at every 7th bit", () => {
   });
 });
 
+const samples = [
+  ...Object.entries(commandSamples).map(([name, command]) => ["command", name, { command }] as const),
+  ...Object.entries(reportSamples).map(([name, report]) => ["report", name, { reports: [report] }] as const),
+  ...Object.entries(resultSamples).map(([name, result]) => ["result", name, { result }] as const),
+];
+
+describe("an unknown member, at any depth", () => {
+  it.each(samples)("of a %s is refused: %s", async (kind, _name, body) => {
+    const variants = withUnknownMember(body);
+    expect(variants.length).toBeGreaterThan(1);
+    for (const variant of variants) {
+      const verdict = await verify(kind, await withClaims(world, variant as object, kind));
+      expect(verdict, JSON.stringify(variant)).toMatchObject({ refusal: { reason: "claims_invalid" } });
+    }
+  });
+});
+
+/** Copies of a JSON value, each with one object in it widened. `versions` is a record: there every name is known. */
+function withUnknownMember(value: unknown): unknown[] {
+  if (Array.isArray(value)) {
+    return value.flatMap((item, index) => withUnknownMember(item).map((variant) => value.with(index, variant)));
+  }
+  if (typeof value !== "object" || value === null) return [];
+  const inside = Object.entries(value).flatMap(([key, item]) =>
+    key === "versions" ? [] : withUnknownMember(item).map((variant) => ({ ...value, [key]: variant })),
+  );
+  return [{ ...value, unheardOf: true }, ...inside];
+}
+
 describe("accepts", () => {
-  const samples = [
-    ...Object.entries(commandSamples).map(([name, command]) => ["command", name, { command }] as const),
-    ...Object.entries(reportSamples).map(([name, report]) => ["report", name, { reports: [report] }] as const),
-    ...Object.entries(resultSamples).map(([name, result]) => ["result", name, { result }] as const),
-  ];
   it.each(samples)("a %s: %s, byte for byte what was signed", async (kind, _name, body) => {
     const claims = honestClaims(world, kind, body);
     const compact = await signEnvelope(kind, claims, world);

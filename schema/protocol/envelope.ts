@@ -145,14 +145,13 @@ export async function verifyEnvelope<K extends EnvelopeKind>(
 function checkContext(claims: z.infer<z.ZodObject<typeof common>>, expected: Expectation): Refusal | null {
   const { nowSeconds: now } = expected;
   const lifetime = claims.exp - claims.iat;
-  if (lifetime <= 0 || lifetime > MAX_LIFETIME_SECONDS || claims.nbf < claims.iat || claims.nbf >= claims.exp) {
+  // iat ≤ nbf < exp ≤ iat + 60.
+  if (claims.nbf < claims.iat || claims.nbf >= claims.exp || lifetime > MAX_LIFETIME_SECONDS) {
     return { reason: "lifetime_invalid", seconds: lifetime, limit: MAX_LIFETIME_SECONDS };
   }
   // Asks what must hold, not what must not: a clock that reads NaN then refuses everything instead of nothing.
   if (!(now < claims.exp + CLOCK_SKEW_SECONDS)) return { reason: "expired", exp: claims.exp, now };
-  if (Math.max(claims.nbf, claims.iat) > now + CLOCK_SKEW_SECONDS) {
-    return { reason: "not_yet_valid", nbf: claims.nbf, now };
-  }
+  if (claims.nbf > now + CLOCK_SKEW_SECONDS) return { reason: "not_yet_valid", nbf: claims.nbf, now };
   if (claims.iss !== expected.issuer) return { reason: "issuer_wrong", got: claims.iss };
   if (claims.aud !== expected.audience) return { reason: "audience_wrong", got: claims.aud };
   if (claims.epoch !== expected.epoch) return { reason: "epoch_wrong", have: expected.epoch, got: claims.epoch };

@@ -231,7 +231,12 @@ export const headerVectors: Vector[] = [
     reason: "malformed",
     forge: (w) => withHeaderText(w, (t) => `\ufeff${t}`),
   },
-  { name: "a header over 512 characters", reason: "header_refused", forge: header({ pad: "p".repeat(512) }) },
+  {
+    name: "a header over 512 characters, unread",
+    reason: "header_refused",
+    forge: (w) => withHeaderText(w, () => "x".repeat(600)),
+  },
+  { name: "a header padded over 512 characters", reason: "header_refused", forge: header({ pad: "p".repeat(512) }) },
   {
     name: "a header nested a hundred deep",
     reason: "header_refused",

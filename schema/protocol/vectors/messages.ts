@@ -76,6 +76,7 @@ export const commandVectors: Vector[] = [
   tenant("an unknown runtime", { runtime: "zeroclaw" }),
   tenant("a field for mounts", { mounts: ["/:/host"] }),
   tenant("a script as origin", { origin: "javascript:alert(1)" }),
+  tenant("an origin of another scheme", { origin: "ftp://ada-helper.agents.localhost" }),
   tenant("an origin with credentials", { origin: "https://user:pass@ada-helper.agents.localhost" }),
   tenant("an origin with a path", { origin: "https://ada-helper.agents.localhost/x" }),
   tenant("an origin with spaces around it", { origin: " https://ada-helper.agents.localhost\n" }),
@@ -103,6 +104,8 @@ const report = Object.values(reportSamples)[0];
 const result = Object.values(resultSamples)[0];
 
 export const answerVectors: Vector[] = [
+  refused("an unknown claim beside reports", { sub: "usr_owner" }, "report"),
+  refused("an unknown claim beside a result", { sub: "usr_owner" }, "result"),
   refused("a report without reports", { reports: [] }, "report"),
   refused("101 reports at once", { reports: Array.from({ length: 101 }, () => report) }, "report"),
   refused("an unknown report type", { reports: [{ ...report, type: "host.exec" }] }, "report"),
