@@ -35,7 +35,12 @@ export const policyInputs = z.strictObject({
   /** Name servers of the containers: IPv4 addresses, never this host's own. */
   resolvers: z
     .array(
-      network("an IPv4 address such as 9.9.9.9").transform((value) => formatNetwork(parseNetwork(value) as Network)),
+      z
+        .string()
+        .refine((value) => parseAddress(value) !== null, {
+          error: ({ input }) => `${JSON.stringify(input)} is not accepted: an IPv4 address such as 9.9.9.9`,
+        })
+        .transform((value) => `${value}/32`),
     )
     .max(8),
   /** Networks of the control plane, on which tenants have nothing to seek. */
@@ -104,7 +109,11 @@ export function refuseInputs(inputs: PolicyInputs, facts: HostFacts): InputRefus
     }
   }
   for (const resolver of inputs.resolvers) {
-    const entry = own.find(({ address }) => parseAddress(address) === parseNetwork(resolver)?.base);
+    const server = parseNetwork(resolver) as Network;
+    // All of 127.0.0.0/8 is the host, e.g. systemd-resolved's 127.0.0.53.
+    const entry = own.find(({ address, prefix: length }) =>
+      overlaps(networkOf(address, address.startsWith("127.") ? length : 32) as Network, server),
+    );
     if (entry) refusals.push({ reason: "resolver_is_host", resolver, interface: entry.interface });
   }
   for (const { network: opening, tcpPorts } of inputs.exceptions) {

@@ -1,0 +1,137 @@
+/**
+ * Keeps the walls true. At start: repair, verify, and only then may tenants start; afterwards whenever something
+ * happened and at least every ten seconds: compare the kernel with the plan, repair, count, tell.
+ */
+export interface Wall {
+  name: string;
+  /** What differs from the plan, in words; empty when it stands. */
+  verify(): Promise<string[]>;
+  /** Makes it stand; resolves with what had differed. */
+  repair(): Promise<string[]>;
+}
+
+export interface Drift {
+  wall: string;
+  differences: readonly string[];
+  /** From the look that found it until the wall was verified again; null when the repair failed. */
+  repairMs: number | null;
+  /** Why the repair failed, for the operator's log. */
+  failure: string | null;
+}
+
+export interface GuardState {
+  /** Whether every wall stood at the last look; tenants start only while this is true. */
+  standing: boolean;
+  /** Drifts since the start, each counted once however many rules it touched. */
+  drifts: number;
+  checks: number;
+}
+
+export interface GuardOptions {
+  walls: readonly Wall[];
+  intervalMs?: number;
+  /** At most one look in this time, however many events arrive: every tenant's start makes Docker write rules. */
+  quietMs?: number;
+  /** Each calls back when something may have changed (Docker events, kernel events); returns how to stop it. */
+  watches?: readonly ((changed: () => void) => () => void)[];
+  onDrift(drift: Drift): void;
+  nowMs?: () => number;
+}
+
+export interface Guard {
+  /** Rejects when a wall cannot be made to stand; then nothing may start. Does not count as drift. */
+  start(): Promise<void>;
+  /** Looks now (or joins a look that has not begun yet); resolves with the state after it. */
+  check(): Promise<GuardState>;
+  state(): GuardState;
+  stop(): Promise<void>;
+}
+
+const INTERVAL_MS = 10_000;
+const QUIET_MS = 500;
+
+export function createGuard(options: GuardOptions): Guard {
+  const { walls, onDrift, intervalMs = INTERVAL_MS, quietMs = QUIET_MS, watches = [] } = options;
+  const nowMs = options.nowMs ?? (() => performance.now());
+  const state: GuardState = { standing: false, drifts: 0, checks: 0 };
+  let timer: NodeJS.Timeout | undefined;
+  let dueMs = Number.POSITIVE_INFINITY;
+  let running: Promise<unknown> = Promise.resolve();
+  let queued: Promise<GuardState> | null = null;
+  let stopWatches: (() => void)[] = [];
+  let stopped = true;
+
+  async function look(): Promise<GuardState> {
+    let standing = true;
+    for (const wall of walls) standing = (await hold(wall)) && standing;
+    state.checks++;
+    state.standing = standing;
+    if (!stopped) schedule(intervalMs);
+    return { ...state };
+  }
+
+  async function hold(wall: Wall): Promise<boolean> {
+    const begun = nowMs();
+    let differences: string[] = [];
+    try {
+      differences = await wall.verify();
+      if (differences.length === 0) return true;
+      state.standing = false;
+      state.drifts++;
+      await wall.repair();
+      const left = await wall.verify();
+      if (left.length > 0) throw new Error(`still after the repair: ${left.join("; ")}`);
+      onDrift({ wall: wall.name, differences, repairMs: nowMs() - begun, failure: null });
+      return true;
+    } catch (error) {
+      onDrift({ wall: wall.name, differences, repairMs: null, failure: String(error) });
+      return false;
+    }
+  }
+
+  /** One look at a time; whoever asks during one gets the next, since the present one may already have looked away. */
+  function check(): Promise<GuardState> {
+    queued ??= running
+      .catch(() => {})
+      .then(() => {
+        queued = null;
+        const looking = look();
+        running = looking;
+        return looking;
+      });
+    return queued;
+  }
+
+  function schedule(delayMs: number): void {
+    const due = nowMs() + delayMs;
+    if (timer && dueMs <= due) return;
+    clearTimeout(timer);
+    dueMs = due;
+    timer = setTimeout(() => {
+      timer = undefined;
+      void check();
+    }, delayMs);
+  }
+
+  return {
+    start: async () => {
+      for (const wall of walls) await wall.repair();
+      const left = (await Promise.all(walls.map((wall) => wall.verify()))).flat();
+      if (left.length > 0) throw new Error(`the walls do not stand: ${left.join("; ")}`);
+      state.standing = true;
+      stopped = false;
+      stopWatches = watches.map((watch) => watch(() => !stopped && schedule(quietMs)));
+      schedule(intervalMs);
+    },
+    check,
+    state: () => ({ ...state }),
+    stop: async () => {
+      stopped = true;
+      clearTimeout(timer);
+      for (const stopWatch of stopWatches) stopWatch();
+      await queued?.catch(() => {});
+      await running.catch(() => {});
+      clearTimeout(timer);
+    },
+  };
+}
