@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { isMemoryBacked } from "../storage/memory.ts";
+import { isMemoryBacked } from "../storage/index.ts";
 import { type Runtimes, StepError } from "../tenants/ports.ts";
 import { rootDirectory, writeAtomically } from "./files.ts";
 import { pollUntilReady } from "./ready.ts";

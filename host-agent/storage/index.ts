@@ -5,7 +5,7 @@ import { StepError, type Volumes } from "../tenants/ports.ts";
 import { mountFaults } from "./rules.ts";
 import { mountOn, run } from "./run.ts";
 
-export { ensureMemoryBacked } from "./memory.ts";
+export { ensureMemoryBacked, isMemoryBacked } from "./memory.ts";
 
 /**
  * Volumes as plain directories: `volumeDir/data` is the backing, bind-mounted on `dataDir` with nosuid and nodev.
