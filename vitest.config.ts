@@ -11,7 +11,11 @@ export default defineConfig({
     projects: [
       {
         plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
-        test: { name: "workerd", include: ["worker/**/*.test.{ts,tsx}", "schema/**/*.test.ts"] },
+        test: {
+          name: "workerd",
+          include: ["worker/**/*.test.{ts,tsx}", "schema/**/*.test.ts"],
+          globalSetup: ["./test/sqld.ts"],
+        },
       },
       {
         test: {

@@ -53,6 +53,18 @@ export interface TenantEvent {
   tookMs: number | null;
 }
 
+/** What may be told about a secret: everything but the secret. */
+export const secretView = z
+  .object({
+    name: z.string(),
+    version: z.int(),
+    lastFour: z.string(),
+    changedAt: z.iso.datetime(),
+    changedBy: z.string(),
+  })
+  .openapi("Secret");
+export type SecretView = z.infer<typeof secretView>;
+
 export const TENANT_ACTIONS = ["start", "stop", "restart", "delete"] as const;
 export type TenantAction = (typeof TENANT_ACTIONS)[number];
 

@@ -1,0 +1,118 @@
+/**
+ * The door's one decision (DESIGN 3.4). Pure: what the request says, what its cookie proves, what the database knows
+ * and what time it is come in; one verdict goes out.
+ */
+export const CALLBACK_PATH = "/.chelar/callback";
+export const SIGN_OUT_PATH = "/.chelar/sign-out";
+
+/** The request that stands before the door, as Caddy describes it. */
+export interface DoorRequest {
+  method: string;
+  /** Path and query, as the browser sent them; `/` first. */
+  uri: string;
+  /** Of the host name, when it has the form of an agent's. */
+  slug: string | null;
+  hostname: string;
+  /** Every cookie that carries the door's name. More than one is as good as none: which is meant, nobody can say. */
+  doorCookies: readonly string[];
+  bindCookies: readonly string[];
+  origin: string | null;
+  isWebSocket: boolean;
+  fetchSite: string | null;
+  fetchMode: string | null;
+  fetchDest: string | null;
+  acceptsHtml: boolean;
+}
+
+/** What a door cookie proves, its signature, issuer, audience and type having been checked. */
+export interface DoorClaims {
+  userId: string;
+  sessionId: string;
+  hostname: string;
+  expiresAtMs: number;
+}
+
+/** What the database knew at most a few seconds ago. */
+export interface Knowledge {
+  tenant: { id: string; ownerId: string; deleted: boolean } | null;
+  session: { userId: string; expiresAtMs: number } | null;
+}
+
+export type Verdict =
+  | { kind: "allow"; userId: string }
+  /** The host name is nobody's. */
+  | { kind: "nobody" }
+  /** A path below /.chelar/, which belongs to us and never reaches a container. */
+  | { kind: "redeem"; ticket: string }
+  | { kind: "sign_out" }
+  /** A page load without a live session: off to the dashboard and back. */
+  | { kind: "sign_in"; returnTo: string }
+  | { kind: "unauthenticated" }
+  | { kind: "not_owner" }
+  | { kind: "foreign_site" };
+
+export function decideAccess(
+  request: DoorRequest,
+  claims: DoorClaims | null,
+  { tenant, session }: Knowledge,
+  tenantOrigin: string,
+  nowMs: number,
+): Verdict {
+  if (request.slug === null || tenant === null || tenant.deleted) return { kind: "nobody" };
+
+  const [path = "/", query = ""] = split(request.uri);
+  if (path === CALLBACK_PATH) return { kind: "redeem", ticket: new URLSearchParams(query).get("ticket") ?? "" };
+  if (path === SIGN_OUT_PATH) return { kind: "sign_out" };
+  if (path === "/.chelar" || path.startsWith("/.chelar/")) return { kind: "nobody" };
+
+  if (isForeign(request, tenantOrigin)) return { kind: "foreign_site" };
+
+  const isLive =
+    claims !== null &&
+    session !== null &&
+    claims.hostname === request.hostname &&
+    claims.expiresAtMs > nowMs &&
+    session.userId === claims.userId &&
+    session.expiresAtMs > nowMs;
+  if (!isLive) {
+    return isPageLoad(request) ? { kind: "sign_in", returnTo: safeReturn(request.uri) } : { kind: "unauthenticated" };
+  }
+  return claims.userId === tenant.ownerId ? { kind: "allow", userId: claims.userId } : { kind: "not_owner" };
+}
+
+/**
+ * Agents are each other's same-site neighbours, so SameSite cookies do not keep a hostile agent's page from using its
+ * visitor's cookie at another agent. Origin (on what changes things, and on WebSockets) and fetch metadata do. A
+ * plain navigation may come from anywhere: that is what links are.
+ */
+function isForeign(request: DoorRequest, tenantOrigin: string): boolean {
+  const isSafe = request.method === "GET" || request.method === "HEAD";
+  if (request.origin !== null && request.origin !== tenantOrigin && (!isSafe || request.isWebSocket)) return true;
+  // Browsers disagree on fetch metadata of WebSockets; their Origin is always there.
+  if (request.isWebSocket || request.fetchSite === null) return false;
+  if (request.fetchSite === "same-origin" || request.fetchSite === "none") return false;
+  const isNavigation = isSafe && request.fetchMode === "navigate" && request.fetchDest === "document";
+  return !isNavigation;
+}
+
+function isPageLoad(request: DoorRequest): boolean {
+  if ((request.method !== "GET" && request.method !== "HEAD") || request.isWebSocket) return false;
+  if (request.fetchMode !== null) {
+    // A frame cannot be sent to the dashboard, which refuses to be framed.
+    return request.fetchMode === "navigate" && (request.fetchDest === null || request.fetchDest === "document");
+  }
+  return request.acceptsHtml;
+}
+
+const MAX_RETURN_CHARACTERS = 2_000;
+
+/** A path on the same host, or `/`: never another site (`//evil`, `/\evil`), never something endless. */
+export function safeReturn(uri: string): string {
+  const isLocal = /^\/(?![/\\])[\x21-\x7e]*$/.test(uri) && !uri.includes("\\");
+  return isLocal && uri.length <= MAX_RETURN_CHARACTERS && !uri.startsWith("/.chelar") ? uri : "/";
+}
+
+function split(uri: string): [string, string] {
+  const at = uri.indexOf("?");
+  return at < 0 ? [uri, ""] : [uri.slice(0, at), uri.slice(at + 1)];
+}

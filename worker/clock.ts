@@ -1,0 +1,11 @@
+/** Time and randomness, handed to whoever needs them. */
+export interface World {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  random(bytes: number): Uint8Array<ArrayBuffer>;
+}
+
+export const realWorld: World = {
+  now: () => Date.now(),
+  random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
+};

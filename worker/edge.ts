@@ -1,0 +1,95 @@
+import { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { createAccess } from "./access/index.ts";
+import { createAccounts } from "./accounts/index.ts";
+import { realWorld, type World } from "./clock.ts";
+import { type Database, openDatabase } from "./db.ts";
+import type { Config } from "./env.ts";
+import { createHosts } from "./hosts/index.ts";
+import { backgroundOf, browserSafety, lastResort, limitedBody, sameOriginOnly } from "./http.ts";
+import type { PageDeps } from "./pages/deps.ts";
+import { pageRoutes, problemPage } from "./pages/routes.tsx";
+import { problem, problemResponse } from "./problem.ts";
+import { tenantRoutes } from "./tenants/routes.ts";
+import { createTenantService } from "./tenants/service.ts";
+
+/** What a test may put in the place of the world outside. */
+export interface Outside {
+  db?: Database;
+  world?: World;
+  /** Reaches the hosts. */
+  fetch?: typeof fetch;
+}
+
+/** Wires the rooms together; decides nothing. */
+export function createEdge(config: Config, outside: Outside = {}) {
+  const { world = realWorld } = outside;
+  const db = outside.db ?? openDatabase(config.database);
+  // workerd's fetch must be called as a free function.
+  const reach: typeof fetch = outside.fetch ?? ((input, init) => fetch(input, init));
+
+  const accounts = createAccounts(db, {
+    origin: config.dashboardOrigin,
+    secret: config.authSecret,
+    secureCookies: config.secureCookies,
+    rateLimit: config.authRateLimit,
+  });
+  const hosts = createHosts({ db, world, fetch: reach, config });
+  const tenants = createTenantService({
+    db,
+    world,
+    hosts,
+    ring: config.vaultKeys,
+    origins: config.tenants,
+    maxTenantsPerOwner: config.maxTenantsPerOwner,
+  });
+  const access = createAccess({ db, world, config, accounts });
+  const pageDeps: PageDeps = {
+    person: accounts.person,
+    accounts,
+    tenants,
+    background: backgroundOf,
+    tenantDomain: config.tenants.domain,
+    tenantOrigin: config.tenants.template,
+  };
+
+  const app = new OpenAPIHono();
+  // First and bare: every request to every agent passes here.
+  app.get("/forward-auth", access.forwardAuth);
+  app.get("/healthz", (c) => c.text("ok", 200, { "cache-control": "no-store" }));
+
+  app.use(browserSafety({ tenantOrigin: config.tenants.template, https: config.secureCookies }));
+  app.use(limitedBody);
+  app.use(sameOriginOnly(config.dashboardOrigin));
+
+  app.route("/api/auth", accounts.routes);
+  app.route("/api/v1/tenants", tenantRoutes({ service: tenants, accounts }));
+  app.route("/api/v1", hosts.operatorRoutes);
+  app.route("/api/hosts", hosts.routes);
+  app.doc31("/api/v1/openapi.json", {
+    openapi: "3.1.0",
+    info: { title: "Chelar", version: "1", description: "Agents of the signed-in person." },
+    servers: [{ url: config.dashboardOrigin }],
+  });
+  app.openAPIRegistry.registerComponent("securitySchemes", "session", {
+    type: "apiKey",
+    in: "cookie",
+    name: `${config.secureCookies ? "__Secure-" : ""}chelar.session_token`,
+  });
+  app.route("/", access.routes);
+  app.route("/", pageRoutes(pageDeps));
+
+  const wantsPage = (c: Context) => !c.req.path.startsWith("/api/") && c.req.header("accept")?.includes("text/html");
+  app.notFound(async (c) => {
+    const it = problem("not_found");
+    return wantsPage(c) ? problemPage(c, it, await accounts.person(c)) : problemResponse(it);
+  });
+  app.onError(async (error, c) => {
+    const answer = await lastResort(error, c);
+    return wantsPage(c) && answer.status === 500 ? problemPage(c, problem("internal"), null) : answer;
+  });
+
+  return { app, tick: hosts.tick };
+}
+
+export type Edge = ReturnType<typeof createEdge>;

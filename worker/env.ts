@@ -1,0 +1,135 @@
+import { z } from "zod";
+import { fromBase64url, privateSigningJwk } from "../schema/protocol/index.ts";
+
+/** The bindings, parsed once per isolate; everything else receives this. Nothing of it is ever printed. */
+export interface Config {
+  /** Origin of the dashboard; also the edge's name: `iss` of commands and tickets, `aud` of reports. */
+  dashboardOrigin: string;
+  secureCookies: boolean;
+  tenants: TenantOrigins;
+  database: { url: string; authToken?: string };
+  authSecret: string;
+  operatorToken: string;
+  commandKeys: z.infer<typeof commandKeys>;
+  vaultKeys: { current: number; keys: ReadonlyMap<number, Uint8Array<ArrayBuffer>> };
+  ticketKey: z.infer<typeof privateSigningJwk>;
+  authRateLimit: boolean;
+  maxTenantsPerOwner: number;
+}
+
+/** Where tenants live: `http://*.agents.localhost:8080`, taken apart. */
+export interface TenantOrigins {
+  template: string;
+  /** With the dot: `.agents.localhost`. */
+  domain: string;
+}
+
+export const tenantOriginOf = (origins: TenantOrigins, slug: string) => origins.template.replace("*", slug);
+export const tenantHostnameOf = (origins: TenantOrigins, slug: string) => `${slug}${origins.domain}`;
+
+const commandKeys = z
+  .strictObject({
+    version: z.int().min(1),
+    current: z.string(),
+    keys: z
+      .array(privateSigningJwk.extend({ kid: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/) }))
+      .min(1)
+      .max(4),
+  })
+  .refine(({ current, keys }) => keys.some(({ kid }) => kid === current))
+  .refine(({ keys }) => new Set(keys.map(({ kid }) => kid)).size === keys.length);
+
+const keyBytes = z.string().transform((text, context) => {
+  const bytes = fromBase64url(text);
+  if (bytes?.length === 32) return bytes as Uint8Array<ArrayBuffer>;
+  context.addIssue({ code: "custom" });
+  return z.NEVER;
+});
+const vaultKeys = z
+  .strictObject({ current: z.int().min(1), keys: z.record(z.string().regex(/^[1-9]\d{0,8}$/), keyBytes) })
+  .transform(({ current, keys }) => ({
+    current,
+    keys: new Map(Object.entries(keys).map(([version, bytes]) => [Number(version), bytes])),
+  }))
+  .refine(({ current, keys }) => keys.has(current));
+
+const origin = z
+  .string()
+  .refine((text) => URL.canParse(text) && new URL(text).origin === text && /^https?:/.test(text))
+  .describe("an origin such as https://chelar.example: scheme, host and port, nothing after it");
+
+const tenantOrigin = z
+  .string()
+  .regex(/^https?:\/\/\*(\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+(:\d{1,5})?$/)
+  .transform((template) => ({ template, domain: `.${new URL(template.replace("*.", "")).hostname}` }))
+  .describe("an origin with * for the agent's name, such as https://*.agents.example");
+
+const json = <T extends z.ZodType>(shape: T) =>
+  z
+    .string()
+    .transform((text, context): unknown => {
+      try {
+        return JSON.parse(text);
+      } catch {
+        context.addIssue({ code: "custom" });
+        return z.NEVER;
+      }
+    })
+    .pipe(shape);
+
+const BINDINGS = {
+  DASHBOARD_ORIGIN: origin,
+  TENANT_ORIGIN: tenantOrigin,
+  DATABASE_URL: z
+    .string()
+    .regex(/^(https?|libsql):\/\/[^\s]+$/)
+    .describe("the URL of a libSQL server: libsql://, https:// or http://"),
+  DATABASE_AUTH_TOKEN: z.string().min(1).optional().describe("a token of the libSQL server, or nothing"),
+  AUTH_SECRET: z.string().min(32).describe("at least 32 random characters"),
+  OPERATOR_TOKEN: z.string().min(32).describe("at least 32 random characters"),
+  COMMAND_KEYS: json(commandKeys).describe(
+    'JSON {"version":1,"current":"kid","keys":[{"kid",…Ed25519 private JWK}]} with 1 to 4 keys, the current one among them',
+  ),
+  VAULT_KEYS: json(vaultKeys).describe(
+    'JSON {"current":1,"keys":{"1":"base64url of 32 random bytes"}}, the current key among them',
+  ),
+  TICKET_KEY: json(privateSigningJwk).describe("JSON of an Ed25519 private JWK (kty, crv, x, d)"),
+  AUTH_RATE_LIMIT: z.enum(["on", "off"]).default("on").describe("on or off"),
+  MAX_TENANTS_PER_OWNER: z
+    .string()
+    .regex(/^[1-9]\d{0,4}$/)
+    .default("10")
+    .describe("a whole number from 1 to 99999"),
+} as const;
+
+/** Takes the bindings apart. Throws one sentence that names the first wrong binding and never its value. */
+export function parseEnv(bindings: Readonly<Record<string, unknown>>): Config {
+  const read = <N extends keyof typeof BINDINGS>(name: N): z.output<(typeof BINDINGS)[N]> => {
+    const result = BINDINGS[name].safeParse(bindings[name]);
+    if (result.success) return result.data as z.output<(typeof BINDINGS)[N]>;
+    const what = bindings[name] === undefined ? "is missing" : "is not accepted";
+    throw new Error(`The binding ${name} ${what}: it takes ${BINDINGS[name].description}.`);
+  };
+  const dashboardOrigin = read("DASHBOARD_ORIGIN");
+  const tenants = read("TENANT_ORIGIN");
+  const dashboardHost = new URL(dashboardOrigin).hostname;
+  // A dashboard inside the tenants' domain would share its cookies' site with hostile agents.
+  if (`.${dashboardHost}`.endsWith(tenants.domain)) {
+    throw new Error(
+      "The binding TENANT_ORIGIN is not accepted: agents must live on another domain than the dashboard.",
+    );
+  }
+  return {
+    dashboardOrigin,
+    secureCookies: dashboardOrigin.startsWith("https:"),
+    tenants,
+    database: { url: read("DATABASE_URL"), authToken: read("DATABASE_AUTH_TOKEN") },
+    authSecret: read("AUTH_SECRET"),
+    operatorToken: read("OPERATOR_TOKEN"),
+    commandKeys: read("COMMAND_KEYS"),
+    vaultKeys: read("VAULT_KEYS"),
+    ticketKey: read("TICKET_KEY"),
+    authRateLimit: read("AUTH_RATE_LIMIT") === "on",
+    maxTenantsPerOwner: Number(read("MAX_TENANTS_PER_OWNER")),
+  };
+}

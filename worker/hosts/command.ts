@@ -1,0 +1,55 @@
+import {
+  type Command,
+  importSealingKey,
+  keyId,
+  type SealedSecrets,
+  sealingJwk,
+  sealSecrets,
+} from "../../schema/protocol/index.ts";
+import { type TenantOrigins, tenantHostnameOf, tenantOriginOf } from "../env.ts";
+import { limitsOf } from "../tenants/index.ts";
+import { type Keyring, openSecret } from "../vault/index.ts";
+import type { HostRow, TenantRow } from "./store.ts";
+
+type SecretRow = Parameters<typeof openSecret>[0] & { tenantId: string; name: string; version: number };
+
+/** The newest word about one tenant, or which of its secrets cannot be read. */
+export async function buildCommand(
+  { tenant, secrets }: { tenant: TenantRow; secrets: readonly SecretRow[] },
+  host: Pick<HostRow, "sealingKey">,
+  { ring, origins }: { ring: Keyring; origins: TenantOrigins },
+): Promise<{ ok: true; command: Command } | { ok: false; reason: "secret_unreadable" }> {
+  const { id, slug, ownerId, runtime, plan, generation, desired, restarts } = tenant;
+  if (desired === "deleted") return { ok: true, command: { type: "tenant.purge", tenantId: id, generation } };
+
+  const env: SealedSecrets["env"] = {};
+  for (const row of secrets) {
+    const opened = await openSecret(row, row, ring);
+    if (!opened.ok) return opened;
+    env[row.name] = opened.secret.reveal();
+  }
+  const secretsJwe = secrets.length > 0 ? await sealFor(host, { tenantId: id, generation, env }) : null;
+  const command: Command = {
+    type: "tenant.apply",
+    tenant: {
+      id,
+      slug,
+      hostname: tenantHostnameOf(origins, slug),
+      origin: tenantOriginOf(origins, slug),
+      ownerId,
+      runtime,
+      limits: limitsOf(runtime, plan),
+    },
+    generation,
+    desired,
+    restarts,
+    secretsJwe,
+  };
+  return { ok: true, command };
+}
+
+/** Decrypted only here, only to be sealed to the one host that needs it. */
+async function sealFor(host: Pick<HostRow, "sealingKey">, secrets: SealedSecrets): Promise<string> {
+  const jwk = sealingJwk.parse(JSON.parse(host.sealingKey));
+  return sealSecrets(secrets, { kid: await keyId(jwk), publicKey: await importSealingKey(jwk) });
+}

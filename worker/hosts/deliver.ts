@@ -1,0 +1,192 @@
+import {
+  COMMAND_PATH,
+  type Command,
+  type CommandOutcome,
+  ENVELOPE_CONTENT_TYPE,
+  envelopeHash,
+  freshClaims,
+  importSigningKey,
+  MAX_ENVELOPE_BYTES,
+  signEnvelope,
+  verifyEnvelope,
+} from "../../schema/protocol/index.ts";
+import type { World } from "../clock.ts";
+import { atomically, type Database, isGuardFailure } from "../db.ts";
+import type { Config } from "../env.ts";
+import { readLimited } from "../http.ts";
+import { buildCommand } from "./command.ts";
+import { retryDelayMs } from "./rules.ts";
+import * as store from "./store.ts";
+
+const TIMEOUT_MS = 10_000;
+
+export interface DeliveryContext {
+  db: Database;
+  world: World;
+  fetch: typeof fetch;
+  config: Pick<Config, "dashboardOrigin" | "tenants" | "commandKeys" | "vaultKeys">;
+}
+
+/** Why a command did not get into a host's journal; the code stands in the outbox row. */
+export type DeliveryFailure =
+  | "host_unreachable"
+  | "host_refused"
+  | "result_invalid"
+  | "secret_unreadable"
+  | "journal_unavailable"
+  | "tenant_purged"
+  | "jti_reused"
+  | "keyset_stale";
+
+type Sent = { ok: true; outcome: CommandOutcome } | { ok: false; failure: DeliveryFailure };
+
+/**
+ * Tells a tenant's host the newest word about it. At-least-once and idempotent: two deliveries at once do no harm,
+ * since the host takes a generation once and this side marks rows only up to the generation that it has sent.
+ */
+export async function deliverTenant(context: DeliveryContext, tenantId: string): Promise<"delivered" | "failed"> {
+  const { db, world } = context;
+  const found = await store.readTenantForDelivery(db, tenantId);
+  if (!found) return "delivered";
+  const { tenant } = found;
+  const about = { hostId: tenant.hostId, tenantId };
+  const host = await store.findHost(db, tenant.hostId);
+  if (!host) return failed(context, about, "host_unreachable");
+
+  const built = await buildCommand(found, host, { ring: context.config.vaultKeys, origins: context.config.tenants });
+  const sent: Sent = built.ok ? await send(context, host, built.command) : { ok: false, failure: built.reason };
+  if (!sent.ok) return failed(context, about, sent.failure);
+
+  const { outcome } = sent;
+  const done = () => store.markDelivered(db, { ...about, upTo: tenant.generation }, world.now());
+  switch (outcome.status) {
+    case "accepted":
+    case "already_applied":
+      await done();
+      return "delivered";
+    case "refused":
+      switch (outcome.reason) {
+        case "generation_stale":
+        case "generation_conflict":
+          await overtake(context, tenant, outcome);
+          return "failed";
+        case "tenant_purged":
+          // What the host has destroyed, and proven so, cannot be purged again: nothing is left to say.
+          if (tenant.desired === "deleted") {
+            await done();
+            return "delivered";
+          }
+          return failed(context, about, outcome.reason);
+        case "journal_unavailable":
+        case "jti_reused":
+        case "keyset_stale":
+          return failed(context, about, outcome.reason);
+      }
+  }
+}
+
+/**
+ * The host knows a newer generation than ours, or another content of the same: our database was restored, or limits
+ * changed under a generation. The desired state stays; it gets a generation above everything the host has seen.
+ */
+async function overtake(
+  { db, world }: DeliveryContext,
+  tenant: store.TenantRow,
+  { reason, have = 0 }: { reason: string; have?: number },
+): Promise<void> {
+  const now = world.now();
+  const generation = Math.max(tenant.generation, have) + 1;
+  try {
+    await atomically(db, [
+      ...store.raiseGeneration(db, tenant, generation, now),
+      store.insertAudit(db, {
+        at: now,
+        actor: "system",
+        action: "drift.overtake",
+        subject: tenant.id,
+        detail: JSON.stringify({ reason, from: tenant.generation, have, to: generation }),
+      }),
+      store.announce(db, { hostId: tenant.hostId, tenantId: tenant.id, generation }, now),
+    ]);
+  } catch (error) {
+    // Somebody has changed it meanwhile: theirs is the newest word, and it is in the outbox.
+    if (!isGuardFailure(error)) throw error;
+  }
+}
+
+/** Brings the keyset to a host: new keys arrive signed by the current one. */
+export async function deliverHost(context: DeliveryContext, hostId: string): Promise<"delivered" | "failed"> {
+  const { db, world, config } = context;
+  const about = { hostId, tenantId: null };
+  const host = await store.findHost(db, hostId);
+  if (!host) return "delivered";
+  const { version, keys } = config.commandKeys;
+  const keyset = { version, keys: keys.map(({ kid, x }) => ({ kid, x })) };
+  const sent = await send(context, host, { type: "host.apply", generation: version, keyset });
+  if (!sent.ok) return failed(context, about, sent.failure);
+  if (sent.outcome.status === "refused" && sent.outcome.reason !== "keyset_stale") {
+    return failed(context, about, "host_refused");
+  }
+  await store.markDelivered(db, { ...about, upTo: Number.MAX_SAFE_INTEGER }, world.now());
+  return "delivered";
+}
+
+async function failed(
+  { db, world }: DeliveryContext,
+  about: { hostId: string; tenantId: string | null },
+  error: DeliveryFailure,
+): Promise<"failed"> {
+  const attempts = (await store.attemptsOf(db, about))[0]?.attempts ?? 0;
+  const random01 = (world.random(1)[0] as number) / 255;
+  const nextAttemptAt = world.now() + retryDelayMs(attempts, random01);
+  await store.markFailed(db, about, { error, nextAttemptAt });
+  return "failed";
+}
+
+/** Signs, posts, and believes nothing but the host's signed result about exactly these bytes. */
+async function send(context: DeliveryContext, host: store.HostRow, command: Command): Promise<Sent> {
+  const { world, config } = context;
+  const nowSeconds = () => Math.floor(world.now() / 1000);
+  const key = config.commandKeys.keys.find(({ kid }) => kid === config.commandKeys.current);
+  if (!key) throw new Error("the keyset has no current key");
+  const { kid, ...jwk } = key;
+  const claims = {
+    ...freshClaims(nowSeconds(), world.random(16)),
+    iss: config.dashboardOrigin,
+    aud: host.id,
+    epoch: host.epoch,
+    command,
+  };
+  const compact = await signEnvelope("command", claims, { kid, privateKey: await importSigningKey(jwk) });
+
+  let answer: string;
+  try {
+    const response = await context.fetch(`${host.endpoint}${COMMAND_PATH}`, {
+      method: "POST",
+      headers: { "content-type": ENVELOPE_CONTENT_TYPE },
+      body: compact,
+      redirect: "manual",
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    if (response.status !== 200) {
+      await response.body?.cancel();
+      return { ok: false, failure: response.status === 403 ? "host_refused" : "host_unreachable" };
+    }
+    answer = await readLimited(response, MAX_ENVELOPE_BYTES);
+  } catch {
+    return { ok: false, failure: "host_unreachable" };
+  }
+  const verdict = await verifyEnvelope("result", answer, {
+    nowSeconds: nowSeconds(),
+    issuer: host.id,
+    audience: config.dashboardOrigin,
+    epoch: host.epoch,
+    keys: await store.signingKeysOf(host),
+  });
+  if (!verdict.ok || verdict.claims.result.commandHash !== (await envelopeHash(compact))) {
+    const why = verdict.ok ? "another command's result" : verdict.refusal.reason;
+    console.warn(JSON.stringify({ event: "result_refused", host: host.id, why }));
+    return { ok: false, failure: "result_invalid" };
+  }
+  return { ok: true, outcome: verdict.claims.result.outcome };
+}

@@ -1,0 +1,44 @@
+import type { RuntimeName } from "../../schema/protocol/index.ts";
+import type { Config } from "../env.ts";
+import { limitsOf } from "../tenants/index.ts";
+import { type DeliveryContext, deliverTenant } from "./deliver.ts";
+import { deliverDue, reconcile, sweep } from "./reconcile.ts";
+import { hostRoutes, operatorRoutes } from "./routes.ts";
+import { choosePlace } from "./rules.ts";
+import * as store from "./store.ts";
+
+export { publicKeysetOf } from "./routes.ts";
+
+const TRIES = 4;
+const FIRST_PAUSE_MS = 400;
+
+/** The hosts' room as the rest of the edge sees it. */
+export function createHosts(context: DeliveryContext & { config: Config }) {
+  const { db, world } = context;
+  return {
+    routes: hostRoutes(context),
+    operatorRoutes: operatorRoutes(context),
+
+    async place(runtime: RuntimeName, plan: string): Promise<string | null> {
+      return choosePlace(await store.readRooms(db), limitsOf(runtime, plan).memoryMiB);
+    },
+    insistRoom: (hostId: string) => store.insistRoom(db, hostId),
+    announce: (row: { hostId: string; tenantId: string; generation: number }) => store.announce(db, row, world.now()),
+
+    /** A few tries in a row, for a host that is just starting; after that the outbox's own turn comes. */
+    async deliver(tenantId: string): Promise<void> {
+      for (let tried = 1; (await deliverTenant(context, tenantId)) === "failed" && tried < TRIES; tried += 1) {
+        await new Promise((resolve) => setTimeout(resolve, FIRST_PAUSE_MS * 2 ** tried));
+      }
+    },
+
+    /** Everything that the clock, not a caller, asks for. */
+    async tick(): Promise<void> {
+      await deliverDue(context);
+      if ((await reconcile(context)).length > 0) await deliverDue(context);
+      await sweep(context);
+    },
+  };
+}
+
+export type Hosts = ReturnType<typeof createHosts>;

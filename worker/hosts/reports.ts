@@ -1,0 +1,146 @@
+import { and, eq, lte } from "drizzle-orm";
+import { z } from "zod";
+import { hosts, secrets, tenantEvents, tenants, tickets } from "../../schema/db/index.ts";
+import { fromBase64url, hostId, type Report, type ReportClaims, verifyEnvelope } from "../../schema/protocol/index.ts";
+import type { World } from "../clock.ts";
+import { atomically, changedOne, type Database, insist, retryingGuards, type Statement } from "../db.ts";
+import * as store from "./store.ts";
+
+type Progress = Extract<Report, { type: "tenant.progress" }>;
+type State = Extract<Report, { type: "tenant.state" }>;
+
+export type ReportAnswer = { ok: true; ackedSeq: number; hostId: string } | { ok: false; why: string };
+
+/**
+ * Takes in what a host says. Who speaks is read from the message first, believed only when that host's own key has
+ * signed it. Everything up to `reportSeq` has been seen: a repetition changes nothing and is acknowledged again.
+ */
+export async function takeReports(
+  { db, world, edge }: { db: Database; world: World; edge: string },
+  compact: string,
+): Promise<ReportAnswer> {
+  const claimed = unverifiedIssuer(compact);
+  if (!claimed) return { ok: false, why: "malformed" };
+
+  return retryingGuards(async () => {
+    const host = await store.findHost(db, claimed);
+    if (!host) return { ok: false, why: "host_unknown" };
+    const verdict = await verifyEnvelope("report", compact, {
+      nowSeconds: Math.floor(world.now() / 1000),
+      issuer: host.id,
+      audience: edge,
+      epoch: host.epoch,
+      keys: await store.signingKeysOf(host),
+    });
+    if (!verdict.ok) return { ok: false, why: verdict.refusal.reason };
+
+    const fresh = verdict.claims.reports.filter((report) => report.seq > host.reportSeq).sort((a, b) => a.seq - b.seq);
+    const ackedSeq = fresh.at(-1)?.seq ?? host.reportSeq;
+    const now = world.now();
+    if (fresh.length > 0) await atomically(db, await statementsFor(db, host, fresh, ackedSeq, now));
+    else await db.update(hosts).set({ lastReportAt: now }).where(eq(hosts.id, host.id));
+    return { ok: true, ackedSeq, hostId: host.id };
+  });
+}
+
+/** One transaction: the numbers move on together with what they stand for. */
+async function statementsFor(
+  db: Database,
+  host: store.HostRow,
+  fresh: ReportClaims["reports"],
+  ackedSeq: number,
+  now: number,
+): Promise<Statement[]> {
+  const spokenOf = new Set(fresh.flatMap((report) => ("tenantId" in report ? [report.tenantId] : [])));
+  // A host may speak about its own tenants only: another's are as if they had not been mentioned.
+  const own = new Map((await store.tenantsOnHost(db, host.id, [...spokenOf])).map((tenant) => [tenant.id, tenant]));
+
+  const statements: Statement[] = [
+    db
+      .update(hosts)
+      .set({ reportSeq: ackedSeq, lastReportAt: now })
+      .where(and(eq(hosts.id, host.id), eq(hosts.epoch, host.epoch), eq(hosts.reportSeq, host.reportSeq))),
+    insist(db, changedOne),
+  ];
+  const stateStatementsOf = (tenant: store.TenantRow | undefined, report: State) =>
+    tenant ? stateStatements(db, tenant, report, now) : [];
+  for (const report of fresh) {
+    switch (report.type) {
+      case "tenant.progress":
+        if (own.has(report.tenantId)) statements.push(progressStatement(db, host, report));
+        break;
+      case "tenant.state":
+        statements.push(...stateStatementsOf(own.get(report.tenantId), report));
+        break;
+      case "host.inventory":
+        statements.push(
+          db
+            .update(hosts)
+            .set({ inventory: JSON.stringify(report) })
+            .where(eq(hosts.id, host.id)),
+        );
+        break;
+    }
+  }
+  return statements;
+}
+
+function progressStatement(db: Database, host: store.HostRow, report: Progress): Statement {
+  const { tenantId, generation, at, step, status, detail, fraction, tookMs, seq } = report;
+  return db
+    .insert(tenantEvents)
+    .values({
+      ...{ tenantId, generation, at, step, status, detail, fraction, tookMs },
+      // Numbers start anew with an epoch whose journal is new.
+      hostId: `${host.id}/${host.epoch}`,
+      hostSeq: seq,
+    })
+    .onConflictDoNothing();
+}
+
+/** A word about an older generation than one that was heard already changes nothing. */
+function stateStatements(db: Database, tenant: store.TenantRow, report: State, now: number): Statement[] {
+  const { id: tenantId, hostId: host } = tenant;
+  const { generation, state, detail } = report;
+  const isPurged = state === "purged";
+  // Gone though nobody wished it, or a generation that was never given: not a word of a sound host.
+  if (generation > tenant.generation || (isPurged && tenant.desired !== "deleted")) return [];
+  const observed = {
+    observed: state,
+    observedGeneration: generation,
+    failure: state === "failed" ? (detail ?? "It failed without a reason.") : null,
+    ...(isPurged ? { purgedAt: tenant.purgedAt ?? now } : {}),
+  };
+  const statements: Statement[] = [
+    db
+      .update(tenants)
+      .set(observed)
+      .where(and(eq(tenants.id, tenantId), lte(tenants.observedGeneration, generation))),
+  ];
+  if (!isPurged) return statements;
+  return [
+    ...statements,
+    // Sealed values and tickets of what is gone have no further use to anybody honest.
+    db.delete(secrets).where(eq(secrets.tenantId, tenantId)),
+    db.delete(tickets).where(eq(tickets.tenantId, tenantId)),
+    store.insertAudit(db, {
+      at: now,
+      actor: host,
+      action: "tenant.purged",
+      subject: tenantId,
+      detail: JSON.stringify({ generation }),
+    }),
+  ];
+}
+
+const payloadWithIssuer = z.object({ iss: hostId });
+
+function unverifiedIssuer(compact: string): string | null {
+  const payload = fromBase64url(compact.split(".")[1] ?? "");
+  if (!payload) return null;
+  try {
+    return payloadWithIssuer.parse(JSON.parse(new TextDecoder().decode(payload))).iss;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,68 @@
+import type { HostInventory } from "../../schema/protocol/index.ts";
+
+/** What one host can carry and carries. Memory is promised in full: a host never overbooks it. */
+export interface HostRoom {
+  id: string;
+  memoryMiB: number;
+  maxTenants: number;
+  usedMemoryMiB: number;
+  usedTenants: number;
+}
+
+/** The host with the most free memory among those where it fits; ties by id, so that a test can say which. */
+export function choosePlace(rooms: readonly HostRoom[], needMiB: number): string | null {
+  const free = (room: HostRoom) => room.memoryMiB - room.usedMemoryMiB;
+  const fitting = rooms.filter((room) => free(room) >= needMiB && room.usedTenants < room.maxTenants);
+  fitting.sort((a, b) => free(b) - free(a) || (a.id < b.id ? -1 : 1));
+  return fitting[0]?.id ?? null;
+}
+
+const FIRST_RETRY_MS = 2_000;
+const LAST_RETRY_MS = 5 * 60_000;
+
+/** Exponential with full jitter, so that a thousand waiting rows do not call a returning host at one moment. */
+export function retryDelayMs(attempts: number, random01: number): number {
+  const ceiling = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempts, 16));
+  return Math.round(ceiling / 2 + (ceiling / 2) * random01);
+}
+
+export interface WantedTenant {
+  id: string;
+  desired: "running" | "suspended" | "stopped" | "deleted";
+  generation: number;
+  updatedAt: number;
+  observed: string;
+  observedGeneration: number;
+}
+
+export type Drift =
+  /** The host has not said a word about this generation. */
+  | { tenantId: string; kind: "unheard"; generation: number }
+  /** The host does not know the tenant at all. */
+  | { tenantId: string; kind: "missing"; generation: number }
+  /** It is gone here and still there. */
+  | { tenantId: string; kind: "left_over"; generation: number };
+
+/** A change younger than this is on its way, not drifting. */
+export const SETTLE_MS = 2 * 60_000;
+
+/**
+ * Compares what is wanted on one host with what the host last said. `inventory` is null before its first report.
+ * Every difference is repaired by telling the newest word again, which is harmless to a host that knows it.
+ */
+export function findDrift(
+  wanted: readonly WantedTenant[],
+  inventory: Pick<HostInventory, "at" | "tenants"> | null,
+  nowMs: number,
+): Drift[] {
+  const there = new Map(inventory?.tenants.map((tenant) => [tenant.tenantId, tenant]));
+  const drift: Drift[] = [];
+  for (const { id: tenantId, desired, generation, updatedAt, observedGeneration } of wanted) {
+    if (nowMs - updatedAt < SETTLE_MS) continue;
+    if (observedGeneration < generation) drift.push({ tenantId, kind: "unheard", generation });
+    else if (!inventory || inventory.at < updatedAt + SETTLE_MS) continue;
+    else if (desired === "deleted" && there.get(tenantId)) drift.push({ tenantId, kind: "left_over", generation });
+    else if (desired !== "deleted" && !there.has(tenantId)) drift.push({ tenantId, kind: "missing", generation });
+  }
+  return drift;
+}

@@ -1,0 +1,166 @@
+import { and, asc, count, eq, gt, inArray, isNull, lte, ne, sql } from "drizzle-orm";
+import { audit, hosts, outbox, secrets, tenants } from "../../schema/db/index.ts";
+import { type HostInventory, hostInventory, importSigningKey, keyId, signingJwk } from "../../schema/protocol/index.ts";
+import { changedOne, type Database, insist, type Statement } from "../db.ts";
+import { limitsOf } from "../tenants/index.ts";
+import type { HostRoom } from "./rules.ts";
+
+export type HostRow = typeof hosts.$inferSelect;
+export type TenantRow = typeof tenants.$inferSelect;
+export type OutboxRow = typeof outbox.$inferSelect;
+
+export async function findHost(db: Database, id: string): Promise<HostRow | null> {
+  const rows = await db
+    .select()
+    .from(hosts)
+    .where(and(eq(hosts.id, id), ne(hosts.state, "removed")));
+  return rows[0] ?? null;
+}
+
+export function listHosts(db: Database): Promise<HostRow[]> {
+  return db.select().from(hosts).where(ne(hosts.state, "removed")).orderBy(asc(hosts.enrolledAt));
+}
+
+/** The host's own key as the envelope wants it. */
+export async function signingKeysOf(host: Pick<HostRow, "signingKey">) {
+  const jwk = signingJwk.parse(JSON.parse(host.signingKey));
+  return new Map([[await keyId(jwk), await importSigningKey(jwk)]]);
+}
+
+/** Everything that its tenants were promised, by host. */
+export async function readRooms(db: Database): Promise<HostRoom[]> {
+  const [open, used] = await Promise.all([
+    db.select().from(hosts).where(eq(hosts.state, "enrolled")),
+    db
+      .select({ hostId: tenants.hostId, runtime: tenants.runtime, plan: tenants.plan, n: count() })
+      .from(tenants)
+      .where(isNull(tenants.purgedAt))
+      .groupBy(tenants.hostId, tenants.runtime, tenants.plan),
+  ]);
+  return open.map(({ id, memoryMiB, maxTenants }) => {
+    const here = used.filter((row) => row.hostId === id);
+    return {
+      id,
+      memoryMiB,
+      maxTenants,
+      usedTenants: here.reduce((sum, row) => sum + row.n, 0),
+      usedMemoryMiB: here.reduce((sum, row) => sum + row.n * limitsOf(row.runtime, row.plan).memoryMiB, 0),
+    };
+  });
+}
+
+/** Inside the creating transaction: two creations that both saw the last place must not both get it. */
+export function insistRoom(db: Database, hostId: string): Statement {
+  const memory = sql.join(
+    tenants.runtime.enumValues.map(
+      (runtime) => sql`when ${tenants.runtime} = ${runtime} then ${limitsOf(runtime, "").memoryMiB}`,
+    ),
+    sql` `,
+  );
+  const host = sql`${hosts} where ${hosts.id} = ${hostId} and ${hosts.state} = 'enrolled'`;
+  const here = sql`${tenants} where ${tenants.hostId} = ${hostId} and ${tenants.purgedAt} is null`;
+  return insist(
+    db,
+    sql`(select count(*) from ${here}) <= (select ${hosts.maxTenants} from ${host})
+      and (select sum(case ${memory} end) from ${here}) <= (select ${hosts.memoryMiB} from ${host})`,
+  );
+}
+
+export function announce(
+  db: Database,
+  row: { hostId: string; tenantId: string | null; generation: number },
+  now: number,
+): Statement {
+  return db.insert(outbox).values({ ...row, createdAt: now, nextAttemptAt: now });
+}
+
+/** Tenants (or null: the host itself) with something due, by host. */
+export function dueDeliveries(db: Database, now: number, limit: number) {
+  return db
+    .selectDistinct({ hostId: outbox.hostId, tenantId: outbox.tenantId })
+    .from(outbox)
+    .where(and(isNull(outbox.deliveredAt), lte(outbox.nextAttemptAt, now)))
+    .limit(limit);
+}
+
+export function undeliveredOf(db: Database, hostId: string, limit: number) {
+  return db
+    .selectDistinct({ hostId: outbox.hostId, tenantId: outbox.tenantId })
+    .from(outbox)
+    .where(and(isNull(outbox.deliveredAt), eq(outbox.hostId, hostId), gt(outbox.attempts, 0)))
+    .limit(limit);
+}
+
+const isAbout = (hostId: string, tenantId: string | null) =>
+  and(eq(outbox.hostId, hostId), tenantId === null ? isNull(outbox.tenantId) : eq(outbox.tenantId, tenantId));
+
+export function markDelivered(
+  db: Database,
+  about: { hostId: string; tenantId: string | null; upTo: number },
+  now: number,
+): Statement {
+  return db
+    .update(outbox)
+    .set({ deliveredAt: now, lastError: null })
+    .where(and(isAbout(about.hostId, about.tenantId), lte(outbox.generation, about.upTo), isNull(outbox.deliveredAt)));
+}
+
+export function markFailed(
+  db: Database,
+  about: { hostId: string; tenantId: string | null },
+  { error, nextAttemptAt }: { error: string; nextAttemptAt: number },
+): Statement {
+  return db
+    .update(outbox)
+    .set({ attempts: sql`${outbox.attempts} + 1`, lastError: error, nextAttemptAt })
+    .where(and(isAbout(about.hostId, about.tenantId), isNull(outbox.deliveredAt)));
+}
+
+export function attemptsOf(db: Database, about: { hostId: string; tenantId: string | null }) {
+  return db
+    .select({ attempts: sql<number>`coalesce(max(${outbox.attempts}), 0)` })
+    .from(outbox)
+    .where(and(isAbout(about.hostId, about.tenantId), isNull(outbox.deliveredAt)));
+}
+
+export function insertAudit(db: Database, row: Omit<typeof audit.$inferInsert, "id">): Statement {
+  return db.insert(audit).values(row);
+}
+
+/** Everything that a command about one tenant is built from, read at one moment. */
+export async function readTenantForDelivery(db: Database, tenantId: string) {
+  const [tenantRows, secretRows] = await db.batch([
+    db.select().from(tenants).where(eq(tenants.id, tenantId)),
+    db.select().from(secrets).where(eq(secrets.tenantId, tenantId)),
+  ]);
+  const tenant = tenantRows[0];
+  return tenant ? { tenant, secrets: secretRows } : null;
+}
+
+export async function tenantsOnHost(db: Database, hostId: string, ids: readonly string[]): Promise<TenantRow[]> {
+  if (ids.length === 0) return [];
+  return db
+    .select()
+    .from(tenants)
+    .where(and(eq(tenants.hostId, hostId), inArray(tenants.id, [...ids])));
+}
+
+export function raiseGeneration(
+  db: Database,
+  tenant: Pick<TenantRow, "id" | "generation">,
+  generation: number,
+  now: number,
+): Statement[] {
+  return [
+    db
+      .update(tenants)
+      .set({ generation, updatedAt: now })
+      .where(and(eq(tenants.id, tenant.id), eq(tenants.generation, tenant.generation))),
+    insist(db, changedOne),
+  ];
+}
+
+/** What the host last said about itself, or null. Rows were checked when they came in. */
+export function inventoryOf(host: Pick<HostRow, "inventory">): HostInventory | null {
+  return host.inventory === null ? null : (hostInventory.safeParse(JSON.parse(host.inventory)).data ?? null);
+}

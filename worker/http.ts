@@ -1,0 +1,111 @@
+import type { Context, ErrorHandler, MiddlewareHandler } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { HTTPException } from "hono/http-exception";
+import { problem, problemResponse } from "./problem.ts";
+import type { Background } from "./tenants/types.ts";
+
+export const MAX_BODY_BYTES = 64 * 1024;
+const UNSAFE = new Set(["POST", "PUT", "PATCH", "DELETE"]);
+
+/** Counts while reading: a length that the client states is not believed. */
+export const limitedBody: MiddlewareHandler = bodyLimit({
+  maxSize: MAX_BODY_BYTES,
+  onError: () => problemResponse(problem("body_too_large")),
+});
+
+/**
+ * Headers of every answer. No inline script or style anywhere, so injected markup cannot run; no framing, so nobody
+ * can dress a page of ours as their own; private by default, so no cache keeps what a session saw.
+ */
+export function browserSafety({ tenantOrigin, https }: { tenantOrigin: string; https: boolean }): MiddlewareHandler {
+  const policy = [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    "font-src 'self'",
+    "connect-src 'self'",
+    `form-action 'self' ${tenantOrigin}`,
+    "frame-ancestors 'none'",
+    "base-uri 'none'",
+  ].join("; ");
+  return async (c, next) => {
+    await next();
+    const { headers } = c.res;
+    headers.set("content-security-policy", policy);
+    headers.set("x-content-type-options", "nosniff");
+    headers.set("referrer-policy", "strict-origin-when-cross-origin");
+    headers.set("cross-origin-opener-policy", "same-origin");
+    headers.set("cross-origin-resource-policy", "same-origin");
+    headers.set("permissions-policy", "camera=(), microphone=(), geolocation=(), payment=()");
+    if (https) headers.set("strict-transport-security", "max-age=63072000; includeSubDomains");
+    if (!headers.has("cache-control")) headers.set("cache-control", "no-store");
+  };
+}
+
+/**
+ * Refuses what another site made the browser send. Browsers put Origin on every unsafe request; a client without one
+ * is let through only when it carries no cookie, since then there is nothing to be misused.
+ */
+export function sameOriginOnly(ownOrigin: string): MiddlewareHandler {
+  return async (c, next) => {
+    if (!UNSAFE.has(c.req.method)) return next();
+    const origin = c.req.header("origin");
+    const allowed = origin === undefined ? c.req.header("cookie") === undefined : origin === ownOrigin;
+    return allowed ? next() : problemResponse(problem("csrf_refused"));
+  };
+}
+
+/** For the JSON API: a form cannot post this type across sites, and a wrong type is said before it is parsed. */
+export const jsonOnly: MiddlewareHandler = async (c, next) => {
+  const type = c.req.header("content-type");
+  const isJson = type !== undefined && /^application\/json\s*(;|$)/i.test(type);
+  // Actions such as start take no body and need no type.
+  const bodyless = type === undefined && (c.req.header("content-length") ?? "0") === "0";
+  if (!UNSAFE.has(c.req.method) || isJson || bodyless) return next();
+  return problemResponse(problem("unsupported_media_type"));
+};
+
+/** Throws beyond the limit, while reading: whoever sends must not fill our memory. */
+export async function readLimited(message: Request | Response, maxBytes: number): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  let bytes = 0;
+  for await (const chunk of message.body ?? []) {
+    bytes += chunk.byteLength;
+    if (bytes > maxBytes) throw new RangeError("the body is too large");
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+/** One last answer for whatever went wrong: the log gets the error's own text, the caller never does. */
+export const lastResort: ErrorHandler = (error) => {
+  if (error instanceof HTTPException && error.status === 400) return problemResponse(problem("invalid_body"));
+  if (error.name === "BodyLimitError") return problemResponse(problem("body_too_large"));
+  console.error(JSON.stringify({ event: "unexpected", error: describeError(error) }));
+  return problemResponse(problem("internal"));
+};
+
+/** Name and message of an error and its causes. A failed query's parameters are not part of it: they may be secret. */
+export function describeError(error: unknown): string {
+  const parts: string[] = [];
+  for (let it = error; it instanceof Error && parts.length < 4; it = it.cause) {
+    parts.push(`${it.name}: ${it.message.split("\nparams:")[0]}`.slice(0, 500));
+  }
+  return parts.join(" ← ") || "not an Error";
+}
+
+/** Keeps work alive after the answer. Its failure is logged: the outbox, not this promise, is what must not be lost. */
+export function backgroundOf(c: Context): Background {
+  return (work) => {
+    const watched = work.catch((error) => {
+      console.error(JSON.stringify({ event: "background", error: describeError(error) }));
+    });
+    try {
+      c.executionCtx.waitUntil(watched);
+    } catch {
+      // Outside a Worker's event there is nothing to wait for.
+    }
+  };
+}

@@ -1,0 +1,3 @@
+export { DEFAULT_PLAN, limitsOf } from "./plans.ts";
+export { displayState } from "./rules.ts";
+export type { Background, TenantService, TenantView } from "./types.ts";

@@ -1,0 +1,169 @@
+import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import type { Accounts, Person } from "../accounts/index.ts";
+import { backgroundOf, jsonOnly } from "../http.ts";
+import { type Problem, problem, problemResponse, type Result } from "../problem.ts";
+import { createTenantBody, problemOfIssues } from "./rules.ts";
+import type { FullTenantService } from "./service.ts";
+import { streamTenant } from "./stream.ts";
+import { secretView, TENANT_ACTIONS, tenantView } from "./types.ts";
+
+type Vars = { Variables: { person: Person } };
+
+const problemDocument = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    code: z.string(),
+    detail: z.string().optional(),
+    field: z.string().optional(),
+  })
+  .openapi("Problem");
+const refusals = {
+  default: { description: "A problem", content: { "application/problem+json": { schema: problemDocument } } },
+} as const;
+const okJson = <S extends z.ZodType>(schema: S, description: string) => ({
+  description,
+  content: { "application/json": { schema } },
+});
+const security = [{ session: [] }];
+const byId = z.object({
+  id: z
+    .string()
+    .max(64)
+    .openapi({ param: { name: "id", in: "path" } }),
+});
+const bySecret = byId.extend({
+  name: z
+    .string()
+    .max(64)
+    .openapi({ param: { name: "name", in: "path" } }),
+});
+
+/** `/api/v1/tenants`: parse → act → render, nothing else. */
+export function tenantRoutes({
+  service,
+  accounts,
+}: {
+  service: FullTenantService;
+  accounts: Pick<Accounts, "person" | "look">;
+}) {
+  const app = new OpenAPIHono<Vars>({
+    defaultHook: (result) => (result.success ? undefined : problemResponse(problemOfIssues(result.error))),
+  });
+
+  app.use("*", jsonOnly, async (c, next) => {
+    const person = await accounts.person(c);
+    if (!person) return problemResponse(problem("unauthenticated"));
+    c.set("person", person);
+    await next();
+  });
+
+  const list = createRoute({
+    method: "get",
+    path: "/",
+    security,
+    responses: { 200: okJson(z.object({ tenants: z.array(tenantView) }), "Your agents, newest first"), ...refusals },
+  });
+  app.openapi(list, async (c) => c.json({ tenants: await service.list(c.var.person) }, 200));
+
+  const create = createRoute({
+    method: "post",
+    path: "/",
+    security,
+    request: { body: { required: true, content: { "application/json": { schema: createTenantBody } } } },
+    responses: { 201: okJson(tenantView, "Accepted; its host is at work"), ...refusals },
+  });
+  app.openapi(create, async (c) => {
+    const created = await service.create(c.var.person, c.req.valid("json"), backgroundOf(c));
+    if (!created.ok) return problemResponse(created.problem) as never;
+    return c.json(created.value, 201, { location: `/api/v1/tenants/${created.value.id}` });
+  });
+
+  const read = createRoute({
+    method: "get",
+    path: "/{id}",
+    security,
+    request: { params: byId },
+    responses: { 200: okJson(tenantView, "The agent"), ...refusals },
+  });
+  app.openapi(read, async (c) => answer(c, await service.read(c.var.person, c.req.valid("param").id)) as never);
+
+  for (const action of TENANT_ACTIONS) {
+    const isDelete = action === "delete";
+    const route = createRoute({
+      method: isDelete ? "delete" : "post",
+      path: isDelete ? "/{id}" : `/{id}/${action}`,
+      security,
+      request: { params: byId },
+      responses: { 202: okJson(tenantView, "Accepted; follow the events"), ...refusals },
+    });
+    app.openapi(route, async (c) => {
+      const acted = await service.act(c.var.person, c.req.valid("param").id, action, backgroundOf(c));
+      return answer(c, acted, 202) as never;
+    });
+  }
+
+  const events = createRoute({
+    method: "get",
+    path: "/{id}/events",
+    security,
+    request: {
+      params: byId,
+      headers: z.object({ "last-event-id": z.string().optional() }),
+    },
+    responses: {
+      200: {
+        description: "Events `step` (id, data: Event) and `state` (data: Tenant); resumes after Last-Event-ID",
+        content: { "text/event-stream": { schema: z.string() } },
+      },
+      ...refusals,
+    },
+  });
+  app.openapi(events, async (c) => {
+    const { person } = c.var;
+    const stillSignedIn = async () => (await accounts.look(c.req.raw.headers))?.sessionId === person.sessionId;
+    return (await streamTenant(c, { service, person, id: c.req.valid("param").id, stillSignedIn })) as never;
+  });
+
+  const secrets = createRoute({
+    method: "get",
+    path: "/{id}/secrets",
+    security,
+    request: { params: byId },
+    responses: {
+      200: okJson(z.object({ secrets: z.array(secretView) }), "Names and versions, never values"),
+      ...refusals,
+    },
+  });
+  app.openapi(secrets, async (c) => {
+    const found = await service.secrets(c.var.person, c.req.valid("param").id);
+    return (found.ok ? c.json({ secrets: found.value }, 200) : problemResponse(found.problem)) as never;
+  });
+
+  const putSecret = createRoute({
+    method: "put",
+    path: "/{id}/secrets/{name}",
+    security,
+    request: {
+      params: bySecret,
+      body: {
+        required: true,
+        content: { "application/json": { schema: z.strictObject({ value: z.string().max(8_192) }) } },
+      },
+    },
+    responses: { 200: okJson(secretView, "Sealed; on its way to the agent"), ...refusals },
+  });
+  app.openapi(putSecret, async (c) => {
+    const { id, name } = c.req.valid("param");
+    const { value } = c.req.valid("json");
+    return answer(c, await service.putSecret(c.var.person, id, name, value, backgroundOf(c))) as never;
+  });
+
+  return app;
+}
+
+function answer<T extends object>(c: Context, result: Result<T>, status: 200 | 202 = 200): Response {
+  return result.ok ? c.json(result.value, status) : problemResponse(result.problem satisfies Problem);
+}

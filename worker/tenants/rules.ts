@@ -1,0 +1,123 @@
+import { z } from "zod";
+import type { tenants } from "../../schema/db/index.ts";
+import { RUNTIMES, refuseSlug, type SlugRefusal } from "../../schema/protocol/index.ts";
+import { good, type Problem, problem, type Result, refuse } from "../problem.ts";
+import { describeRefusal, parseSecret, type Secret } from "../vault/index.ts";
+import type { TenantAction, TenantView } from "./types.ts";
+
+export type TenantRow = typeof tenants.$inferSelect;
+
+export const createTenantBody = z.strictObject({
+  name: z.string().max(200),
+  runtime: z.enum(RUNTIMES),
+  secrets: z.record(z.string().max(64), z.string().max(8_192)).optional(),
+});
+
+export interface NewTenant {
+  slug: string;
+  runtime: (typeof RUNTIMES)[number];
+  secrets: { name: string; secret: Secret }[];
+}
+
+/** Takes the body of a creation apart: the first thing that is wrong, by its most telling code. */
+export function parseNewTenant(input: unknown): Result<NewTenant> {
+  const parsed = createTenantBody.safeParse(input);
+  if (!parsed.success) return { ok: false, problem: problemOfIssues(parsed.error) };
+  const { name, runtime, secrets = {} } = parsed.data;
+  const refusal = refuseSlug(name);
+  if (refusal) return { ok: false, problem: problemOfSlug(refusal) };
+  const values: NewTenant["secrets"] = [];
+  for (const [variable, value] of Object.entries(secrets)) {
+    const one = parseSecret(variable, value);
+    if (!one.ok) return refuse("invalid_secret", { field: "secrets", detail: describeRefusal(one.refusal) });
+    values.push(one);
+  }
+  return good({ slug: name, runtime, secrets: values });
+}
+
+/** What zod found, in our codes. Paths only: the values may be secret. */
+export function problemOfIssues(error: z.core.$ZodError): Problem {
+  const issue = error.issues[0];
+  const field = issue?.path.map(String).join(".") || undefined;
+  if (field === "runtime")
+    return problem("unknown_runtime", { field, detail: `Choose one of: ${RUNTIMES.join(", ")}.` });
+  if (field === "name") return problem("invalid_name", { field, detail: "A name is text." });
+  if (field?.startsWith("secrets") || field === "value") {
+    return problem("invalid_secret", {
+      field: field === "value" ? field : "secrets",
+      detail: "A key is text of at most 8192 characters.",
+    });
+  }
+  return problem("invalid_body", {
+    field,
+    detail: issue?.code === "unrecognized_keys" ? "There is an unknown field." : undefined,
+  });
+}
+
+function problemOfSlug(refusal: SlugRefusal): Problem {
+  const field = "name";
+  switch (refusal.reason) {
+    case "reserved":
+      return problem("name_reserved", { field, detail: "This name is kept for the platform." });
+    case "too_short":
+      return problem("invalid_name", { field, detail: `Use at least ${refusal.min} characters.` });
+    case "too_long":
+      return problem("invalid_name", { field, detail: `Use at most ${refusal.max} characters.` });
+    case "characters":
+      return problem("invalid_name", {
+        field,
+        detail: "Use lower-case letters, digits and single hyphens, a letter first and no hyphen last.",
+      });
+  }
+}
+
+type Wanted = Pick<TenantRow, "desired" | "generation" | "restarts">;
+
+export type Transition =
+  | { kind: "change"; to: Wanted }
+  /** It is wanted already: success without a new generation. */
+  | { kind: "unchanged" }
+  | { kind: "refused"; reason: "tenant_deleting" };
+
+/** What an owner's wish makes of the desired state. A wish after deletion is refused; deleting again is success. */
+export function decideTransition(
+  row: Wanted & Pick<TenantRow, "observed">,
+  wish: TenantAction | "secret_changed",
+): Transition {
+  if (row.desired === "deleted") {
+    return wish === "delete" ? { kind: "unchanged" } : { kind: "refused", reason: "tenant_deleting" };
+  }
+  const generation = row.generation + 1;
+  const running = { kind: "change", to: { desired: "running", generation, restarts: row.restarts } } as const;
+  const again = { kind: "change", to: { desired: "running", generation, restarts: row.restarts + 1 } } as const;
+  switch (wish) {
+    case "start":
+      if (row.desired !== "running") return running;
+      // Started already: only a failure gives the host a reason to try again.
+      return row.observed === "failed" ? again : { kind: "unchanged" };
+    case "restart":
+      return again;
+    case "stop":
+      if (row.desired === "stopped") return { kind: "unchanged" };
+      return { kind: "change", to: { desired: "stopped", generation, restarts: row.restarts } };
+    case "secret_changed":
+      // A stopped agent gets the new key when it is started: it must not be woken by it.
+      return { kind: "change", to: { desired: row.desired, generation, restarts: row.restarts + 1 } };
+    case "delete":
+      return { kind: "change", to: { desired: "deleted", generation, restarts: row.restarts } };
+  }
+}
+
+/** One word for the owner, from what is wanted and what the host last said about it. */
+export function displayState(
+  row: Pick<TenantRow, "desired" | "generation" | "observed" | "observedGeneration" | "purgedAt">,
+): TenantView["state"] {
+  const upToDate = row.observedGeneration >= row.generation;
+  if (row.desired === "deleted") return row.purgedAt !== null ? "deleted" : "deleting";
+  if (row.observed === "failed" && upToDate) return "failed";
+  if (row.desired === "running") {
+    if (row.observed === "running" && upToDate) return "running";
+    return row.observed === "pending" ? "pending" : "creating";
+  }
+  return row.observed === row.desired && upToDate ? row.desired : "stopping";
+}

@@ -1,0 +1,105 @@
+import { and, asc, count, desc, eq, gt, isNull, ne, sql } from "drizzle-orm";
+import { audit, hosts, secrets, tenantEvents, tenants } from "../../schema/db/index.ts";
+import { changedOne, type Database, insist, type Statement } from "../db.ts";
+import type { TenantRow } from "./rules.ts";
+
+/** The images of its host, as JSON text, ride along: the rest of the inventory is long and not the owner's business. */
+const withImages = {
+  tenant: tenants,
+  images: sql<string | null>`json_extract(${hosts.inventory}, '$.images')`,
+};
+export interface TenantRecord {
+  tenant: TenantRow;
+  images: string | null;
+}
+
+export function listOwned(db: Database, ownerId: string): Promise<TenantRecord[]> {
+  return db
+    .select(withImages)
+    .from(tenants)
+    .leftJoin(hosts, eq(hosts.id, tenants.hostId))
+    .where(and(eq(tenants.ownerId, ownerId), isNull(tenants.purgedAt)))
+    .orderBy(desc(tenants.createdAt));
+}
+
+/** Somebody else's agent is not found, like one that never was: an id must not tell whether it exists. */
+export async function findOwned(db: Database, ownerId: string, id: string): Promise<TenantRecord | null> {
+  const rows = await db
+    .select(withImages)
+    .from(tenants)
+    .leftJoin(hosts, eq(hosts.id, tenants.hostId))
+    .where(and(eq(tenants.id, id), eq(tenants.ownerId, ownerId)));
+  return rows[0] ?? null;
+}
+
+export async function countOwned(db: Database, ownerId: string): Promise<number> {
+  const rows = await db
+    .select({ n: count() })
+    .from(tenants)
+    .where(and(eq(tenants.ownerId, ownerId), ne(tenants.desired, "deleted")));
+  return rows[0]?.n ?? 0;
+}
+
+export function eventsAfter(db: Database, tenantId: string, after: number, limit: number) {
+  return db
+    .select()
+    .from(tenantEvents)
+    .where(and(eq(tenantEvents.tenantId, tenantId), gt(tenantEvents.id, after)))
+    .orderBy(asc(tenantEvents.id))
+    .limit(limit);
+}
+
+export function insertTenant(db: Database, row: TenantRow): Statement {
+  return db.insert(tenants).values(row);
+}
+
+export function insistOwnerHasRoom(db: Database, ownerId: string, max: number): Statement {
+  return insist(
+    db,
+    sql`(select count(*) from ${tenants} where ${tenants.ownerId} = ${ownerId} and ${tenants.desired} <> 'deleted') <= ${max}`,
+  );
+}
+
+/** Changes what is wanted, provided that nobody was faster: the generation is still the one that was read. */
+export function changeWanted(
+  db: Database,
+  row: Pick<TenantRow, "id" | "generation">,
+  to: Pick<TenantRow, "desired" | "generation" | "restarts" | "updatedAt">,
+): Statement[] {
+  return [
+    db
+      .update(tenants)
+      .set(to)
+      .where(and(eq(tenants.id, row.id), eq(tenants.generation, row.generation))),
+    insist(db, changedOne),
+  ];
+}
+
+export function insertOwnerEvent(
+  db: Database,
+  event: { tenantId: string; generation: number; at: number; step: string; detail?: string },
+): Statement {
+  return db.insert(tenantEvents).values({ ...event, status: "done" });
+}
+
+export function insertAudit(db: Database, row: Omit<typeof audit.$inferInsert, "id">): Statement {
+  return db.insert(audit).values(row);
+}
+
+export type SecretRow = typeof secrets.$inferSelect;
+
+export function putSecret(db: Database, row: SecretRow): Statement {
+  return db
+    .insert(secrets)
+    .values(row)
+    .onConflictDoUpdate({ target: [secrets.tenantId, secrets.name], set: row });
+}
+
+export function listSecrets(db: Database, tenantId: string) {
+  const { name, version, lastFour, createdAt, createdBy } = secrets;
+  return db
+    .select({ name, version, lastFour, createdAt, createdBy })
+    .from(secrets)
+    .where(eq(secrets.tenantId, tenantId))
+    .orderBy(asc(secrets.name));
+}

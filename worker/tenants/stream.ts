@@ -1,0 +1,77 @@
+import type { Context } from "hono";
+import { streamSSE } from "hono/streaming";
+import type { Person } from "../accounts/index.ts";
+import { problemResponse } from "../problem.ts";
+import type { FullTenantService } from "./service.ts";
+
+const EAGER_FOR_MS = 10_000;
+const EAGER_MS = 100;
+const CALM_MS = 1_000;
+const HEARTBEAT_MS = 15_000;
+/** A session that ended must not go on watching. */
+const RECHECK_SESSION_MS = 5_000;
+/** The browser comes back with Last-Event-ID; nothing is lost by letting go. */
+const END_AFTER_MS = 15 * 60_000;
+
+/**
+ * The story of one agent as server-sent events: `step` with the event's id, so that a reconnecting client resumes
+ * exactly, and `state` whenever the agent as a whole looks different. Polls the database, since a Worker has no
+ * memory that another Worker could write to: often while much happens, then calmly.
+ */
+export async function streamTenant(
+  c: Context,
+  {
+    service,
+    person,
+    id,
+    stillSignedIn,
+  }: {
+    service: Pick<FullTenantService, "follow">;
+    person: Person;
+    id: string;
+    stillSignedIn: () => Promise<boolean>;
+  },
+): Promise<Response> {
+  let after = Number(/^\d{1,15}$/.exec(c.req.header("last-event-id") ?? c.req.query("after") ?? "")?.[0] ?? 0);
+  const first = await service.follow(person, id, after);
+  if (!first.ok) return problemResponse(first.problem);
+
+  return streamSSE(c, async (stream) => {
+    const startedAt = Date.now();
+    let lastChangeAt = startedAt;
+    let lastWriteAt = startedAt;
+    let lastCheckAt = startedAt;
+    let lastState = "";
+    let seen = first.value;
+    const write = async (message: Parameters<typeof stream.writeSSE>[0]) => {
+      lastWriteAt = Date.now();
+      await stream.writeSSE(message);
+    };
+
+    while (!stream.aborted) {
+      for (const event of seen.events) {
+        after = event.id;
+        lastChangeAt = Date.now();
+        await write({ event: "step", id: String(event.id), data: JSON.stringify(event) });
+      }
+      const state = JSON.stringify(seen.view);
+      if (state !== lastState) {
+        lastState = state;
+        lastChangeAt = Date.now();
+        await write({ event: "state", data: state });
+      }
+      const now = Date.now();
+      if (seen.view.state === "deleted" || now - startedAt > END_AFTER_MS) return;
+      if (now - lastWriteAt > HEARTBEAT_MS) await write({ event: "heartbeat", data: "" });
+      if (now - lastCheckAt > RECHECK_SESSION_MS) {
+        lastCheckAt = now;
+        if (!(await stillSignedIn())) return;
+      }
+      await stream.sleep(now - lastChangeAt < EAGER_FOR_MS ? EAGER_MS : CALM_MS);
+      const next = await service.follow(person, id, after);
+      // Purged meanwhile: the page learns it by asking once more.
+      if (!next.ok) return write({ event: "gone", data: JSON.stringify(next.problem) });
+      seen = next.value;
+    }
+  });
+}

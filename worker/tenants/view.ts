@@ -1,0 +1,46 @@
+import { z } from "zod";
+import type { tenantEvents } from "../../schema/db/index.ts";
+import { imageState } from "../../schema/protocol/index.ts";
+import { limitsOf } from "./plans.ts";
+import { displayState } from "./rules.ts";
+import type { TenantRecord } from "./store.ts";
+import type { TenantEvent, TenantView } from "./types.ts";
+
+const images = z.array(imageState);
+
+/** The row as its owner may see it: no host, no address, no internals. */
+export function tenantViewOf(
+  { tenant, images: imagesJson }: TenantRecord,
+  { hostname, url }: { hostname: string; url: string },
+): TenantView {
+  const state = displayState(tenant);
+  const { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute } = limitsOf(tenant.runtime, tenant.plan);
+  return {
+    id: tenant.id,
+    name: tenant.slug,
+    runtime: tenant.runtime,
+    plan: tenant.plan,
+    hostname,
+    url,
+    desired: tenant.desired,
+    state,
+    generation: tenant.generation,
+    observedGeneration: tenant.observedGeneration,
+    failure: state === "failed" ? tenant.failure : null,
+    limits: { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute },
+    image: state === "pending" || state === "creating" ? imageOf(tenant.runtime, imagesJson) : null,
+    createdAt: new Date(tenant.createdAt).toISOString(),
+    updatedAt: new Date(tenant.updatedAt).toISOString(),
+  };
+}
+
+function imageOf(runtime: TenantView["runtime"], json: string | null): TenantView["image"] {
+  if (json === null) return null;
+  const image = images.safeParse(JSON.parse(json)).data?.find((candidate) => candidate.runtime === runtime);
+  return image ? { state: image.state, fraction: image.fraction ?? null, detail: image.detail ?? null } : null;
+}
+
+export function tenantEventOf(row: typeof tenantEvents.$inferSelect): TenantEvent {
+  const { id, generation, at, step, status, detail, fraction, tookMs } = row;
+  return { id, generation, at: new Date(at).toISOString(), step, status, detail, fraction, tookMs };
+}

@@ -1,0 +1,142 @@
+import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
+import { inject } from "vitest";
+import { generateSigningKey, keyId, toBase64url } from "../../schema/protocol/index.ts";
+import type { World } from "../clock.ts";
+import { openDatabase } from "../db.ts";
+import { createEdge } from "../edge.ts";
+import { type Config, parseEnv } from "../env.ts";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    databaseUrl: string;
+  }
+}
+
+export const DASHBOARD = "https://chelar.example";
+export const OPERATOR_TOKEN = "operator-token-of-the-tests-0123456789";
+export const randomText = () =>
+  toBase64url(crypto.getRandomValues(new Uint8Array(9)))
+    .toLowerCase()
+    .replace(/[_-]/g, "0");
+
+export async function testBindings(): Promise<Record<string, string>> {
+  const commandKey = await generateSigningKey();
+  const kid = await keyId(commandKey);
+  return {
+    DASHBOARD_ORIGIN: DASHBOARD,
+    TENANT_ORIGIN: "https://*.agents.example",
+    DATABASE_URL: inject("databaseUrl"),
+    AUTH_SECRET: "a-secret-of-the-tests-that-is-long-enough",
+    OPERATOR_TOKEN,
+    COMMAND_KEYS: JSON.stringify({ version: 1, current: kid, keys: [{ kid, ...commandKey }] }),
+    VAULT_KEYS: JSON.stringify({ current: 1, keys: { 1: toBase64url(new Uint8Array(32).fill(7)) } }),
+    TICKET_KEY: JSON.stringify(await generateSigningKey()),
+    AUTH_RATE_LIMIT: "off",
+  };
+}
+
+/** A clock that a test can move; it runs with the real one. */
+export function movableWorld(): World & { forward(ms: number): void } {
+  let offset = 0;
+  return {
+    now: () => Date.now() + offset,
+    random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
+    forward: (ms) => {
+      offset += ms;
+    },
+  };
+}
+
+export interface TestEdge {
+  config: Config;
+  db: ReturnType<typeof openDatabase>;
+  world: ReturnType<typeof movableWorld>;
+  tick(): Promise<void>;
+  /** Sends a request and waits for the work that goes on after the answer. */
+  send(path: string, init?: RequestInit): Promise<Response>;
+  /** The same, without waiting. */
+  sendOnly(path: string, init?: RequestInit): Promise<Response>;
+}
+
+export async function startTestEdge(
+  options: { bindings?: Record<string, string>; fetch?: typeof fetch } = {},
+): Promise<TestEdge> {
+  const config = parseEnv({ ...(await testBindings()), ...options.bindings });
+  const world = movableWorld();
+  const db = openDatabase(config.database);
+  const edge = createEdge(config, {
+    db,
+    world,
+    fetch: options.fetch ?? (async () => Promise.reject(new Error("no host is reachable"))),
+  });
+  const sendOnly = async (path: string, init?: RequestInit) =>
+    edge.app.fetch(
+      new Request(new URL(path, config.dashboardOrigin), { redirect: "manual", ...init }),
+      {},
+      createExecutionContext(),
+    );
+  return {
+    config,
+    db,
+    world,
+    tick: edge.tick,
+    sendOnly,
+    async send(path, init) {
+      const context = createExecutionContext();
+      const request = new Request(new URL(path, config.dashboardOrigin), { redirect: "manual", ...init });
+      const response = await edge.app.fetch(request, {}, context);
+      await waitOnExecutionContext(context);
+      return response;
+    },
+  };
+}
+
+/** A browser-like client of the dashboard: keeps cookies, sends its Origin. */
+export class Client {
+  readonly email = `${randomText()}@example.com`;
+  readonly password = "correct horse battery";
+  readonly edge: TestEdge;
+  cookie = "";
+
+  constructor(edge: TestEdge) {
+    this.edge = edge;
+  }
+
+  async request(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Response> {
+    const response = await this.edge.send(path, {
+      method,
+      headers: {
+        origin: this.edge.config.dashboardOrigin,
+        ...(this.cookie ? { cookie: this.cookie } : {}),
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+    });
+    for (const cookie of response.headers.getSetCookie()) this.cookie = cookie.split(";")[0] as string;
+    return response;
+  }
+
+  async json<T>(method: string, path: string, body?: unknown): Promise<{ status: number; body: T }> {
+    const response = await this.request(method, path, body);
+    return { status: response.status, body: (await response.json()) as T };
+  }
+
+  async signUp(): Promise<this> {
+    const response = await this.request("POST", "/api/auth/sign-up/email", {
+      name: "Test Person",
+      email: this.email,
+      password: this.password,
+    });
+    if (!response.ok) throw new Error(`sign-up failed: ${response.status} ${await response.text()}`);
+    return this;
+  }
+
+  async create(name = `t${randomText()}`, more: object = {}) {
+    return this.json<{ id: string; name: string; state: string; code: string; generation: number }>(
+      "POST",
+      "/api/v1/tenants",
+      { name, runtime: "echo", ...more },
+    );
+  }
+}

@@ -1,0 +1,142 @@
+import {
+  COMMAND_PATH,
+  type Command,
+  type CommandOutcome,
+  type EnrolResponse,
+  envelopeHash,
+  freshClaims,
+  generateSealingKey,
+  generateSigningKey,
+  importKeyset,
+  importSigningKey,
+  keyId,
+  type PrivateSealingJwk,
+  type PrivateSigningJwk,
+  publicPart,
+  type Report,
+  signEnvelope,
+  verifyEnvelope,
+} from "../../schema/protocol/index.ts";
+import { OPERATOR_TOKEN, randomText, type TestEdge } from "./edge.ts";
+
+const seconds = () => Math.floor(Date.now() / 1000);
+
+/** A host that speaks the real protocol with real keys and keeps the newest generation, but runs no containers. */
+export class TestHost {
+  readonly name = `h${randomText()}`;
+  readonly endpoint = `https://${this.name}.host.example`;
+  readonly signing: PrivateSigningJwk;
+  readonly sealing: PrivateSealingJwk;
+  readonly commands: Command[] = [];
+  readonly generations = new Map<string, number>();
+  enrolment!: EnrolResponse;
+  down = false;
+  /** Overrules the answer. */
+  answer: ((command: Command) => CommandOutcome | null) | null = null;
+  #seq = 0;
+
+  private constructor(signing: PrivateSigningJwk, sealing: PrivateSealingJwk) {
+    this.signing = signing;
+    this.sealing = sealing;
+  }
+
+  static async make(): Promise<TestHost> {
+    return new TestHost(await generateSigningKey(), await generateSealingKey());
+  }
+
+  async token(edge: TestEdge): Promise<string> {
+    const response = await edge.send("/api/v1/operator/hosts/tokens", {
+      method: "POST",
+      headers: { authorization: `Bearer ${OPERATOR_TOKEN}` },
+    });
+    return ((await response.json()) as { token: string }).token;
+  }
+
+  async enrol(edge: TestEdge, more: object = {}): Promise<Response> {
+    const response = await edge.send("/api/hosts/enrol", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({
+        token: await this.token(edge),
+        name: this.name,
+        region: "test",
+        endpoint: this.endpoint,
+        signing: publicPart(this.signing),
+        sealing: publicPart(this.sealing),
+        capacity: { memoryMiB: 1_000_000, diskMiB: 1_000_000, tenants: 4_000 },
+        ...more,
+      }),
+    });
+    if (response.ok) this.enrolment = (await response.clone().json()) as EnrolResponse;
+    return response;
+  }
+
+  /** What the edge's fetch reaches. */
+  readonly fetch = async (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => {
+    const url = String(input instanceof Request ? input.url : input);
+    if (this.down || url !== `${this.endpoint}${COMMAND_PATH}`) throw new TypeError(`cannot reach ${url}`);
+    const compact = String(init?.body);
+    const verdict = await verifyEnvelope("command", compact, {
+      nowSeconds: seconds(),
+      issuer: this.enrolment.edge,
+      audience: this.enrolment.hostId,
+      epoch: this.enrolment.epoch,
+      keys: await importKeyset(this.enrolment.keyset),
+    });
+    if (!verdict.ok) return Response.json({ code: "command_refused" }, { status: 403 });
+    const { command } = verdict.claims;
+    this.commands.push(command);
+    const result = {
+      ...freshClaims(seconds(), crypto.getRandomValues(new Uint8Array(16))),
+      iss: this.enrolment.hostId,
+      aud: this.enrolment.edge,
+      epoch: this.enrolment.epoch,
+      result: {
+        type: "command.result" as const,
+        commandHash: await envelopeHash(compact),
+        outcome: this.answer?.(command) ?? this.#judge(command),
+      },
+    };
+    return new Response(await signEnvelope("result", result, await this.#key()));
+  };
+
+  #judge(command: Command): CommandOutcome {
+    if (command.type !== "tenant.apply" && command.type !== "tenant.purge") return { status: "accepted" };
+    const id = command.type === "tenant.apply" ? command.tenant.id : command.tenantId;
+    const have = this.generations.get(id) ?? 0;
+    if (command.generation < have) return { status: "refused", reason: "generation_stale", have };
+    this.generations.set(id, command.generation);
+    return { status: command.generation === have ? "already_applied" : "accepted" };
+  }
+
+  /** Signs reports with the next numbers. */
+  async report(...reports: DistributiveOmit<Report, "seq" | "at">[]): Promise<string> {
+    return this.sign(reports.map((report) => ({ ...report, seq: ++this.#seq, at: Date.now() }) as Report));
+  }
+
+  async sign(reports: Report[], more: object = {}): Promise<string> {
+    const claims = {
+      ...freshClaims(seconds(), crypto.getRandomValues(new Uint8Array(16))),
+      iss: this.enrolment.hostId,
+      aud: this.enrolment.edge,
+      epoch: this.enrolment.epoch,
+      reports,
+      ...more,
+    };
+    return signEnvelope("report", claims, await this.#key());
+  }
+
+  async post(edge: TestEdge, compact: string): Promise<Response> {
+    return edge.send("/api/hosts/reports", {
+      method: "POST",
+      headers: { "content-type": "application/jose" },
+      body: compact,
+    });
+  }
+
+  async #key() {
+    return { kid: await keyId(this.signing), privateKey: await importSigningKey(this.signing) };
+  }
+}
+
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;

@@ -1,0 +1,3 @@
+export { type Envelope, type Keyring, openSecret, type SecretPlace, sealSecret } from "./envelope.ts";
+export { describeRefusal, PROVIDERS, parseSecret } from "./providers.ts";
+export { Secret } from "./secret.ts";
