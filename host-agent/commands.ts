@@ -1,0 +1,107 @@
+import {
+  type Command,
+  type CommandOutcome,
+  freshClaims,
+  importKeyset,
+  importSigningKey,
+  keyId,
+  type Refusal,
+  signEnvelope,
+  verifyEnvelope,
+} from "../schema/protocol/index.ts";
+import type { Identity } from "./identity.ts";
+import type { Journal } from "./journal.ts";
+import { describeError, type Log } from "./log.ts";
+
+export interface CommandDeskOptions {
+  identity: Identity;
+  journal: Pick<Journal, "accept" | "keyset">;
+  log: Log;
+  nowMs: () => number;
+  random: (bytes: number) => Uint8Array;
+  /** A command is in the journal: whoever carries it out may look. */
+  onAccepted: (command: Command) => void;
+}
+
+/** Takes a compact JWS; gives the signed result, or null for one that is not a valid command for this host. */
+export type CommandDesk = (compact: string) => Promise<string | null>;
+
+/** Verify → journal → wake → signed result. Nothing happens on this host for a command that the journal did not take. */
+export async function createCommandDesk(options: CommandDeskOptions): Promise<CommandDesk> {
+  const { identity, journal, log, nowMs, random, onAccepted } = options;
+  const signing = {
+    kid: await keyId(identity.signing),
+    privateKey: await importSigningKey(identity.signing),
+  };
+  let keys = await importKeyset(journal.keyset());
+
+  function accept(verified: { jti: string; exp: number; command: Command }, hash: string): CommandOutcome {
+    const { jti, exp, command } = verified;
+    try {
+      return journal.accept({ jti, hash, expSeconds: exp, atMs: nowMs(), command });
+    } catch (error) {
+      log.error("journal.unavailable", { error: describeError(error) });
+      return { status: "refused", reason: "journal_unavailable" };
+    }
+  }
+
+  return async (compact) => {
+    const verdict = await verifyEnvelope("command", compact, {
+      nowSeconds: Math.floor(nowMs() / 1_000),
+      issuer: identity.edge,
+      audience: identity.hostId,
+      epoch: identity.epoch,
+      keys,
+    });
+    if (!verdict.ok) {
+      log.warn("command.refused", explainRefusal(verdict.refusal));
+      return null;
+    }
+    const { claims, hash } = verdict;
+    const outcome = accept(claims, hash);
+    if (outcome.status !== "refused") onAccepted(claims.command);
+    if (claims.command.type === "host.apply" && outcome.status === "accepted") {
+      keys = await importKeyset(journal.keyset());
+    }
+    log.info("command", {
+      type: claims.command.type,
+      jti: claims.jti,
+      tenant: "tenant" in claims.command ? claims.command.tenant.id : undefined,
+      outcome: outcome.status,
+      reason: outcome.status === "refused" ? outcome.reason : undefined,
+    });
+    return signEnvelope(
+      "result",
+      {
+        ...freshClaims(Math.floor(nowMs() / 1_000), random(16)),
+        iss: identity.hostId,
+        aud: identity.edge,
+        epoch: identity.epoch,
+        result: { type: "command.result", commandHash: hash, outcome },
+      },
+      signing,
+    );
+  };
+}
+
+/** For the operator's log only; the times name the side whose clock is wrong. */
+function explainRefusal(refusal: Refusal): Record<string, string | number> {
+  switch (refusal.reason) {
+    case "expired":
+      return { ...refusal, hint: `expired ${refusal.now - refusal.exp} s ago by this host's clock` };
+    case "not_yet_valid":
+      return { ...refusal, hint: `valid in ${refusal.nbf - refusal.now} s by this host's clock` };
+    case "epoch_wrong":
+      return { ...refusal, hint: "this host was enrolled again, or its identity is an old copy" };
+    case "too_large":
+    case "malformed":
+    case "header_refused":
+    case "kid_unknown":
+    case "signature_invalid":
+    case "claims_invalid":
+    case "lifetime_invalid":
+    case "issuer_wrong":
+    case "audience_wrong":
+      return { ...refusal };
+  }
+}

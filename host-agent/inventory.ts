@@ -1,0 +1,63 @@
+import { statfs } from "node:fs/promises";
+import { totalmem } from "node:os";
+import { type ImageState, type ObservedState, RUNTIMES, type UnnumberedReport } from "../schema/protocol/index.ts";
+import type { HostConfig } from "./config.ts";
+import type { Capacity } from "./enrol.ts";
+import type { Containers, Images } from "./tenants/ports.ts";
+
+const MIB = 2 ** 20;
+
+/** What tenants may take together on this host. */
+export async function readCapacity(
+  config: Pick<HostConfig, "stateDir" | "memoryMiB" | "maxTenants">,
+): Promise<Capacity> {
+  const disk = await statfs(config.stateDir);
+  return {
+    memoryMiB: config.memoryMiB ?? Math.floor(totalmem() / MIB),
+    diskMiB: Math.floor((disk.blocks * disk.bsize) / MIB),
+    tenants: config.maxTenants,
+  };
+}
+
+export interface InventoryInputs {
+  tenants: readonly { id: string; stateGeneration: number; state: ObservedState }[];
+  images: readonly ImageState[];
+  versions: Record<string, string>;
+  capacity: Capacity;
+  atMs: number;
+}
+
+/** A tenant of which nothing was reported yet has no generation to tell, so it is left out. */
+export function inventoryReport({ tenants, images, versions, capacity, atMs }: InventoryInputs): UnnumberedReport {
+  return {
+    type: "host.inventory",
+    at: atMs,
+    tenants: tenants
+      .filter(({ stateGeneration }) => stateGeneration > 0)
+      .map(({ id, stateGeneration, state }) => ({ tenantId: id, generation: stateGeneration, state })),
+    images: [...images],
+    versions,
+    capacity,
+  };
+}
+
+/** Gathers one. An engine that does not answer is told in place of its version. */
+export async function takeInventory(parts: {
+  tenants: InventoryInputs["tenants"];
+  containers: Pick<Containers, "versions">;
+  images: Pick<Images, "state">;
+  config: HostConfig;
+  atMs: number;
+}): Promise<UnnumberedReport> {
+  const [versions, capacity] = await Promise.all([
+    parts.containers.versions().catch(() => ({ docker: "does not answer" })),
+    readCapacity(parts.config),
+  ]);
+  return inventoryReport({
+    tenants: parts.tenants,
+    images: RUNTIMES.map((runtime) => parts.images.state(runtime)),
+    versions: { ...versions, node: process.versions.node },
+    capacity,
+    atMs: parts.atMs,
+  });
+}

@@ -1,0 +1,65 @@
+import { createHash } from "node:crypto";
+import type { Command, CommandOutcome, DesiredState, PublicKeyset, TenantApply } from "../schema/protocol/index.ts";
+
+/** What a tenant is to become. `purged` is the end: nothing leads out of it. */
+export type Goal = DesiredState | "purged";
+
+export type TenantCommand = Extract<Command, { type: "tenant.apply" | "tenant.purge" }>;
+
+export interface KnownTenant {
+  generation: number;
+  bodyHash: string;
+  goal: Goal;
+}
+
+const accepted = { status: "accepted" } as const;
+const alreadyApplied = { status: "already_applied" } as const;
+
+/**
+ * Two deliveries of one desired state carry different ciphertext, since sealing is randomised; they are the same
+ * word all the same. Whether there are secrets is part of the body, which of them is not.
+ */
+export function bodyHash(command: TenantCommand): string {
+  const body =
+    command.type === "tenant.apply" ? { ...command, secretsJwe: hasSecrets(command) ? "sealed" : null } : command;
+  return createHash("sha256").update(JSON.stringify(body)).digest("base64url");
+}
+const hasSecrets = (command: TenantApply) => command.secretsJwe !== null;
+
+/** What a command for a tenant means, given what the journal holds of that tenant. */
+export function judgeTenantCommand(known: KnownTenant | undefined, command: TenantCommand): CommandOutcome {
+  if (!known) return accepted;
+  const { generation: have } = known;
+  if (command.generation < have) return { status: "refused", reason: "generation_stale", have };
+  if (known.goal === "purged") {
+    return command.type === "tenant.purge" ? alreadyApplied : { status: "refused", reason: "tenant_purged", have };
+  }
+  if (command.generation > have) return accepted;
+  return bodyHash(command) === known.bodyHash
+    ? alreadyApplied
+    : { status: "refused", reason: "generation_conflict", have };
+}
+
+export interface KnownHost {
+  generation: number;
+  keyset: PublicKeyset;
+}
+
+/** A lower keyset never comes back: it may hold a key that was retired because it leaked. */
+export function judgeHostCommand(known: KnownHost, command: Extract<Command, { type: "host.apply" }>): CommandOutcome {
+  const { generation: have, keyset } = known;
+  if (command.generation < have) return { status: "refused", reason: "generation_stale", have };
+  const same = JSON.stringify(command.keyset) === JSON.stringify(keyset);
+  if (command.keyset.version < keyset.version || (command.keyset.version === keyset.version && !same)) {
+    return { status: "refused", reason: "keyset_stale", have: keyset.version };
+  }
+  if (command.generation > have) return accepted;
+  return same ? alreadyApplied : { status: "refused", reason: "generation_conflict", have };
+}
+
+/** The lowest free slot, or null when the pool is used up. `taken` must be sorted. */
+export function lowestFreeSlot(taken: readonly number[], slots: number): number | null {
+  const index = taken.findIndex((slot, position) => slot !== position);
+  const free = index === -1 ? taken.length : index;
+  return free < slots ? free : null;
+}

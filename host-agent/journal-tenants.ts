@@ -1,0 +1,146 @@
+import type { DatabaseSync } from "node:sqlite";
+import type { ObservedState, StepName, TenantSpec } from "../schema/protocol/index.ts";
+import type { ReportRows } from "./journal-reports.ts";
+import { bodyHash, type Goal, lowestFreeSlot, type TenantCommand } from "./journal-rules.ts";
+import { transaction } from "./journal-schema.ts";
+
+export interface TenantRecord {
+  id: string;
+  generation: number;
+  bodyHash: string;
+  goal: Goal;
+  /** Null once purged, and for a tenant of which only a purge was ever heard. */
+  spec: TenantSpec | null;
+  secretsJwe: string | null;
+  restarts: number;
+  uid: number | null;
+  slot: number | null;
+  /** What was last reported, and about which generation. */
+  state: ObservedState;
+  stateGeneration: number;
+}
+
+export interface StepNote {
+  step: StepName;
+  status: "started" | "progress" | "done" | "failed";
+  detail?: string;
+  fraction?: number;
+  tookMs?: number;
+}
+
+export interface Note {
+  tenantId: string;
+  generation: number;
+  atMs: number;
+  steps?: readonly StepNote[];
+  state?: { state: ObservedState; detail?: string };
+}
+
+const COLUMNS = `id, generation, body_hash AS bodyHash, goal, spec, secrets_jwe AS secretsJwe, restarts, uid, slot, state,
+  state_generation AS stateGeneration`;
+
+export type TenantRows = ReturnType<typeof tenantRows>;
+
+/** The tenants of this host, their steps, and the numbers given to them. */
+export function tenantRows(db: DatabaseSync, reports: ReportRows) {
+  const byId = db.prepare(`SELECT ${COLUMNS} FROM tenants WHERE id = ?`);
+  const all = db.prepare(`SELECT ${COLUMNS} FROM tenants WHERE state <> 'purged' ORDER BY id`);
+  const insert = db.prepare(`INSERT INTO tenants (id, generation, body_hash, goal, restarts, state, state_generation)
+    VALUES (?, ?, ?, ?, 0, ?, ?)`);
+  const applyUpdate = db.prepare(
+    "UPDATE tenants SET generation = ?, body_hash = ?, goal = ?, restarts = ?, spec = ?, secrets_jwe = ? WHERE id = ?",
+  );
+  const purgeUpdate = db.prepare(
+    "UPDATE tenants SET generation = ?, body_hash = ?, goal = 'purged', secrets_jwe = NULL WHERE id = ?",
+  );
+  const stateUpdate = db.prepare("UPDATE tenants SET state = ?, state_generation = ? WHERE id = ?");
+  const placeUpdate = db.prepare("UPDATE tenants SET uid = ?, slot = ? WHERE id = ?");
+  const tombstone = db.prepare("UPDATE tenants SET spec = NULL, secrets_jwe = NULL, slot = NULL WHERE id = ?");
+  const stepById = db.prepare("SELECT generation, status FROM steps WHERE tenant_id = ? AND step = ?");
+  const stepUpsert = db.prepare(`INSERT INTO steps (tenant_id, step, generation, status, at) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET generation = excluded.generation, status = excluded.status, at = excluded.at`);
+  const stepsDelete = db.prepare("DELETE FROM steps WHERE tenant_id = ?");
+  const slotsTaken = db.prepare("SELECT slot FROM tenants WHERE slot IS NOT NULL ORDER BY slot");
+  const takeUid = db.prepare("UPDATE meta SET value = value + 1 WHERE name = 'nextUid' RETURNING value - 1 AS uid");
+
+  const get = (id: string): TenantRecord | undefined => {
+    const row = byId.get(id);
+    return row && toRecord(row);
+  };
+
+  /** Must run inside a transaction. A repeated step of one generation is neither written nor reported again. */
+  function writeNote({ tenantId, generation, atMs, steps = [], state }: Note, record: TenantRecord): void {
+    for (const { step, status, ...rest } of steps) {
+      const known = stepById.get(tenantId, step);
+      if (known?.generation === generation && known.status === "done") continue;
+      stepUpsert.run(tenantId, step, generation, status, atMs);
+      reports.add({ type: "tenant.progress", at: atMs, tenantId, generation, step, status, ...rest });
+    }
+    if (!state || (state.state === record.state && generation === record.stateGeneration)) return;
+    stateUpdate.run(state.state, generation, tenantId);
+    reports.add({ type: "tenant.state", at: atMs, tenantId, generation, ...state });
+    if (state.state !== "purged") return;
+    // The tombstone: the slot may be used again from here on, the id and the UID never.
+    tombstone.run(tenantId);
+    stepsDelete.run(tenantId);
+  }
+
+  return {
+    get,
+
+    /** All that are not purged. */
+    all: (): TenantRecord[] => all.all().map(toRecord),
+
+    /** Must run inside the transaction that accepts the command. */
+    intend(command: TenantCommand, atMs: number): void {
+      const { generation } = command;
+      const id = command.type === "tenant.apply" ? command.tenant.id : command.tenantId;
+      const hash = bodyHash(command);
+      const isNew = !byId.get(id);
+      if (isNew) insert.run(id, generation, hash, "running", "creating", 0);
+      if (command.type === "tenant.apply") {
+        const { tenant, desired, restarts, secretsJwe } = command;
+        applyUpdate.run(generation, hash, desired, restarts, JSON.stringify(tenant), secretsJwe, id);
+      } else {
+        purgeUpdate.run(generation, hash, id);
+      }
+      const state = isNew ? ({ state: "creating" } as const) : undefined;
+      const note = { tenantId: id, generation, atMs, steps: [{ step: "accept", status: "done" } as const], state };
+      writeNote(note, get(id) as TenantRecord);
+    },
+
+    /** Says once more that a tenant is gone: the edge asked again, so the first word was lost. */
+    repeatPurged(tenantId: string, generation: number, atMs: number): void {
+      if (get(tenantId)?.state !== "purged") return;
+      reports.add({ type: "tenant.state", at: atMs, tenantId, generation, state: "purged" });
+    },
+
+    /** Records and reports in one transaction. False, and nothing written, when a newer generation has come. */
+    note(note: Note): boolean {
+      return transaction(db, () => {
+        const record = get(note.tenantId);
+        if (record?.generation !== note.generation) return false;
+        writeNote(note, record);
+        return true;
+      });
+    },
+
+    /** UID and slot of a tenant, given once and kept; null when no slot is free. A UID is never given twice. */
+    place(tenantId: string, slots: number): { uid: number; slot: number } | null {
+      return transaction(db, () => {
+        const record = get(tenantId);
+        if (!record) return null;
+        const taken = slotsTaken.all().map((row) => row.slot as number);
+        const slot = record.slot ?? lowestFreeSlot(taken, slots);
+        if (slot === null) return null;
+        const uid = record.uid ?? (takeUid.get() as { uid: number }).uid;
+        placeUpdate.run(uid, slot, tenantId);
+        return { uid, slot };
+      });
+    },
+  };
+}
+
+function toRecord(row: Record<string, unknown>): TenantRecord {
+  return { ...row, spec: row.spec === null ? null : JSON.parse(row.spec as string) } as unknown as TenantRecord;
+}

@@ -1,0 +1,134 @@
+import { closeSync, openSync } from "node:fs";
+import type { Command, CommandOutcome, PublicKeyset } from "../schema/protocol/index.ts";
+import { reportRows } from "./journal-reports.ts";
+import { judgeHostCommand, judgeTenantCommand } from "./journal-rules.ts";
+import { openDatabase, transaction } from "./journal-schema.ts";
+import { tenantRows } from "./journal-tenants.ts";
+
+export type { Note, StepNote, TenantRecord } from "./journal-tenants.ts";
+
+/** A verified command on its way into the journal. */
+export interface Acceptance {
+  jti: string;
+  /** base64url SHA-256 of the envelope. */
+  hash: string;
+  expSeconds: number;
+  atMs: number;
+  command: Command;
+}
+
+/**
+ * How long a jti is remembered after its envelope expired. Expiry alone would do if clocks only went forward: a clock
+ * that jumps ahead, forgets, and jumps back would let a replay in.
+ */
+const JTI_KEPT_SECONDS = 24 * 3_600;
+/** Each epoch has its own numbers, so that a lost or old journal can neither reuse a UID nor repeat a report number. */
+const UIDS_PER_EPOCH = 65_536;
+const SEQS_PER_EPOCH = 2 ** 32;
+
+export type Journal = ReturnType<typeof openJournal>;
+
+/**
+ * The durable state of this host: what was accepted, how far it came, what the edge has yet to hear. Synchronous: when
+ * a method returns, what it wrote is on the disk; when it throws (disk full), nothing of it is.
+ */
+export function openJournal(path: string) {
+  closeSync(openSync(path, "a", 0o600));
+  const db = openDatabase(path);
+  const reports = reportRows(db);
+  const tenants = tenantRows(db, reports);
+  const getMeta = db.prepare("SELECT value FROM meta WHERE name = ?");
+  const setMeta = db.prepare(
+    "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+  );
+  const setSeq = db.prepare("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'reports'");
+  const addSeq = db.prepare(
+    "INSERT INTO sqlite_sequence (name, seq) SELECT 'reports', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence)",
+  );
+  const commandByJti = db.prepare("SELECT hash, outcome FROM commands WHERE jti = ?");
+  const insertCommand = db.prepare("INSERT INTO commands (jti, hash, exp, outcome) VALUES (?, ?, ?, ?)");
+  const dropExpired = db.prepare("DELETE FROM commands WHERE exp < ?");
+
+  const meta = (name: string) => getMeta.get(name)?.value as string | undefined;
+  const epoch = (): number | null => Number(meta("epoch") ?? 0) || null;
+  const keyset = (): PublicKeyset => JSON.parse(meta("keyset") ?? "null");
+  const hostGeneration = () => Number(meta("hostGeneration") ?? 0);
+
+  function judge(command: Command): CommandOutcome {
+    switch (command.type) {
+      case "tenant.apply":
+        return judgeTenantCommand(tenants.get(command.tenant.id), command);
+      case "tenant.purge":
+        return judgeTenantCommand(tenants.get(command.tenantId), command);
+      case "host.apply":
+        return judgeHostCommand({ generation: hostGeneration(), keyset: keyset() }, command);
+      case "host.probe":
+        return { status: "accepted" };
+    }
+  }
+
+  function store(command: Command, outcome: CommandOutcome, atMs: number): void {
+    if (command.type === "tenant.purge" && outcome.status === "already_applied") {
+      tenants.repeatPurged(command.tenantId, command.generation, atMs);
+    }
+    if (outcome.status !== "accepted" || command.type === "host.probe") return;
+    if (command.type !== "host.apply") {
+      tenants.intend(command, atMs);
+      return;
+    }
+    setMeta.run("hostGeneration", String(command.generation));
+    setMeta.run("keyset", JSON.stringify(command.keyset));
+  }
+
+  return {
+    tenants,
+    reports,
+    /** Null before the first enrolment. */
+    epoch,
+    keyset,
+
+    /** Starts an epoch. A keyset older than the one known is refused: it may hold a key that was retired. */
+    adopt(enrolment: { epoch: number; keyset: PublicKeyset }, uidBase: number): void {
+      const known = keyset();
+      if (known && enrolment.keyset.version < known.version) {
+        throw new Error(`the edge offers keyset ${enrolment.keyset.version}; this host has seen ${known.version}`);
+      }
+      transaction(db, () => {
+        const firstUid = uidBase + (enrolment.epoch - 1) * UIDS_PER_EPOCH;
+        setMeta.run("nextUid", String(Math.max(Number(meta("nextUid") ?? 0), firstUid)));
+        addSeq.run();
+        setSeq.run((enrolment.epoch - 1) * SEQS_PER_EPOCH);
+        setMeta.run("epoch", String(enrolment.epoch));
+        setMeta.run("keyset", JSON.stringify(enrolment.keyset));
+        setMeta.run("hostGeneration", "0");
+        setMeta.run("rolledBack", "");
+      });
+    },
+
+    /** The edge has seen more of this epoch than this journal holds: it is an old copy, and knows too little to act. */
+    markRolledBack: () => void setMeta.run("rolledBack", "yes"),
+
+    /**
+     * One transaction: replay, generation, and the intent itself. What it returns is the answer to the edge; when it
+     * throws, nothing was taken on.
+     */
+    accept({ jti, hash, expSeconds, atMs, command }: Acceptance): CommandOutcome {
+      if (meta("rolledBack")) throw new Error("the journal is an old copy: enrol this host again");
+      return transaction(db, () => {
+        const known = commandByJti.get(jti);
+        if (known) {
+          return known.hash === hash
+            ? JSON.parse(known.outcome as string)
+            : { status: "refused", reason: "jti_reused" };
+        }
+        dropExpired.run(Math.floor(atMs / 1_000) - JTI_KEPT_SECONDS);
+        const outcome = judge(command);
+        store(command, outcome, atMs);
+        insertCommand.run(jti, hash, expSeconds, JSON.stringify(outcome));
+        return outcome;
+      });
+    },
+
+    close: () => db.close(),
+  };
+}

@@ -1,0 +1,89 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { type Command, importSealingKey } from "../schema/protocol/index.ts";
+import { createCommandDesk } from "./commands.ts";
+import type { HostConfig } from "./config.ts";
+import { hostPorts } from "./drivers.ts";
+import { journalPath } from "./enrol.ts";
+import { type Identity, readIdentity } from "./identity.ts";
+import { createGate } from "./ingress/index.ts";
+import { type Journal, openJournal } from "./journal.ts";
+import { describeError, type Log } from "./log.ts";
+import { startReportSender } from "./reports.ts";
+import { startRounds } from "./rounds.ts";
+import { createServer, listen } from "./server.ts";
+import { ensureMemoryBacked } from "./storage/index.ts";
+import { createSteps, createSupervisor, prebuildImages } from "./tenants/index.ts";
+import { parsePool } from "./tenants/layout.ts";
+
+const STOP_WITHIN_MS = 10_000;
+
+const nowMs = () => Date.now();
+const random = (bytes: number) => crypto.getRandomValues(new Uint8Array(bytes));
+
+/** Wires and starts the whole agent. Throws one sentence when it cannot; resolves when it takes commands. */
+export async function serve(config: HostConfig, log: Log): Promise<{ stop(): Promise<void> }> {
+  const identity = readIdentity(config.stateDir);
+  const journal = openJournal(journalPath(config));
+  requireSameEpoch(identity, journal);
+  mkdirSync(config.runDir, { recursive: true, mode: 0o755 });
+  await ensureMemoryBacked(join(config.runDir, "env"));
+
+  let routed = false;
+  const gate = createGate({ isReady: () => routed });
+  const ports = hostPorts(config, identity.hostId, gate, log);
+  const sealingKey = await importSealingKey(identity.sealing);
+  const { slots } = parsePool(config.pool);
+  const steps = createSteps({ ...config, ports, sealingKey, place: (id) => journal.tenants.place(id, slots) });
+  const supervisor = createSupervisor({ journal, ports, steps, log, nowMs, random: Math.random });
+  const rounds = startRounds(config, journal, ports, supervisor, log);
+  const reports = startReportSender({ journal, identity, edgeUrl: config.edgeUrl, log, nowMs, random });
+
+  const onAccepted = (command: Command) => {
+    switch (command.type) {
+      case "tenant.apply":
+        return supervisor.wake(command.tenant.id);
+      case "tenant.purge":
+        return supervisor.wake(command.tenantId);
+      case "host.probe":
+        return rounds.report();
+      case "host.apply":
+        return;
+    }
+  };
+  const command = await createCommandDesk({ identity, journal, log, nowMs, random, onAccepted });
+  const server = createServer({ command, gate: gate.handle, log });
+  await listen(server, join(config.runDir, "agent.sock"), config.socketGroupId);
+  log.info("serving", { host: identity.hostId, epoch: identity.epoch, keyset: journal.keyset().version });
+
+  supervisor.start().then(
+    () => {
+      routed = true;
+      log.info("tenants.resumed", { count: journal.tenants.all().length });
+    },
+    (error) => log.error("tenants.unresumed", { error: describeError(error) }),
+  );
+  void prebuildImages(ports.images, config.prebuild, log, rounds.reportSoon);
+
+  return {
+    async stop() {
+      server.close();
+      server.closeIdleConnections();
+      rounds.stop();
+      const stopped = Promise.all([supervisor.stop(), reports.stop()]);
+      // A step may wait long for the engine; whatever it did is found again at the next start.
+      await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, STOP_WITHIN_MS))]);
+      journal.close();
+    },
+  };
+}
+
+/** An identity without its journal, or with an old copy of it, knows too little to be trusted with tenants. */
+function requireSameEpoch(identity: Identity, journal: Journal): void {
+  const epoch = journal.epoch();
+  if (epoch === identity.epoch) return;
+  journal.close();
+  throw new Error(
+    `the journal is of epoch ${epoch ?? "none"}, this host of epoch ${identity.epoch}: enrol this host again`,
+  );
+}

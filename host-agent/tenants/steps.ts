@@ -1,0 +1,187 @@
+import type { CryptoKey } from "jose";
+import { openSecrets, type TenantSpec } from "../../schema/protocol/index.ts";
+import type { StepNote, TenantRecord } from "../journal-tenants.ts";
+import { orAborted } from "../waiting.ts";
+import { type Tenant, type TenantLayout, tenantLayout } from "./layout.ts";
+import {
+  type Containers,
+  type Firewall,
+  type Images,
+  type Routes,
+  type Runtimes,
+  StepError,
+  type Volumes,
+} from "./ports.ts";
+import type { ChainStep } from "./rules.ts";
+
+export interface Ports {
+  volumes: Volumes;
+  firewall: Firewall;
+  containers: Containers;
+  runtimes: Runtimes;
+  images: Images;
+  routes: Routes;
+}
+
+export interface StepsOptions {
+  ports: Ports;
+  /** Gives UID and slot, once; null when the pool is used up. */
+  place: (tenantId: string) => { uid: number; slot: number } | null;
+  sealingKey: CryptoKey;
+  pool: string;
+  stateDir: string;
+  runDir: string;
+}
+
+/** One walk along one chain. `record` is as the walk began; the numbers may be given during it. */
+export interface StepContext {
+  record: TenantRecord;
+  signal: AbortSignal;
+  progress: (note: Pick<StepNote, "fraction" | "detail">) => void;
+}
+
+export type Steps = Readonly<Record<ChainStep, (context: StepContext) => Promise<void>>>;
+
+/** What each step does with this host. All of them converge; none of them records anything. */
+export function createSteps({ ports, place, sealingKey, pool, stateDir, runDir }: StepsOptions): Steps {
+  const { volumes, containers, runtimes, images, routes } = ports;
+  const firewallStands = afterCall(() => requireFirewall(ports.firewall));
+
+  const layoutOf = ({ id, uid, slot }: TenantRecord): TenantLayout | null =>
+    uid === null || slot === null ? null : tenantLayout({ tenantId: id, uid, slot, pool, stateDir, runDir });
+
+  function specOf({ id, spec }: TenantRecord): TenantSpec {
+    if (!spec) throw new Error(`${id} has no spec`);
+    return spec;
+  }
+
+  function tenantOf(record: TenantRecord): Tenant {
+    const layout = layoutOf(record);
+    if (!layout) throw new Error(`${record.id} has no place`);
+    return { spec: specOf(record), layout };
+  }
+
+  /** For what lies under the tenant's id alone: a journal that was lost knows no numbers, and the data must go. */
+  const pathsOf = (record: TenantRecord): TenantLayout =>
+    layoutOf(record) ?? tenantLayout({ tenantId: record.id, uid: 0, slot: 0, pool, stateDir, runDir });
+
+  async function writeEnv(record: TenantRecord, tenant: Tenant): Promise<void> {
+    await runtimes.writeEnv(tenant, record.secretsJwe === null ? {} : await openEnv(record, record.secretsJwe));
+  }
+
+  /** Sealed for another generation means that its owner has replaced it since. */
+  async function openEnv({ id, generation }: TenantRecord, jwe: string): Promise<Record<string, string>> {
+    const secrets = await openSecrets(jwe, sealingKey, id);
+    if (secrets?.generation === generation) return secrets.env;
+    throw new StepError("The agent's secrets could not be read. Save them again.", { retryable: false });
+  }
+
+  return {
+    image: ({ record, signal, progress }) => orAborted(images.ensure(specOf(record).runtime, progress), signal),
+    firewall: () => firewallStands(),
+
+    async uid({ record }) {
+      const placed = place(record.id);
+      if (!placed) throw new StepError("This server has no room for another agent.", { retryable: false });
+      // The record is this walk's own copy; the steps after this one lay everything out from its numbers.
+      Object.assign(record, placed);
+    },
+    async volume({ record }) {
+      const { spec, layout } = tenantOf(record);
+      await volumes.open(layout, spec.limits.diskMiB);
+    },
+    network: ({ record }) => containers.ensureNetwork(tenantOf(record).layout),
+    config: ({ record }) => runtimes.writeConfig(tenantOf(record)),
+
+    async container({ record }) {
+      const tenant = tenantOf(record);
+      const found = await containers.find(record.id);
+      const wanted = found?.running === true && found.restarts === record.restarts;
+      if (!wanted) routes.remove(tenant.spec.hostname);
+      // Gracefully: making it again would kill it.
+      if (found?.running && !wanted) {
+        await containers.stop(record.id, runtimes.stopTimeoutSeconds(tenant.spec.runtime));
+      }
+      // Before the container is made, since its directory is the source of a mount.
+      if (!wanted) await writeEnv(record, tenant);
+      const created = await containers.ensureCreated(tenant, record.restarts);
+      if (created.running) return;
+      if (wanted) await writeEnv(record, tenant);
+      await containers.start(tenant);
+    },
+    async health({ record, signal }) {
+      const tenant = tenantOf(record);
+      try {
+        await orAborted(runtimes.untilReady(tenant, signal), signal);
+      } finally {
+        // Ready or dead, the entrypoint has read it.
+        await runtimes.clearEnv(tenant.layout);
+      }
+    },
+    async route({ record }) {
+      const tenant = tenantOf(record);
+      const { hostname, limits } = tenant.spec;
+      const upstream = runtimes.upstream(tenant);
+      routes.set(hostname, { tenantId: record.id, upstream, requestsPerMinute: limits.requestsPerMinute });
+    },
+
+    async unroute({ record }) {
+      if (record.spec) routes.remove(record.spec.hostname);
+    },
+    async stop({ record }) {
+      if (record.spec) await containers.stop(record.id, runtimes.stopTimeoutSeconds(record.spec.runtime));
+      await runtimes.clearEnv(pathsOf(record));
+    },
+    async remove_container({ record }) {
+      await containers.remove(record.id);
+      await volumes.close(pathsOf(record));
+    },
+    async remove_network({ record }) {
+      const layout = layoutOf(record);
+      if (layout) await containers.removeNetwork(layout);
+    },
+    async remove_volume({ record }) {
+      await volumes.destroy(pathsOf(record));
+      await runtimes.removeConfig(pathsOf(record));
+    },
+    /** The tombstone is written by the journal together with the record of this step. */
+    async forget() {},
+  };
+}
+
+/** Repairs once; a policy that still does not stand keeps every tenant from starting. */
+export async function requireFirewall(firewall: Firewall): Promise<void> {
+  if ((await firewall.verify()).length === 0) return;
+  await firewall.apply();
+  const differences = await firewall.verify();
+  if (differences.length === 0) return;
+  throw new StepError("This server's firewall is not in order, so the agent was not started.", {
+    retryable: true,
+    log: `firewall differs: ${differences.slice(0, 5).join("; ")}`,
+  });
+}
+
+/**
+ * Many callers, few runs: every caller gets a run that began after its call, since an earlier look may have been
+ * before the change that it fears.
+ */
+export function afterCall(work: () => Promise<void>): () => Promise<void> {
+  let current: Promise<void> | null = null;
+  let next: Promise<void> | null = null;
+  const begin = () => {
+    current = work().finally(() => {
+      current = null;
+    });
+    return current;
+  };
+  return () => {
+    if (!current) return begin();
+    next ??= current
+      .catch(() => {})
+      .then(() => {
+        next = null;
+        return begin();
+      });
+    return next;
+  };
+}
