@@ -139,7 +139,7 @@ async function enrolIfNeeded(
   const operator = { authorization: `Bearer ${edge.operatorToken}` };
   const identity = readIdentity(place);
   if (identity?.hostId) {
-    const response = await fetch(`${edge.dashboard}/api/v1/operator/hosts`, { headers: operator });
+    const response = await fetch(`${edge.dashboard}/api/v1/hosts`, { headers: operator });
     const { hosts } = (await response.json()) as { hosts: { id: string }[] };
     if (hosts.some(({ id }) => id === identity.hostId)) return;
   }
