@@ -20,7 +20,8 @@ export type Sources = ReadonlyMap<string, string>;
 const WIRING = /^(?:worker\/(?:index|edge)\.ts|host-agent\/(?:main|serve|drivers)\.ts)$/;
 /** Tests, their helpers and their stand-ins: exempt, and never imported by the product. */
 const TEST_SUPPORT =
-  /\.test\.tsx?$|\/(?:testing|in-memory|model-host)\.tsx?$|^(?:worker\/testing|schema\/protocol\/vectors)\//;
+  /\.test\.tsx?$|\/(?:testing|in-memory|visiting|model-host)\.tsx?$|^(?:worker\/testing|schema\/protocol\/vectors)\//;
+const TEST_PACKAGES = new Set(["vitest", "fast-check", "playwright-core"]);
 /** What a room shows to the others. */
 const PUBLISHED = /\/(?:index|rules|service|types)\.tsx?$/;
 /** Contracts that one room states and several keep. */
@@ -55,7 +56,7 @@ const RULE_TABLE = {
   "worker and host-agent never import each other": ({ file, target }) =>
     isSide(file) && isSide(target) && side(file) !== side(target),
   "the product never imports the stack, tests or their helpers": ({ target }) =>
-    /^(?:stack|test)\//.test(target) || TEST_SUPPORT.test(target),
+    /^(?:stack|test)\//.test(target) || TEST_SUPPORT.test(target) || TEST_PACKAGES.has(target),
   "a room reaches another through what it publishes": ({ file, target }) =>
     isSide(file) &&
     side(file) === side(target) &&

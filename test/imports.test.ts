@@ -37,6 +37,7 @@ const breaches: [RuleName, file: string, source: string][] = [
     "worker/a.ts",
     `import { makeWorld } from "../schema/protocol/vectors/forge.ts";`,
   ],
+  ["the product never imports the stack, tests or their helpers", "worker/x/a.ts", `import { it } from "vitest";`],
   ["a room reaches another through what it publishes", "worker/x/a.ts", `import { a } from "../y/store.ts";`],
   ["a room reaches another through what it publishes", "worker/x/a.ts", `import type { A } from "../y/store.ts";`],
   ["a room reaches another through what it publishes", "worker/db.ts", `import { a } from "./y/store.ts";`],
