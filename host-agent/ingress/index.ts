@@ -1,0 +1,1 @@
+export { createGate, type Gate, type GateOptions } from "./gate.ts";

@@ -1,0 +1,42 @@
+/** Cookies by which the platform knows its visitors: a tenant that saw one could act as its owner. */
+const OUR_COOKIES = ["__host-chelar", "chelar-door", "chelar-bind"] as const;
+
+/**
+ * What a tenant may see of a Cookie header: every piece that holds one of our names anywhere is dropped, so that no
+ * parser that reads cookies more loosely than ours (quotes, commas, letter case) finds one that we did not.
+ */
+export function tenantCookies(header: string | undefined): string {
+  return (header ?? "")
+    .split(";")
+    .map((piece) => piece.trim())
+    .filter((piece) => piece !== "" && !OUR_COOKIES.some((name) => piece.toLowerCase().includes(name)))
+    .join("; ");
+}
+
+/** The host name that was asked for, without port and final dot, in lower case. */
+export function requestedHost(forwardedHost: string | undefined): string {
+  return (forwardedHost ?? "")
+    .toLowerCase()
+    .replace(/:\d{1,5}$/, "")
+    .replace(/\.$/, "");
+}
+
+/** A minute's worth of requests at most, refilled steadily. */
+export interface Bucket {
+  tokens: number;
+  /** Milliseconds, of the same clock as `now`. */
+  at: number;
+}
+
+export type Taken = { taken: true; bucket: Bucket } | { taken: false; bucket: Bucket; retryAfterSeconds: number };
+
+/** Takes one request out of the bucket (null: never used before, so full). */
+export function takeToken(bucket: Bucket | null, requestsPerMinute: number, now: number): Taken {
+  const perMs = requestsPerMinute / 60_000;
+  // A clock that steps back must not take tokens away.
+  const passed = bucket ? Math.max(0, now - bucket.at) : 0;
+  const tokens = bucket ? Math.min(requestsPerMinute, bucket.tokens + passed * perMs) : requestsPerMinute;
+  if (tokens >= 1) return { taken: true, bucket: { tokens: tokens - 1, at: now } };
+  const retryAfterSeconds = Math.ceil((1 - tokens) / perMs / 1000);
+  return { taken: false, bucket: { tokens, at: now }, retryAfterSeconds };
+}
