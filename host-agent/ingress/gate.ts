@@ -35,7 +35,7 @@ export function createGate({ now = () => performance.now(), isReady = () => true
     if (!isReady()) return { verdict: "not_ready" };
     // The edge's forward_auth comes first and always names a user. If it ever does not, Caddy hands on its own
     // unresolved placeholder as the name: only what looks like a person's id opens.
-    if (!USER_ID.test(String(headers["x-chelar-user"]))) return { verdict: "no_identity" };
+    if (!USER_ID.test(headers["x-chelar-user"]?.toString() ?? "")) return { verdict: "no_identity" };
     const entry = routes.get(requestedHost(headers["x-forwarded-host"]?.toString()));
     if (!entry) return { verdict: "unknown_host" };
     const taken = takeToken(entry.bucket, entry.route.requestsPerMinute, now());
