@@ -3,7 +3,7 @@ import { State } from "./agents.tsx";
 import type { Problem, TenantEvent, TenantView } from "./deps.ts";
 import { Alert, Field } from "./forms.tsx";
 import { FortOf } from "./fort.tsx";
-import { actionsFor, fortOf, isMoving, storyOf } from "./rules.ts";
+import { actionsFor, fortOf, isMilestone, isMoving, storyOf } from "./rules.ts";
 import { Story } from "./story.tsx";
 import { ACTION_WORDS, eventWords, LAYERS, PROBLEM_WORDS, RUNTIME_WORDS, STATE_WORDS } from "./words.ts";
 
@@ -23,7 +23,11 @@ export const Agent: FC<AgentProps> = ({ view, events, problem, confirm }) => {
   const story = storyOf(view, events);
   const words = STATE_WORDS[view.state];
   return (
-    <article data-page={`/agents/${view.id}`} data-stream={`/api/v1/tenants/${view.id}/events`} data-gone="/agents">
+    <article
+      data-page={`/agents/${view.id}`}
+      data-stream={`/api/v1/tenants/${view.id}/events?after=${events.at(-1)?.id ?? 0}`}
+      data-gone="/agents"
+    >
       <p class="crumb">
         <a href="/agents">Your agents</a>
       </p>
@@ -98,7 +102,7 @@ const Events: FC<{ events: readonly TenantEvent[] }> = ({ events }) => (
       {events.length === 0 ? <p class="hint">Nothing has happened yet.</p> : null}
       <ol class="events">
         {events
-          .filter((event) => event.status !== "progress" && event.status !== "started")
+          .filter(isMilestone)
           .slice(-RECENT_EVENTS)
           .reverse()
           .map((event) => (
@@ -120,9 +124,7 @@ const Layers: FC = () => (
     {LAYERS.map((layer) => (
       <li>
         <strong>{layer.name}</strong> <span class="hint">{layer.technique}</span>
-        <span class="keeper">
-          {layer.keeper === "platform" ? "checked before every start" : "kept by the operator of the server"}
-        </span>
+        <span class="kept">{layer.kept}</span>
       </li>
     ))}
   </ol>

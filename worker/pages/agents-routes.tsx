@@ -2,12 +2,12 @@ import type { Context, Hono } from "hono";
 import { z } from "zod";
 import { Agent, type AgentProps } from "./agent.tsx";
 import { Agents } from "./agents.tsx";
-import { Create, type CreateForm, EMPTY_CREATE_FORM } from "./create.tsx";
+import { Create, type CreateForm, EMPTY_CREATE_FORM, MODEL_PROVIDERS } from "./create.tsx";
 import type { PageDeps, Person, Problem, TenantEvent } from "./deps.ts";
 import { problemPage } from "./errors.tsx";
 import { page } from "./layout.tsx";
 import { fieldOf } from "./rules.ts";
-import { PROBLEM_WORDS, PROVIDERS } from "./words.ts";
+import { PROBLEM_WORDS } from "./words.ts";
 
 const EVENTS_PER_READ = 500;
 const MAX_EVENT_READS = 20;
@@ -65,7 +65,7 @@ export function agentRoutes(app: Hono, deps: PageDeps): void {
     signedIn(async (c, person) => {
       const { name, runtime, provider, key } = createPost.parse(await c.req.parseBody());
       const form = { name, runtime, provider, keyWasGiven: key !== "" };
-      const secret = PROVIDERS.find(({ id }) => id === provider)?.secret;
+      const secret = MODEL_PROVIDERS.find(({ id }) => id === provider)?.env;
       if (key && !secret) {
         const error = { field: "provider", title: "Whose key is it", message: "Choose its provider." } as const;
         return showCreate(c, person, { ...form, error }, 422);

@@ -33,8 +33,8 @@ export const Agents: FC<{ agents: TenantView[] }> = ({ agents }) =>
                 Open
               </a>
             ) : (
-              <a class="button small quiet" href={`/agents/${agent.id}`} aria-label={`Look at ${agent.name}`}>
-                Look
+              <a class="button small quiet" href={`/agents/${agent.id}`} aria-label={`Details of ${agent.name}`}>
+                Details
               </a>
             )}
           </li>

@@ -1,8 +1,12 @@
 import type { FC } from "hono/jsx";
 import { RUNTIMES, type RuntimeName, SLUG_MAX, SLUG_MIN } from "../../schema/protocol/index.ts";
+import { PROVIDERS } from "../vault/index.ts";
 import { Alert, described, Field, Notes } from "./forms.tsx";
 import type { CreateField } from "./rules.ts";
-import { PROVIDERS, RUNTIME_WORDS } from "./words.ts";
+import { RUNTIME_WORDS } from "./words.ts";
+
+/** Channels need more than a key, so they have no place on this form. */
+export const MODEL_PROVIDERS = PROVIDERS.filter(({ kind }) => kind === "model");
 
 export interface CreateForm {
   name: string;
@@ -63,9 +67,9 @@ export const Create: FC<{ form: CreateForm; domain: string }> = ({ form, domain 
               <option value="" selected={form.provider === ""}>
                 Decide later
               </option>
-              {PROVIDERS.map((provider) => (
+              {MODEL_PROVIDERS.map((provider) => (
                 <option value={provider.id} selected={form.provider === provider.id}>
-                  {provider.name}
+                  {provider.label}
                 </option>
               ))}
             </select>

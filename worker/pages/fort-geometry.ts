@@ -53,8 +53,8 @@ const wall = (number: Wall["number"], points: Polar[], gate: number): Wall => ({
 });
 
 export const WALLS: readonly Wall[] = [
-  wall(1, star(304, 236), 26),
-  wall(2, star(268, 204), 24),
+  wall(1, star(306, 246), 26),
+  wall(2, star(266, 200), 24),
   wall(3, bastioned(226), 22),
   wall(4, bastioned(168), 20),
   wall(5, keep(88), 18),

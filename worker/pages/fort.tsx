@@ -56,6 +56,7 @@ export const FortPlan: FC = () => (
 export const FortOf: FC<{ fort: Fort; label: string }> = ({ fort, label }) => (
   <svg class="fort" viewBox="0 0 640 640" role="img" aria-label={label} id="fort">
     <Walls fort={fort} />
+    <path class={fort.lamp ? "way" : "way shut"} d={`M${CENTRE} 640V${CENTRE + 20}`} />
   </svg>
 );
 

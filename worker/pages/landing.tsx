@@ -79,7 +79,7 @@ export const Landing: FC<{ person: Person | null }> = ({ person }) => (
       <h2 id="walls-title">The five walls, from outside in</h2>
       <ol class="walls">
         {LAYERS.map((layer) => (
-          <li>
+          <li class={`sample sample-${layer.number}`}>
             <h3>{layer.name}</h3>
             <p>{layer.short}</p>
             <p class="technique">{layer.technique}</p>

@@ -5,6 +5,7 @@
  */
 export const LIVE_SCRIPT = `
 const REST_MS = 300;
+const RETRY_MS = 5000;
 /** After a refused button press the address is that of the button. */
 const here = document.querySelector("[data-page]")?.dataset.page ?? location.pathname;
 const live = () => [...document.querySelectorAll("[data-live][id]")];
@@ -54,19 +55,28 @@ const polled = document.querySelector("[data-poll-ms]");
 let stream = null;
 let timer = null;
 
+const poll = () => { timer = setTimeout(() => { refresh(); poll(); }, Number(polled.dataset.pollMs)); };
+
 /** A hidden page holds no connection: browsers allow only a few per site. */
 function follow() {
   stream?.close();
-  clearInterval(timer);
+  clearTimeout(timer);
   if (document.visibilityState === "hidden") return;
   if (streamed) {
     stream = new EventSource(streamed.dataset.stream);
-    for (const name of ["open", "step", "state"]) stream.addEventListener(name, refresh);
+    for (const name of ["step", "state", "gone"]) stream.addEventListener(name, refresh);
+    // Refused for good, as when the session has ended: the page itself knows what to say.
+    const own = stream;
+    own.addEventListener("error", () => {
+      if (own.readyState !== EventSource.CLOSED) return;
+      refresh();
+      timer = setTimeout(follow, RETRY_MS);
+    });
   }
-  if (polled) timer = setInterval(refresh, Number(polled.dataset.pollMs));
+  if (polled) poll();
 }
 document.addEventListener("visibilitychange", follow);
-addEventListener("pagehide", () => { stream?.close(); clearInterval(timer); });
+addEventListener("pagehide", () => { stream?.close(); clearTimeout(timer); });
 addEventListener("pageshow", (event) => { if (event.persisted) { follow(); refresh(); } });
 follow();
 `;

@@ -37,10 +37,11 @@ export const isMoving = (state: TenantView["state"]): boolean =>
 
 /** The steps that the owner is told to expect. A host may skip one that is done already, or report others. */
 const EXPECTED = {
-  apply: ["accept", "image", "uid", "volume", "network", "firewall", "config", "container", "health", "route"],
-  stop: ["accept", "unroute", "stop"],
-  delete: ["accept", "unroute", "remove_container", "remove_network", "remove_volume", "forget"],
-} as const satisfies Record<string, readonly StepName[]>;
+  running: ["accept", "image", "uid", "volume", "network", "firewall", "config", "container", "health", "route"],
+  suspended: ["accept", "unroute", "stop"],
+  stopped: ["accept", "unroute", "stop", "remove_container"],
+  deleted: ["accept", "unroute", "stop", "remove_container", "remove_network", "remove_volume", "forget"],
+} as const satisfies Record<TenantView["desired"], readonly StepName[]>;
 
 export interface StoryLine {
   step: string;
@@ -60,15 +61,10 @@ export function storyOf(view: TenantView, events: readonly TenantEvent[]): Story
   for (const event of events) {
     if (event.generation === view.generation && !event.step.startsWith("owner.")) newest.set(event.step, event);
   }
-  const expected: readonly string[] = EXPECTED[phaseOf(view)];
+  const expected: readonly string[] = EXPECTED[view.desired];
   const steps = [...expected, ...[...newest.keys()].filter((step) => !expected.includes(step))];
   const lines = steps.map((step) => line(step, newest.get(step), view.image));
   return isMoving(view.state) ? lines : lines.filter((entry) => entry.state !== "waiting");
-}
-
-export function phaseOf(view: TenantView): keyof typeof EXPECTED {
-  if (view.desired === "deleted") return "delete";
-  return view.desired === "running" ? "apply" : "stop";
 }
 
 function line(step: string, event: TenantEvent | undefined, image: TenantView["image"]): StoryLine {
@@ -82,6 +78,13 @@ function line(step: string, event: TenantEvent | undefined, image: TenantView["i
   const state = event.status === "done" ? "done" : event.status === "failed" ? "failed" : "doing";
   return { step, state, detail, fraction: state === "doing" ? fraction : null, tookMs };
 }
+
+/** Steps with which something ended for the owner. The others are in the story and would only drown these. */
+const LAST_STEPS: readonly string[] = ["route", "stop", "forget"] satisfies StepName[];
+
+/** What the list of recent events shows: the owner's own actions, how they ended, and every failure. */
+export const isMilestone = ({ step, status }: TenantEvent): boolean =>
+  step.startsWith("owner.") || status === "failed" || (status === "done" && LAST_STEPS.includes(step));
 
 /** How much of the story is behind us, 0 to 1. */
 export function progressOf(story: readonly StoryLine[]): number {

@@ -7,7 +7,7 @@ const TOKENS = `
   color-scheme: light dark;
   --paper: #f3f5f4; --sheet: #fcfdfc; --wash: #e3eaf2; --line: #c5d0dc; --edge: #7487a0;
   --ink: #0e1f38; --ink-2: #44546b; --blue: #17468f; --on-blue: #ffffff; --lamp: #e09a1f; --glow: #ffd88a;
-  --way: #b26a00; --good: #17603f; --bad: #a1212b; --bad-wash: #fbe9e8;
+  --way: #955600; --good: #17603f; --bad: #a1212b; --bad-wash: #fbe9e8;
   --body: system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif;
   --head: Optima, Candara, "Gill Sans Nova", "Gill Sans", Seravek, Ubuntu, var(--body);
   --mono: ui-monospace, "Cascadia Code", Menlo, Consolas, "DejaVu Sans Mono", monospace;
@@ -60,7 +60,7 @@ const CONTROLS = `
 .quiet { background: transparent; color: var(--blue); } .button.quiet:hover, button.quiet:hover { background: var(--wash); box-shadow: none; }
 button.bad { background: var(--bad); border-color: var(--bad); color: var(--paper); }
 .field { margin: 0 0 1.3rem; padding: 0; border: 0; min-width: 0; }
-.group { border-top: 1px solid var(--line); padding-top: 1rem; }
+.group { border-top: 1px solid var(--line); padding-top: 1.1rem; margin-top: 1.8rem; } .group legend { float: left; width: 100%; margin-bottom: .9rem; } .group legend + * { clear: both; }
 label, legend { display: block; font-weight: 600; padding: 0; margin-bottom: .35rem; }
 input:not([type=radio]), select { display: block; width: 100%; font: inherit; color: inherit; background: var(--paper); border: 1px solid var(--edge); border-radius: 3px; padding: .6rem .75rem; min-height: 2.9rem; }
 input[aria-invalid] { border: 2px solid var(--bad); }
@@ -80,7 +80,7 @@ const DRAWING = `
 .wall { fill: var(--sheet); stroke: var(--blue); stroke-linejoin: miter; stroke-miterlimit: 8; transition: stroke-width .5s, opacity .5s; }
 .wall-1 { stroke-width: 1.5; fill: var(--paper); } .wall-2 { stroke-width: 3; } .wall-3 { stroke-width: 2.5; fill: url(#hatch); }
 .wall-4 { stroke-width: 11; } .wall-5 { stroke-width: 5; fill: var(--wash); }
-.slope { fill: none; stroke: var(--edge); stroke-width: 20; stroke-dasharray: 1 6; opacity: .55; }
+.slope { fill: none; stroke: var(--edge); stroke-width: 20; stroke-dasharray: 1 6; stroke-linejoin: bevel; opacity: .55; }
 .hatch { stroke: var(--blue); stroke-width: 1; opacity: .45; fill: none; }
 .wall.planned, .wall.rising, .wall.broken { fill: none; }
 .wall.planned { stroke: var(--edge); stroke-width: 1.5; stroke-dasharray: 7 7; }
@@ -89,7 +89,7 @@ const DRAWING = `
 @keyframes raise { to { stroke-dashoffset: -70; } }
 .flame { fill: var(--lamp); stroke: var(--ink); stroke-width: 1.5; } .glow-in { stop-color: var(--glow); stop-opacity: .95; } .glow-out { stop-color: var(--glow); stop-opacity: 0; }
 .lamp.out .glow { opacity: 0; } .lamp.out .flame { fill: var(--paper); stroke: var(--edge); }
-.way { stroke: var(--way); stroke-width: 4; fill: none; } .held { stroke: var(--edge); stroke-width: 2; stroke-dasharray: 2 7; stroke-linecap: round; fill: none; }
+.way { stroke: var(--way); stroke-width: 4; fill: none; } .way.shut { opacity: 0; } .held { stroke: var(--edge); stroke-width: 2; stroke-dasharray: 2 7; stroke-linecap: round; fill: none; }
 .held-mark { stroke: var(--ink); stroke-width: 2.5; fill: none; }
 .numeral circle { fill: var(--paper); stroke: var(--ink); stroke-width: 1.2; } .numeral text { font: 600 15px var(--head); fill: var(--ink); }
 .hero { display: grid; gap: 2rem 3.5rem; align-items: center; }
@@ -99,12 +99,15 @@ const DRAWING = `
 `;
 
 const PARTS = `
-.walls { display: grid; gap: 0; counter-reset: wall; border-top: 1px solid var(--line); }
-.walls li { counter-increment: wall; display: grid; grid-template-columns: 2.6rem 1fr; gap: 0 .8rem; padding: 1.1rem 0; border-bottom: 1px solid var(--line); }
+.walls { display: grid; gap: 0; counter-reset: wall; }
+.walls li { counter-increment: wall; display: grid; grid-template-columns: 2.6rem 1fr; gap: 0 .8rem; padding: 1.9rem 0 1.6rem; }
 .walls li::before { content: counter(wall); grid-row: span 3; width: 2.1rem; height: 2.1rem; border: 1.5px solid var(--ink); border-radius: 50%; display: grid; place-items: center; font: 600 1.05rem var(--head); }
-.walls h3, .walls p { margin: 0; } .technique { font: .88rem var(--mono); color: var(--ink-2); }
+.walls h3, .walls p { margin: 0; }
+.sample { position: relative; } .sample::after { content: ""; position: absolute; inset: 0 0 auto; height: 12px; border-top: 0 solid var(--blue); }
+.sample-1::after { border-top-width: 2px; background: repeating-linear-gradient(90deg, var(--edge) 0 1px, transparent 1px 6px); } .sample-2::after { border-top-width: 4px; }
+.sample-3::after { border: solid var(--blue); border-width: 2px 0; background: repeating-linear-gradient(135deg, var(--blue) 0 1px, transparent 1px 6px); } .sample-4::after { border-top-width: 12px; } .sample-5::after { border-top-width: 6px; background: var(--glow); } .technique { font: .88rem var(--mono); color: var(--ink-2); }
 .compare { width: 100%; border-collapse: collapse; } .compare th, .compare td { text-align: left; vertical-align: top; padding: .9rem 1rem .9rem 0; border-bottom: 1px solid var(--line); }
-.compare thead th { font-family: var(--head); border-bottom: 2px solid var(--ink); } .compare tbody th { width: 24%; } .compare td:nth-child(2) { color: var(--ink-2); width: 36%; }
+.compare thead th:nth-child(3) { padding-left: 1rem; } .compare thead th { font-family: var(--head); border-bottom: 2px solid var(--ink); } .compare tbody th { width: 24%; } .compare td:nth-child(3) { background: var(--sheet); box-shadow: inset 2px 0 var(--blue); padding-left: 1rem; } .compare td:nth-child(2) { color: var(--ink-2); width: 36%; }
 .plans { display: grid; gap: 1.2rem; margin-bottom: 1.8rem; } .plan { border: 1px solid var(--line); border-radius: 3px; background: var(--sheet); padding: 1.4rem; } .plan p { margin: 0; } .plan.marked { border: 2px solid var(--blue); }
 .price { color: var(--ink-2); } .price .figure { font: 600 2.4rem/1.3 var(--head); color: var(--ink); }
 .empty { display: grid; gap: 2rem; align-items: center; } .empty-fort { max-width: 20rem; justify-self: center; width: 100%; }
@@ -120,7 +123,7 @@ const PARTS = `
 .story .waiting { color: var(--ink-2); } .story .doing .step { font-weight: 600; } .story .failed .step { color: var(--bad); font-weight: 600; }
 .took { color: var(--ink-2); font: .88rem/1.8 var(--mono); } .why { grid-column: 1 / -1; color: var(--ink-2); font-size: .92rem; } .why progress { margin-top: .4rem; max-width: 20rem; }
 .events li { display: grid; gap: 0 1.2rem; grid-template-columns: 11.5rem 1fr; padding: .45rem 0; border-bottom: 1px solid var(--line); } .events time { color: var(--ink-2); font: .88rem/1.8 var(--mono); } .events .hint { display: block; } .events .failed { color: var(--bad); }
-.layers { counter-reset: wall; margin: 1rem 0 2rem; } .layers li { counter-increment: wall; padding: .35rem 0; } .layers li::before { content: counter(wall) ". "; font-weight: 600; } .keeper { display: block; color: var(--ink-2); font-size: .92rem; }
+.layers { counter-reset: wall; margin: 1rem 0 2rem; } .layers li { counter-increment: wall; padding: .35rem 0; } .layers li::before { content: counter(wall) ". "; font-weight: 600; } .kept { display: block; color: var(--ink-2); font-size: .92rem; }
 .agent-side h2 { font-size: 1.2rem; } .agent-side .fort { max-width: 22rem; }
 .limits { display: grid; grid-template-columns: auto 1fr; gap: .2rem 1.2rem; } .limits dt { color: var(--ink-2); }
 .danger { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .6rem; } .danger summary { color: var(--bad); } .danger form { max-width: 28rem; margin-top: .6rem; }
@@ -129,11 +132,11 @@ const PARTS = `
 
 const WIDTHS = `
 @media (min-width: 46rem) { .plans { grid-template-columns: repeat(3, 1fr); } .empty { grid-template-columns: 20rem 1fr; } }
-@media (min-width: 58rem) { .hero { grid-template-columns: 1fr 1.05fr; } .agent { grid-template-columns: minmax(0, 1fr) 20rem; } .walls { grid-template-columns: repeat(5, 1fr); gap: 0 1.6rem; border: 0; } .walls li { display: block; border: 0; border-top: 2px solid var(--ink); } .walls li::before { margin-bottom: .7rem; } .walls p { margin-bottom: .4rem; } }
+@media (min-width: 58rem) { .hero { grid-template-columns: 1fr 1.05fr; } .agent { grid-template-columns: minmax(0, 1fr) 20rem; } .walls { grid-template-columns: repeat(5, 1fr); gap: 0 1.6rem; } .walls li { display: block; } .walls li::before { margin-bottom: .7rem; } .walls p { margin-bottom: .4rem; } }
 @media (max-width: 40rem) {
   .top { gap: .3rem 1rem; } .who { display: none; } .sheet { padding: 1.1rem; } .events li { grid-template-columns: 1fr; }
   .compare thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-  .compare, .compare tbody, .compare tr, .compare th, .compare td { display: block; width: auto !important; } .compare tr { border-bottom: 1px solid var(--line); padding: 1rem 0; } .compare tbody th, .compare td { border: 0; padding: .2rem 0; } .compare td::before { content: attr(data-label); display: block; font-weight: 600; font-size: .88rem; }
+  .compare, .compare tbody, .compare tr, .compare th, .compare td { display: block; width: auto !important; } .compare tr { border-bottom: 1px solid var(--line); padding: 1rem 0; } .compare tbody th, .compare td { border: 0; padding: .2rem 0; } .compare td:nth-child(3) { padding: .4rem .8rem; margin-top: .4rem; } .compare td::before { content: attr(data-label); display: block; font-weight: 600; font-size: .88rem; }
 }
 @media (prefers-reduced-motion: reduce) { *, *::before, *::after { animation: none !important; transition: none !important; scroll-behavior: auto !important; } }
 @media (forced-colors: active) { .wall, .way { stroke: CanvasText; } .state::before { border-color: CanvasText; } }

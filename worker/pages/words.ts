@@ -18,7 +18,7 @@ export const PROBLEM_WORDS: Record<ProblemCode, { title: string; advice: string 
   name_taken: { title: "This name is taken", advice: "Names are unique on the whole platform. Please choose another." },
   unknown_runtime: { title: "There is no such runtime", advice: "Please choose one of those listed." },
   invalid_secret: {
-    title: "This does not look like a key of that provider",
+    title: "This key cannot be used",
     advice: "Please copy it again from the provider's console, whole and without spaces.",
   },
   unauthenticated: { title: "Please sign in first", advice: "Your session has ended, or there was none." },
@@ -106,25 +106,29 @@ export const STEP_WORDS: Record<StepName, { doing: string; done: string; why: st
   },
   unroute: { doing: "Closing the door", done: "Door closed", why: "Nobody gets in from now on." },
   stop: { doing: "Stopping the agent", done: "Agent stopped", why: "It gets a moment to put its things away." },
-  remove_container: { doing: "Removing its cell", done: "Cell removed", why: "Nothing of it runs any more." },
+  remove_container: {
+    doing: "Removing its cell",
+    done: "Cell removed",
+    why: "After this nothing of it runs any more.",
+  },
   remove_network: { doing: "Removing its network", done: "Network removed", why: "The private network is taken down." },
   remove_volume: { doing: "Destroying its storage", done: "Storage destroyed", why: "Its files are gone for good." },
   forget: { doing: "Forgetting it", done: "Forgotten", why: "The server looks once more and finds nothing left." },
 };
 
 /** The owner's own actions in the list of events. */
-const OWNER_WORDS: Readonly<Record<string, string>> = {
-  "owner.create": "You created this agent",
-  "owner.start": "You asked it to start",
-  "owner.stop": "You asked it to stop",
-  "owner.restart": "You asked for a restart",
-  "owner.delete": "You asked for its deletion",
-  "owner.secret": "You changed a key",
-};
+const OWNER_WORDS: ReadonlyMap<string, string> = new Map([
+  ["owner.create", "You created this agent"],
+  ["owner.start", "You asked it to start"],
+  ["owner.stop", "You asked it to stop"],
+  ["owner.restart", "You asked for a restart"],
+  ["owner.delete", "You asked for its deletion"],
+  ["owner.secret", "You changed a key"],
+]);
 
 /** The sentence for one event, whoever caused it. A step that these pages do not know yet is shown as it is called. */
 export function eventWords(step: string, status: "started" | "progress" | "done" | "failed"): string {
-  const owner = OWNER_WORDS[step];
+  const owner = OWNER_WORDS.get(step);
   if (owner) return owner;
   const words = Object.hasOwn(STEP_WORDS, step) ? STEP_WORDS[step as StepName] : null;
   if (!words) return step.replaceAll("_", " ");
@@ -137,7 +141,7 @@ type Tone = "good" | "busy" | "calm" | "bad";
 export const STATE_WORDS: Record<TenantView["state"], { label: string; tone: Tone; sentence: string }> = {
   pending: { label: "Waiting", tone: "busy", sentence: "Your agent is next in line on its server." },
   creating: { label: "Being built", tone: "busy", sentence: "Your agent is being built, wall by wall." },
-  running: { label: "Running", tone: "good", sentence: "Your agent is running. Only you can open it." },
+  running: { label: "Running", tone: "good", sentence: "Your agent is running. Nobody but you can open it." },
   suspended: { label: "Asleep", tone: "calm", sentence: "Your agent is asleep. Its data is kept." },
   stopped: { label: "Stopped", tone: "calm", sentence: "Your agent is stopped. Its data is kept." },
   failed: { label: "Needs attention", tone: "bad", sentence: "Your agent could not be brought to where you want it." },
@@ -157,50 +161,41 @@ export const RUNTIME_WORDS: Record<RuntimeName, { name: string; about: string }>
   echo: { name: "Echo", about: "A tiny test agent that answers with what it received. Ready within seconds." },
 };
 
-/** Model providers on the form: the name under which the vault takes their key, as the runtimes expect it. */
-export const PROVIDERS = [
-  { id: "anthropic", name: "Anthropic", secret: "ANTHROPIC_API_KEY" },
-  { id: "openai", name: "OpenAI", secret: "OPENAI_API_KEY" },
-  { id: "google", name: "Google Gemini", secret: "GEMINI_API_KEY" },
-  { id: "mistral", name: "Mistral", secret: "MISTRAL_API_KEY" },
-  { id: "openrouter", name: "OpenRouter", secret: "OPENROUTER_API_KEY" },
-] as const;
-
-/** The layers in the order in which a stranger would meet them; `keeper` says whose word stands behind each. */
+/** The layers in the order in which a stranger would meet them; `kept` says how each is held. */
 export const LAYERS = [
   {
     number: 1,
     name: "Perimeter",
     short: "The provider's firewall lets web traffic in, and nothing else from the street.",
     technique: "cloud firewall",
-    keeper: "operator",
+    kept: "kept by the operator of the server",
   },
   {
     number: 2,
     name: "Rampart",
     short: "The server refuses every connection that it did not ask for, all over again.",
     technique: "host firewall, UFW",
-    keeper: "operator",
+    kept: "kept by the operator of the server",
   },
   {
     number: 3,
     name: "Moat",
     short: "Each agent has a network of its own: no neighbours, no host, no cloud metadata.",
     technique: "iptables, a bridge per agent",
-    keeper: "platform",
+    kept: "verified before every start",
   },
   {
     number: 4,
     name: "Cell",
     short: "The agent runs without privileges on a read-only system, under hard limits.",
     technique: "hardened container",
-    keeper: "platform",
+    kept: "set at every start",
   },
   {
     number: 5,
     name: "Door",
     short: "Before a single byte reaches the agent, the door asks: is it you, and is it yours?",
     technique: "forward authentication",
-    keeper: "platform",
+    kept: "asks at every request",
   },
 ] as const;
