@@ -5,7 +5,7 @@ import { contentKey, input, type Recipe } from "./recipe.ts";
 import { runTool } from "./tools.ts";
 
 const APP = "../echo/server.mjs";
-const BUSYBOX = "/usr/bin/busybox";
+const BUSYBOX = "/bin/busybox";
 
 /**
  * The runtime of tests: this very Node, its libraries, a static busybox and one file. Made from what is on the machine,
