@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { cpSync, mkdirSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { Account, expectStatus } from "../client.ts";
 import { Inside } from "../journey/inside.ts";
@@ -65,7 +65,7 @@ async function throughPlatform(account: Account, running: Running, name: string)
   const platformMs = performance.now() - started;
   if (state !== "running") throw new Error(`${name} ended as ${state}`);
   try {
-    return { platformMs, bareMs: await bareRun(new Inside(running.dockerSocket, id), name) };
+    return { platformMs, bareMs: await bareRun(account, id, new Inside(running.dockerSocket, id), name) };
   } finally {
     expectStatus(await account.api(`/api/v1/tenants/${id}`, { method: "DELETE" }), 200, 202);
     while ((await account.api(`/api/v1/tenants/${id}`)).status !== 404) await pause(50);
@@ -73,7 +73,7 @@ async function throughPlatform(account: Account, running: Running, name: string)
 }
 
 /** Copies the flags of the platform's own container, so that "the same flags" is what the engine was really told. */
-async function bareRun(model: Inside, name: string): Promise<number> {
+async function bareRun(account: Account, id: string, model: Inside, name: string): Promise<number> {
   const [{ Config: config, HostConfig: host, NetworkSettings: network }] = JSON.parse(
     await model.docker("inspect", model.name),
   );
@@ -83,13 +83,15 @@ async function bareRun(model: Inside, name: string): Promise<number> {
     network.Networks as Record<string, { IPAddress: string; Gateway: string; IPPrefixLen: number }>,
   );
   if (!address) throw new Error(`${model.name} has no network`);
-  await model.docker("stop", "--time", "1", model.name);
   const mounts: { Source: string; Target: string; ReadOnly: boolean }[] = host.Mounts;
   for (const { Source, Target } of mounts.filter(({ Target }) => Target !== "/chelar/busybox")) {
     mkdirSync(`${work}${Target}`, { recursive: true });
     cpSync(Source, `${work}${Target}`, { recursive: true, preserveTimestamps: true });
   }
-  await import("node:fs").then(({ writeFileSync }) => writeFileSync(`${work}/chelar/env/env`, "", { mode: 0o444 }));
+  writeFileSync(`${work}/chelar/env/env`, "", { mode: 0o444 });
+  // By its owner's word, so that the host agent does not start it again beside the bare one; its network stays.
+  expectStatus(await account.api(`/api/v1/tenants/${id}/stop`, { method: "POST" }), 200, 202);
+  await untilState(account, id, "stopped");
   const args = [
     "run",
     "-d",
@@ -176,6 +178,15 @@ function healthy(host: string): Promise<boolean> {
     call.once("timeout", () => call.destroy());
     call.end();
   });
+}
+
+async function untilState(account: Account, id: string, wanted: string): Promise<void> {
+  for (;;) {
+    const { state } = expectStatus(await account.api(`/api/v1/tenants/${id}`), 200).json<{ state: string }>();
+    if (state === wanted) return;
+    if (state === "failed") throw new Error(`${id} failed`);
+    await pause(50);
+  }
 }
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -65,7 +65,7 @@ export async function journey(target: Target, recorder: Recorder): Promise<void>
       const steps = await untilRunning(owner, mine.id);
       entry.network = (await new Inside(target.dockerSocket, mine.id).view()).network;
       insist(steps.length > 0, "no progress event was streamed");
-      return `steps seen: ${[...new Set(steps)].join(", ")}`;
+      return steps.join(", ");
     });
     let theirs!: Tenant;
     await recorder.must("another person's agent runs on the same host", async () => {
@@ -107,15 +107,21 @@ async function read(account: Account, id: string): Promise<Tenant> {
   return expectStatus(await account.api(`/api/v1/tenants/${id}`), 200).json<Tenant>();
 }
 
-/** Follows the progress events until the agent runs; returns the steps that were told as done. */
+/** Follows the progress events until the agent runs; returns the steps that were told as done, with their times. */
 async function untilRunning(account: Account, id: string): Promise<string[]> {
   const steps: string[] = [];
   let last = "";
   await account.client.events(
     `${account.dashboard}/api/v1/tenants/${id}/events`,
     ({ event, data }) => {
-      const body = JSON.parse(data) as { step?: string; status?: string; state?: string; failure?: string };
-      if (event === "step" && body.status === "done" && body.step) steps.push(body.step);
+      const body = JSON.parse(data) as {
+        step?: string;
+        status?: string;
+        tookMs?: number | null;
+        state?: string;
+        failure?: string;
+      };
+      if (event === "step" && body.status === "done") steps.push(`${body.step} ${body.tookMs ?? 0} ms`);
       if (event !== "state") return false;
       last = `${body.state} ${body.failure ?? ""}`;
       return body.state === "running" || body.state === "failed";
