@@ -90,7 +90,7 @@ export function connectDocker({ socketPath }: { socketPath: string }) {
     return new Promise((resolve, reject) => {
       const outgoing: ClientRequest = request({
         socketPath,
-        agent,
+        agent: isRetry ? false : agent,
         method: call.method,
         path: search.size > 0 ? `${fullPath}?${search}` : fullPath,
         headers: body
@@ -100,12 +100,16 @@ export function connectDocker({ socketPath }: { socketPath: string }) {
       });
       outgoing.on("response", resolve);
       outgoing.on("error", (error: NodeJS.ErrnoException) => {
-        // A daemon that was restarted leaves dead sockets in the pool: that says nothing about the daemon of now.
-        if (outgoing.reusedSocket && error.code === "ECONNRESET" && !isRetry && !call.tar) {
-          resolve(send(call, fullPath, true));
-        } else reject(new DockerError(null, `Docker at ${socketPath} does not answer: ${error.message}`, error));
+        // A daemon that was restarted leaves dead sockets in the pool: that says nothing about the daemon of now. All
+        // calls converge, so asking again on a new connection is safe; a tar is gone once it has been read.
+        const isDeadSocket = outgoing.reusedSocket && (error.code === "ECONNRESET" || error.code === "EPIPE");
+        if (isDeadSocket && !isRetry && !call.tar) resolve(send(call, fullPath, true));
+        else reject(new DockerError(null, `Docker at ${socketPath} does not answer: ${error.message}`, error));
       });
-      if (call.tar) pipeline(call.tar, outgoing).catch((error) => outgoing.destroy(error));
+      call.tar?.once("error", (error) =>
+        reject(new DockerError(null, `the archive cannot be read: ${error.message}`, error)),
+      );
+      if (call.tar) pipeline(call.tar, outgoing).catch(() => outgoing.destroy());
       else outgoing.end(body);
     });
   }

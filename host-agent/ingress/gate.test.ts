@@ -11,7 +11,7 @@ afterEach(() => {
 
 async function served(
   options?: GateOptions,
-): Promise<{ gate: Gate; ask: (headers: HeadersInit, path?: string) => Promise<Response> }> {
+): Promise<{ gate: Gate; ask: (headers: Record<string, string>, path?: string) => Promise<Response> }> {
   const gate = createGate(options);
   const server = createServer(gate.handle).listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -39,14 +39,15 @@ describe("the gate", () => {
     expect((await ask(known)).status).toBe(404);
   });
 
-  it.each([{}, { "x-chelar-user": "" }, { "x-chelar-user": "{http.reverse_proxy.header.X-Chelar-User}" }])(
-    "stays shut without a person: %j",
-    async (user) => {
-      const { gate, ask } = await served();
-      gate.set("ada.example", route);
-      expect((await ask({ "x-forwarded-host": "ada.example", ...user })).status).toBe(403);
-    },
-  );
+  it.each<Record<string, string>>([
+    {},
+    { "x-chelar-user": "" },
+    { "x-chelar-user": "{http.reverse_proxy.header.X-Chelar-User}" },
+  ])("stays shut without a person: %j", async (user) => {
+    const { gate, ask } = await served();
+    gate.set("ada.example", route);
+    expect((await ask({ "x-forwarded-host": "ada.example", ...user })).status).toBe(403);
+  });
 
   it("says when to come back, and a restart of the agent gives no fresh allowance", async () => {
     let now = 0;

@@ -1,0 +1,178 @@
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { Readable } from "node:stream";
+import { afterEach, describe, expect, it } from "vitest";
+import { StepError } from "../tenants/ports.ts";
+import { connectDocker, demultiplex, olderVersion } from "./docker.ts";
+import { dockerContainers } from "./index.ts";
+import { factsOf, networkMatches, reconnectDelayMs } from "./rules.ts";
+import { networkSpec } from "./spec.ts";
+
+const cleanups: (() => void | Promise<void>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** An engine that answers as told, on a real unix socket; the real one is in test/system. */
+async function engine(handler: Handler, apiVersion = "1.41") {
+  const dir = await mkdtemp("/tmp/chl-docker-");
+  const asked: string[] = [];
+  const server = createServer((request, response) => {
+    asked.push(`${request.method} ${request.url}`);
+    if (request.url === "/_ping") return void response.setHeader("api-version", apiVersion).end("OK");
+    handler(request, response);
+  }).listen(`${dir}/sock`);
+  await once(server, "listening");
+  const docker = connectDocker({ socketPath: `${dir}/sock` });
+  cleanups.push(async () => {
+    docker.close();
+    server.closeAllConnections();
+    server.close();
+    await rm(dir, { recursive: true });
+  });
+  return { docker, asked, server, dir };
+}
+const says =
+  (status: number, body: unknown): Handler =>
+  (_, response) =>
+    void response.writeHead(status).end(JSON.stringify(body));
+
+describe("talking to Docker", () => {
+  it.each([
+    ["1.41", "1.41"],
+    ["1.52", "1.44"],
+  ])("speaks the newest version that both know: engine %s → %s, asked once", async (theirs, spoken) => {
+    const { docker, asked } = await engine(says(200, {}), theirs);
+    await docker.info();
+    await docker.version();
+    expect(asked).toEqual(["GET /_ping", `GET /v${spoken}/info`, `GET /v${spoken}/version`]);
+  });
+
+  it("finds a restarted daemon again although its pooled connections are dead", async () => {
+    const { docker, server, dir } = await engine(says(200, { ok: 1 }));
+    await docker.info();
+    server.closeAllConnections();
+    server.close();
+    const again = createServer(says(200, { ok: 2 })).listen(`${dir}/sock`);
+    cleanups.push(() => {
+      again.closeAllConnections();
+      again.close();
+    });
+    await once(again, "listening");
+    expect(await docker.info()).toEqual({ ok: 2 });
+  });
+
+  it("names the status and Docker's words; a silent socket has no status", async () => {
+    const { docker } = await engine(says(404, { message: "no such network" }));
+    await expect(docker.inspectNetwork("chl0")).rejects.toMatchObject({
+      status: 404,
+      message: expect.stringContaining("no such network"),
+    });
+    const nobody = connectDocker({ socketPath: "/tmp/chl-nobody.sock" });
+    await expect(nobody.ping()).rejects.toMatchObject({ status: null });
+  });
+
+  it("fails an import that Docker fails after having said 200", async () => {
+    const { docker } = await engine((request, response) => {
+      request.resume();
+      request.on("end", () => response.end('{"status":"reading"}\n{"error":"unexpected EOF"}\n'));
+    });
+    const importing = docker.importImage(Readable.from(["tar"]), { repo: "chelar/echo", tag: "1", changes: [] });
+    await expect(importing).rejects.toThrow("unexpected EOF");
+  });
+
+  it("fails an import whose archive cannot be read, instead of importing half of it", async () => {
+    const { docker } = await engine((request) => void request.resume());
+    const broken = new Readable({
+      read() {
+        this.destroy(new Error("disk gone"));
+      },
+    });
+    await expect(docker.importImage(broken, { repo: "a", tag: "1", changes: [] })).rejects.toThrow("disk gone");
+  });
+});
+
+describe("errors become steps' errors", () => {
+  const containersOn = (docker: ReturnType<typeof connectDocker>) =>
+    dockerContainers({ docker, hostId: "hst_1", resolvers: [], imageRef: () => "x" });
+
+  it.each([
+    [500, true],
+    [409, true],
+    [400, false],
+  ])("%d: retryable %s, and the public sentence holds nothing of Docker's", async (status, retryable) => {
+    const { docker } = await engine(says(status, { message: "/var/lib/docker/secret" }));
+    const error = await containersOn(docker)
+      .find("tnt_a")
+      .catch((thrown) => thrown);
+    expect(error).toBeInstanceOf(StepError);
+    expect(error).toMatchObject({ retryable, public: "The container engine refused this step." });
+    expect(error.message).toContain("/var/lib/docker/secret");
+  });
+
+  it("a daemon that is down is worth another try", async () => {
+    const nobody = connectDocker({ socketPath: "/tmp/chl-nobody.sock" });
+    await expect(containersOn(nobody).ping()).rejects.toMatchObject({
+      retryable: true,
+      public: "The container engine is not answering.",
+    });
+  });
+
+  it("what is gone or already so is success", async () => {
+    const gone = containersOn((await engine(says(404, {}))).docker);
+    expect(await gone.find("tnt_a")).toBeNull();
+    await gone.remove("tnt_a");
+    await gone.stop("tnt_a", 1);
+    const layout = { network: "chl0" } as Parameters<typeof gone.removeNetwork>[0];
+    await gone.removeNetwork(layout);
+  });
+});
+
+describe("rules", () => {
+  it("takes the older of two API versions by number, not by text", () => {
+    expect(olderVersion("1.9", "1.41")).toBe("1.9");
+    expect(olderVersion("1.44", "1.44")).toBe("1.44");
+  });
+
+  it("reads Docker's attach format, both streams in order", () => {
+    const piece = (stream: number, text: string) =>
+      Buffer.concat([Buffer.from([stream, 0, 0, 0, 0, 0, 0, text.length]), Buffer.from(text)]);
+    expect(demultiplex(Buffer.concat([piece(1, "out"), piece(2, "err")]))).toBe("outerr");
+    expect(demultiplex(Buffer.from([1, 0, 0]))).toBe("");
+  });
+
+  it("gives no exit code to a container that never ran", () => {
+    const state = { Running: false, Paused: false, OOMKilled: false, ExitCode: 0, StartedAt: "" };
+    const facts = (Status: string) => factsOf({ Id: "1", Config: { Labels: null }, State: { ...state, Status } });
+    expect(facts("created").exitCode).toBeNull();
+    expect(facts("exited")).toMatchObject({ exitCode: 0, planHash: "", restarts: 0 });
+  });
+
+  it("knows a network of the right name but of another address for a wrong one", () => {
+    const spec = networkSpec(
+      { network: "chl0", subnet: "10.0.0.0/28", gateway: "10.0.0.1" } as Parameters<typeof networkSpec>[0],
+      "hst",
+    );
+    const found = {
+      Id: "1",
+      Driver: "bridge",
+      EnableIPv6: false,
+      IPAM: spec.IPAM,
+      Options: spec.Options,
+      Containers: null,
+    };
+    expect(networkMatches(spec, found)).toBe(true);
+    expect(networkMatches(spec, { ...found, EnableIPv6: true })).toBe(false);
+    expect(networkMatches(spec, { ...found, Options: {} })).toBe(false);
+    expect(
+      networkMatches(spec, { ...found, IPAM: { Config: [{ Subnet: "10.0.0.16/28", Gateway: "10.0.0.17" }] } }),
+    ).toBe(false);
+  });
+
+  it("waits longer after each failure, and never longer than 5 s", () => {
+    expect([0, 1, 2, 9, 99].map(reconnectDelayMs)).toEqual([100, 200, 400, 5_000, 5_000]);
+  });
+});
