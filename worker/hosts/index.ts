@@ -28,7 +28,7 @@ export function createHosts(context: DeliveryContext & { config: Config }) {
     /** A few tries in a row, for a host that is just starting; after that the outbox's own turn comes. */
     async deliver(tenantId: string): Promise<void> {
       for (let tried = 1; (await deliverTenant(context, tenantId)) === "failed" && tried < TRIES; tried += 1) {
-        await new Promise((resolve) => setTimeout(resolve, FIRST_PAUSE_MS * 2 ** tried));
+        await world.sleep(FIRST_PAUSE_MS * 2 ** tried);
       }
     },
 

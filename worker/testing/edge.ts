@@ -8,7 +8,7 @@ import { type Config, parseEnv } from "../env.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
-    databaseUrl: string;
+    databases: string;
   }
 }
 
@@ -19,19 +19,28 @@ export const randomText = () =>
     .toLowerCase()
     .replace(/[_-]/g, "0");
 
-export async function testBindings(): Promise<Record<string, string>> {
+let known: Promise<Record<string, string>> | undefined;
+
+/** Bindings of this test file's edge, with a database of its own. The same for every edge that the file starts. */
+export function testBindings(): Promise<Record<string, string>> {
+  known ??= makeBindings();
+  return known;
+}
+
+async function makeBindings(): Promise<Record<string, string>> {
   const commandKey = await generateSigningKey();
   const kid = await keyId(commandKey);
   return {
     DASHBOARD_ORIGIN: DASHBOARD,
     TENANT_ORIGIN: "https://*.agents.example",
-    DATABASE_URL: inject("databaseUrl"),
+    DATABASE_URL: await (await fetch(inject("databases"), { method: "POST" })).text(),
     AUTH_SECRET: "a-secret-of-the-tests-that-is-long-enough",
     OPERATOR_TOKEN,
     COMMAND_KEYS: JSON.stringify({ version: 1, current: kid, keys: [{ kid, ...commandKey }] }),
     VAULT_KEYS: JSON.stringify({ current: 1, keys: { 1: toBase64url(new Uint8Array(32).fill(7)) } }),
     TICKET_KEY: JSON.stringify(await generateSigningKey()),
     AUTH_RATE_LIMIT: "off",
+    MAX_TENANTS_PER_OWNER: "100",
   };
 }
 
@@ -40,6 +49,8 @@ export function movableWorld(): World & { forward(ms: number): void } {
   let offset = 0;
   return {
     now: () => Date.now() + offset,
+    // Waiting for a host that is away is pointless where the test decides when it comes back.
+    sleep: () => Promise.resolve(),
     random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
     forward: (ms) => {
       offset += ms;
