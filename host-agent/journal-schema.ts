@@ -34,7 +34,8 @@ const TABLES = `
     uid INTEGER UNIQUE,
     slot INTEGER UNIQUE,
     state TEXT NOT NULL,
-    state_generation INTEGER NOT NULL
+    state_generation INTEGER NOT NULL,
+    detail TEXT
   ) STRICT, WITHOUT ROWID;
 
   CREATE TABLE IF NOT EXISTS steps (

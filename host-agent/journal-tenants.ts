@@ -18,6 +18,7 @@ export interface TenantRecord {
   /** What was last reported, and about which generation. */
   state: ObservedState;
   stateGeneration: number;
+  detail: string | null;
 }
 
 export interface StepNote {
@@ -37,7 +38,7 @@ export interface Note {
 }
 
 const COLUMNS = `id, generation, body_hash AS bodyHash, goal, spec, secrets_jwe AS secretsJwe, restarts, uid, slot, state,
-  state_generation AS stateGeneration`;
+  state_generation AS stateGeneration, detail`;
 
 export type TenantRows = ReturnType<typeof tenantRows>;
 
@@ -53,7 +54,7 @@ export function tenantRows(db: DatabaseSync, reports: ReportRows) {
   const purgeUpdate = db.prepare(
     "UPDATE tenants SET generation = ?, body_hash = ?, goal = 'purged', secrets_jwe = NULL WHERE id = ?",
   );
-  const stateUpdate = db.prepare("UPDATE tenants SET state = ?, state_generation = ? WHERE id = ?");
+  const stateUpdate = db.prepare("UPDATE tenants SET state = ?, state_generation = ?, detail = ? WHERE id = ?");
   const placeUpdate = db.prepare("UPDATE tenants SET uid = ?, slot = ? WHERE id = ?");
   const tombstone = db.prepare("UPDATE tenants SET spec = NULL, secrets_jwe = NULL, slot = NULL WHERE id = ?");
   const stepById = db.prepare("SELECT generation, status FROM steps WHERE tenant_id = ? AND step = ?");
@@ -77,7 +78,7 @@ export function tenantRows(db: DatabaseSync, reports: ReportRows) {
       reports.add({ type: "tenant.progress", at: atMs, tenantId, generation, step, status, ...rest });
     }
     if (!state || (state.state === record.state && generation === record.stateGeneration)) return;
-    stateUpdate.run(state.state, generation, tenantId);
+    stateUpdate.run(state.state, generation, state.detail ?? null, tenantId);
     reports.add({ type: "tenant.state", at: atMs, tenantId, generation, ...state });
     if (state.state !== "purged") return;
     // The tombstone: the slot may be used again from here on, the id and the UID never.
@@ -109,10 +110,12 @@ export function tenantRows(db: DatabaseSync, reports: ReportRows) {
       writeNote(note, get(id) as TenantRecord);
     },
 
-    /** Says once more that a tenant is gone: the edge asked again, so the first word was lost. */
-    repeatPurged(tenantId: string, generation: number, atMs: number): void {
-      if (get(tenantId)?.state !== "purged") return;
-      reports.add({ type: "tenant.state", at: atMs, tenantId, generation, state: "purged" });
+    /** Says once more what was said of this tenant: the edge asked again, so it may have missed it. */
+    repeatState(tenantId: string, atMs: number): void {
+      const record = get(tenantId);
+      if (!record || record.stateGeneration === 0) return;
+      const { stateGeneration: generation, state, detail } = record;
+      reports.add({ type: "tenant.state", at: atMs, tenantId, generation, state, detail: detail ?? undefined });
     },
 
     /** Records and reports in one transaction. False, and nothing written, when a newer generation has come. */

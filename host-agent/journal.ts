@@ -68,9 +68,8 @@ export function openJournal(path: string) {
   }
 
   function store(command: Command, outcome: CommandOutcome, atMs: number): void {
-    if (command.type === "tenant.purge" && outcome.status === "already_applied") {
-      tenants.repeatPurged(command.tenantId, command.generation, atMs);
-    }
+    if (outcome.status === "already_applied" && "tenant" in command) tenants.repeatState(command.tenant.id, atMs);
+    if (outcome.status === "already_applied" && "tenantId" in command) tenants.repeatState(command.tenantId, atMs);
     if (outcome.status !== "accepted" || command.type === "host.probe") return;
     if (command.type !== "host.apply") {
       tenants.intend(command, atMs);

@@ -94,7 +94,6 @@ export function createModelHost() {
           if (found?.planHash === wanted) return structuredClone(found);
           if (found?.running) host.violations.push(`running container of ${id} was killed instead of stopped`);
           containers.delete(id);
-          need(networks.has(tenant.layout.network), "no such network");
           need(volumes.get(id)?.open === true, "no such mount: data");
           need(configs.has(id), "no such mount: config");
           need(envs.has(id) || host.startedEnv.has(id), "no such mount: env");
@@ -108,6 +107,7 @@ export function createModelHost() {
           const container = containers.get(spec.id);
           need(container !== undefined, "no such container");
           if (!container || container.running) return;
+          need(networks.has(container.network), "no such network");
           const env = envs.get(spec.id);
           need(env !== undefined, "no environment");
           if (host.firewall.differences.length > 0) host.violations.push(`${spec.id} started without walls`);

@@ -11,15 +11,17 @@ export type Chain = Partial<Record<ChainStep, readonly ChainStep[]>>;
 
 export const CHAINS: Readonly<Record<Goal, Chain>> = {
   running: {
-    image: [],
-    // Read back from the kernel for every start: a container must not start behind rules that are not there.
-    firewall: [],
     uid: [],
-    volume: ["uid"],
+    image: [],
     network: ["uid"],
+    volume: ["uid"],
     config: ["uid"],
-    container: ["image", "firewall", "volume", "network", "config"],
-    health: ["container"],
+    // Read back from the kernel for every start: a process must not start behind rules that are not there. Behind
+    // `uid`, since it spawns programs, and what takes longest (`network`) should be on its way before.
+    firewall: ["uid"],
+    // Made while its bridge is made; `health` starts it, and only then it needs bridge and walls.
+    container: ["image", "volume", "config"],
+    health: ["container", "network", "firewall"],
     route: ["health"],
   },
   suspended: { unroute: [], stop: ["unroute"] },

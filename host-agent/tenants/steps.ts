@@ -105,13 +105,12 @@ export function createSteps({ ports, place, sealingKey, pool, stateDir, runDir }
       // Before the container is made, since its directory is the source of a mount.
       if (!wanted) await writeEnv(record, tenant);
       const created = await containers.ensureCreated(tenant, record.restarts);
-      if (created.running) return;
-      if (wanted) await writeEnv(record, tenant);
-      await containers.start(tenant);
+      if (wanted && !created.running) await writeEnv(record, tenant);
     },
     async health({ record, signal }) {
       const tenant = tenantOf(record);
       try {
+        await containers.start(tenant);
         await orAborted(runtimes.untilReady(tenant, signal), signal);
       } finally {
         // Ready or dead, the entrypoint has read it.

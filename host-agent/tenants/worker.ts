@@ -104,16 +104,21 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
     attempts.failures += 1;
     const detail = error instanceof StepError ? error.public : UNKNOWN_FAILURE;
     log.warn("tenant.step_failed", { tenant: tenantId, step, times: attempts.failures, error: describeError(error) });
-    if (step === "health") {
-      attempts.failedStarts += 1;
-      attempts.crashesAtMs.push(nowMs());
-    }
+    if (step === "health") await countStart();
     const hopelessNow = hopeless(attempts.crashesAtMs, attempts.failedStarts, nowMs());
     const isFinal = record.goal === "running" && (hopelessNow || (error instanceof StepError && !error.retryable));
     const { generation } = record;
     const note = { step, status: isFinal ? ("failed" as const) : ("progress" as const), detail };
     journal.tenants.note({ tenantId, generation, atMs: nowMs(), steps: [note] });
     return isFinal ? giveUp(record, hopelessNow ? KEEPS_DYING : detail) : pause(attempts.failures);
+  }
+
+  /** The engine's word decides whose failure it was: a start that the engine refused says nothing about the agent. */
+  async function countStart(): Promise<void> {
+    const container = await ports.containers.find(tenantId);
+    const died = container !== null && !container.running && container.exitCode !== null;
+    if (died) attempts.crashesAtMs.push(nowMs());
+    if (died || container?.running) attempts.failedStarts += 1;
   }
 
   /** What cannot run is not left half running: no visitors, no process, and a sentence for its owner. */

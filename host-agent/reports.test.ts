@@ -1,0 +1,172 @@
+import { join } from "node:path";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { newId, type Report, type UnnumberedReport, verifyEnvelope } from "../schema/protocol/index.ts";
+import { silentLog } from "./log.ts";
+import { startReportSender } from "./reports.ts";
+import { createTestEdge, enrolledJournal, random, type TestEdge, testDirectory } from "./testing.ts";
+
+const until = (check: () => void) => vi.waitFor(check, { timeout: 10_000, interval: 5 });
+const tenantId = newId("tnt");
+const progress = (at: number): UnnumberedReport => ({
+  type: "tenant.progress",
+  at,
+  tenantId,
+  generation: 1,
+  step: "image",
+  status: "progress",
+});
+const inventory = (at: number): UnnumberedReport => ({
+  type: "host.inventory",
+  at,
+  tenants: [],
+  images: [],
+  versions: {},
+  capacity: { memoryMiB: 1, diskMiB: 1, tenants: 1 },
+});
+
+/** An edge that verifies what comes and acknowledges it, or does what `misbehave` says. */
+async function setUp(misbehave: (call: number) => Response | "lose answer" | null = () => null) {
+  const edge = await createTestEdge();
+  const path = join(testDirectory(onTestFinished), "journal.db");
+  const journal = enrolledJournal(path, edge);
+  const batches: Report[][] = [];
+  let calls = 0;
+  let inFlight = 0;
+  const fetchFake = async (_url: unknown, init?: RequestInit) => {
+    calls += 1;
+    inFlight += 1;
+    expect(inFlight).toBe(1);
+    try {
+      const reports = await open(edge, String(init?.body));
+      const bad = misbehave(calls);
+      if (bad instanceof Response) return bad;
+      batches.push(reports);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      if (bad) throw new TypeError("connection lost");
+      return Response.json({ ackedSeq: reports.at(-1)?.seq ?? 0 });
+    } finally {
+      inFlight -= 1;
+    }
+  };
+  const start = () => {
+    const sender = startReportSender({
+      journal,
+      identity: edge.identity,
+      edgeUrl: "http://edge.test",
+      log: silentLog,
+      nowMs: Date.now,
+      random,
+      fetch: fetchFake as typeof fetch,
+    });
+    onTestFinished(() => sender.stop());
+    return sender;
+  };
+  return { edge, journal, path, batches, start, calls: () => calls };
+}
+
+async function open(edge: TestEdge, compact: string): Promise<Report[]> {
+  const verdict = await verifyEnvelope("report", compact, {
+    nowSeconds: Math.floor(Date.now() / 1_000),
+    issuer: edge.identity.hostId,
+    audience: edge.identity.edge,
+    epoch: edge.identity.epoch,
+    keys: edge.hostKeys,
+  });
+  if (!verdict.ok) throw new Error(`report refused: ${JSON.stringify(verdict.refusal)}`);
+  return verdict.claims.reports;
+}
+
+test("delivers in order, without gaps, and keeps nothing that was acknowledged", async () => {
+  const { journal, batches, start } = await setUp();
+  for (let at = 0; at < 350; at++) journal.reports.add(progress(at));
+  start();
+  await until(() => expect(batches.flat()).toHaveLength(350));
+  const seqs = batches.flat().map(({ seq }) => seq);
+  expect(seqs).toEqual(seqs.map((_, index) => (seqs[0] ?? 0) + index));
+  expect(batches.flat().map(({ at }) => at)).toEqual(seqs.map((_, index) => index));
+  await until(() => expect(journal.reports.pending(1, 1e6)).toEqual([]));
+});
+
+test("sends what is new at once, and what came meanwhile together", async () => {
+  const { journal, batches, start } = await setUp();
+  start();
+  journal.reports.add(progress(1));
+  await until(() => expect(batches).toHaveLength(1));
+  for (let at = 2; at < 12; at++) journal.reports.add(progress(at));
+  await until(() => expect(batches.flat()).toHaveLength(11));
+  expect(batches.length).toBeLessThanOrEqual(3);
+});
+
+test("repeats until the edge has acknowledged: refusals, errors and lost answers lose nothing", async () => {
+  const faults = [new Response("", { status: 503 }), new Response("", { status: 403 }), "lose answer" as const];
+  const { journal, batches, start } = await setUp((call) => faults[call - 1] ?? null);
+  journal.reports.add(progress(1));
+  start();
+  await until(() => expect(journal.reports.pending(1, 1e6)).toEqual([]));
+  expect(batches.map((batch) => batch.length)).toEqual([1, 1]);
+});
+
+test("carries on after a restart where the edge left off", async () => {
+  const { edge, journal, path } = await setUp();
+  journal.reports.add(progress(1));
+  journal.reports.add(progress(2));
+  const [first] = journal.reports.pending(10, 1e6);
+  journal.reports.acknowledge(first?.seq ?? 0);
+  journal.close();
+  const again = enrolledJournal(path, edge);
+  again.reports.add(progress(3));
+  const pending = again.reports.pending(10, 1e6);
+  expect(pending.map(({ at }) => at)).toEqual([2, 3]);
+  expect(pending.map(({ seq }) => seq - (first?.seq ?? 0))).toEqual([1, 2]);
+  again.close();
+});
+
+test("never repeats a number, also when everything was acknowledged before the restart", async () => {
+  const { edge, journal, path } = await setUp();
+  journal.reports.add(progress(1));
+  const last = journal.reports.lastSeq();
+  journal.reports.acknowledge(last);
+  journal.close();
+  const again = enrolledJournal(path, edge);
+  again.reports.add(progress(2));
+  expect(again.reports.lastSeq()).toBe(last + 1);
+  again.close();
+});
+
+test("keeps one inventory at most, however long the edge is away", async () => {
+  const { journal } = await setUp();
+  journal.reports.add(progress(1));
+  for (let at = 0; at < 50; at++) journal.reports.add(inventory(at));
+  expect(journal.reports.pending(100, 1e6).map(({ type, at }) => [type, at])).toEqual([
+    ["tenant.progress", 1],
+    ["host.inventory", 49],
+  ]);
+  journal.close();
+});
+
+test("fits an inventory of as many tenants as a host may have into one envelope", async () => {
+  const { journal, batches, start } = await setUp();
+  const tenants = Array.from({ length: 500 }, () => ({
+    tenantId: newId("tnt"),
+    generation: 1_000_000,
+    state: "suspended" as const,
+  }));
+  journal.reports.add({ ...inventory(1), tenants } as UnnumberedReport);
+  start();
+  await until(() => expect(batches).toHaveLength(1));
+});
+
+test("stops acting when the edge knows more of this epoch than the journal does", async () => {
+  const { journal, start } = await setUp(() => Response.json({ ackedSeq: 5_000 }));
+  const marked = vi.spyOn(journal, "markRolledBack");
+  journal.reports.add(progress(1));
+  start();
+  await until(() => expect(marked).toHaveBeenCalled());
+});
+
+test("cuts a detail that is too long instead of losing the report", async () => {
+  const { journal } = await setUp();
+  journal.reports.add({ ...progress(1), detail: "x".repeat(5_000) } as UnnumberedReport);
+  expect(journal.reports.pending(1, 1e6)[0]).toMatchObject({ detail: "x".repeat(500) });
+  journal.close();
+});
