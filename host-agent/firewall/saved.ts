@@ -18,6 +18,14 @@ export function parseSavedTable(text: string, table: string): SavedTable {
   return chains;
 }
 
+/** Chain → policy of the kernel's own chains. */
+export function parsePolicies(text: string, table: string): ReadonlyMap<string, string> {
+  const section = text.split(/^\*/m).find((part) => part.startsWith(`${table}\n`)) ?? "";
+  return new Map(
+    [...section.matchAll(/^:(\S+) (\S+)/gm)].map(([, chain, policy]) => [chain as string, policy as string]),
+  );
+}
+
 function tokenize(line: string): string[] {
   const tokens = line.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g);
   return [...tokens].map(([, quoted, plain]) => quoted?.replace(/\\(.)/g, "$1") ?? plain ?? "");
