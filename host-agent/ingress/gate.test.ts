@@ -75,4 +75,10 @@ describe("the gate", () => {
     expect((await ask(known, "/")).status).toBe(404);
     expect((await ask(known, "/gate/x")).status).toBe(404);
   });
+
+  it("answers it for a request that has a query, which Caddy's rewrite keeps", async () => {
+    const { gate, ask } = await served();
+    gate.set("ada.example", route);
+    expect((await ask(known, "/gate?v=1")).status).toBe(200);
+  });
 });

@@ -53,7 +53,8 @@ export function createGate({ now = () => performance.now(), isReady = () => true
       routes.delete(hostname.toLowerCase());
     },
     handle(request, response) {
-      const isQuestion = request.method === "GET" && request.url === "/gate";
+      // Caddy's rewrite to /gate keeps the query of the visitor's own request.
+      const isQuestion = request.method === "GET" && /^\/gate(\?|$)/.test(request.url ?? "");
       send(response, isQuestion ? answerTo(decide(request)) : { status: 404, text: "Nothing is here.\n" });
     },
   };

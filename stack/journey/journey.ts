@@ -142,6 +142,7 @@ async function door(
 ): Promise<void> {
   await recorder.must("the owner gets in through the door", async () => {
     const page = expectStatus(await owner.client.visit(`${mine.url}/`), 200);
+    expectStatus(await owner.client.visit(`${mine.url}/?with=a&query`), 200);
     if (target.runtime === "echo") {
       const seen = JSON.stringify(page.json<object>());
       insist(/x-chelar-user/i.test(seen), "the agent was not told who its visitor is");
