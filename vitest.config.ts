@@ -15,6 +15,9 @@ export default defineConfig({
           name: "workerd",
           include: ["worker/**/*.test.{ts,tsx}", "schema/**/*.test.ts"],
           globalSetup: ["./test/sqld.ts"],
+          // Loading the edge takes longer than most tests of it: files share one Worker, and name what they make.
+          isolate: false,
+          testTimeout: 30_000,
         },
       },
       {

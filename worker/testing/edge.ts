@@ -1,5 +1,5 @@
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
-import { inject } from "vitest";
+import { expect, inject } from "vitest";
 import { generateSigningKey, keyId, toBase64url } from "../../schema/protocol/index.ts";
 import type { World } from "../clock.ts";
 import { openDatabase } from "../db.ts";
@@ -19,12 +19,15 @@ export const randomText = () =>
     .toLowerCase()
     .replace(/[_-]/g, "0");
 
-let known: Promise<Record<string, string>> | undefined;
+const known = new Map<string, Promise<Record<string, string>>>();
 
 /** Bindings of this test file's edge, with a database of its own. The same for every edge that the file starts. */
 export function testBindings(): Promise<Record<string, string>> {
-  known ??= makeBindings();
-  return known;
+  // Files share one Worker and its modules, but not a database.
+  const file = expect.getState().testPath ?? "";
+  const bindings = known.get(file) ?? makeBindings();
+  known.set(file, bindings);
+  return bindings;
 }
 
 async function makeBindings(): Promise<Record<string, string>> {

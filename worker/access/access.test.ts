@@ -1,0 +1,284 @@
+import { eq } from "drizzle-orm";
+import { SignJWT } from "jose";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { session, tickets } from "../../schema/db/index.ts";
+import { generateSigningKey, importSigningKey, keyId } from "../../schema/protocol/index.ts";
+import { Client, DASHBOARD, startTestEdge, type TestEdge } from "../testing/edge.ts";
+import { TestHost } from "../testing/host.ts";
+
+let edge: TestEdge;
+let owner: Client;
+let stranger: Client;
+let name: string;
+let hostname: string;
+
+beforeAll(async () => {
+  const host = await TestHost.make();
+  edge = await startTestEdge({ fetch: host.fetch as typeof fetch });
+  await host.enrol(edge);
+  [owner, stranger] = await Promise.all([new Client(edge).signUp(), new Client(edge).signUp()]);
+});
+
+beforeEach(async () => {
+  name = (await owner.create()).body.name;
+  hostname = `${name}.agents.example`;
+});
+
+/** A browser at an agent's host name, seen by the edge through Caddy's description. */
+function knock(cookie: string, more: Record<string, string> = {}) {
+  return edge.send("/forward-auth", {
+    headers: {
+      "x-forwarded-method": "GET",
+      "x-forwarded-proto": "https",
+      "x-forwarded-host": hostname,
+      "x-forwarded-uri": "/",
+      accept: "text/html",
+      ...(cookie ? { cookie } : {}),
+      ...more,
+    },
+  });
+}
+const cookieOf = (response: Response, cookieName: string) =>
+  response.headers
+    .getSetCookie()
+    .find((it) => it.startsWith(`${cookieName}=`))
+    ?.split(";")[0] ?? "";
+const locationOf = (response: Response) => new URL(response.headers.get("location") ?? "", DASHBOARD);
+
+/** The whole way in: bounced, ticket at the dashboard, back, cookie. */
+async function enter(client: Client, uri = "/chat?x=1") {
+  const bounced = await knock("", { "x-forwarded-uri": uri });
+  expect(bounced.status).toBe(302);
+  const bind = cookieOf(bounced, "__Host-chelar-bind");
+  const authorized = await client.request("GET", locationOf(bounced).href);
+  return { bind, authorized, callback: locationOf(authorized) };
+}
+const redeem = (callback: URL, bind: string) =>
+  knock(bind, { "x-forwarded-uri": `${callback.pathname}${callback.search}` });
+async function doorCookie(client = owner) {
+  const { bind, callback } = await enter(client);
+  return cookieOf(await redeem(callback, bind), "__Host-chelar");
+}
+
+describe("the way in", () => {
+  it("leads the owner from a page load over the dashboard back to the very page, inside", async () => {
+    const { bind, callback } = await enter(owner, "/chat?x=1");
+    expect(callback.origin).toBe(`https://${hostname}`);
+    const landed = await redeem(callback, bind);
+    expect([landed.status, landed.headers.get("location")]).toEqual([302, "/chat?x=1"]);
+    const set = landed.headers.getSetCookie().find((it) => it.startsWith("__Host-chelar="));
+    expect(set).toMatch(/; Path=\/; .*HttpOnly; SameSite=Lax; Secure/);
+    expect(set).not.toMatch(/domain/i);
+    const inside = await knock(cookieOf(landed, "__Host-chelar"));
+    const me = await owner.json<{ user: { id: string } }>("GET", "/api/auth/get-session");
+    expect([inside.status, inside.headers.get("x-chelar-user")]).toEqual([200, me.body.user.id]);
+    expect(await inside.text()).toBe("");
+  });
+
+  it("stops a stranger at the dashboard, without a ticket", async () => {
+    const { authorized } = await enter(stranger);
+    expect(authorized.status).toBe(403);
+    expect(authorized.headers.get("location")).toBeNull();
+    expect(await authorized.text()).not.toContain(owner.email);
+  });
+
+  it("asks somebody without a session to sign in first, and to come back", async () => {
+    const bounced = await knock("");
+    const response = await edge.send(locationOf(bounced).href);
+    const to = locationOf(response);
+    expect([response.status, to.pathname]).toEqual([302, "/sign-in"]);
+    expect(to.searchParams.get("next")).toMatch(/^\/authorize\?host=/);
+  });
+
+  it.each([
+    "evil.example",
+    "agents.example",
+    "a.b.agents.example",
+    "alpha.agents.example.evil.example",
+    "-.agents.example",
+    "",
+  ])("gives no ticket for the host name %j", async (host) => {
+    const response = await owner.request("GET", `/authorize?${new URLSearchParams({ host, bind: "A".repeat(43) })}`);
+    expect(response.status).toBe(404);
+  });
+
+  it("sends nobody to another site after signing in", async () => {
+    const { bind, callback } = await enter(owner, "//evil.example/x");
+    expect((await redeem(callback, bind)).headers.get("location")).toBe("/");
+  });
+});
+
+describe("a ticket", () => {
+  it("opens once, even when it is shown twice at the same moment", async () => {
+    const { bind, callback } = await enter(owner);
+    const both = await Promise.all([redeem(callback, bind), redeem(callback, bind)]);
+    expect(both.map(({ status }) => status).sort()).toEqual([302, 401]);
+    expect((await redeem(callback, bind)).status).toBe(401);
+  });
+
+  it("opens nothing in another browser, and is spent by the attempt", async () => {
+    const { bind, callback } = await enter(owner);
+    const other = cookieOf(await knock(""), "__Host-chelar-bind");
+    for (const cookie of [other, ""]) {
+      const response = await redeem(callback, cookie);
+      expect(response.status).toBe(401);
+      expect(response.headers.getSetCookie()).toEqual([]);
+    }
+    expect((await redeem(callback, bind)).status).toBe(401);
+  });
+
+  it("opens nothing after a minute", async () => {
+    const { bind, callback } = await enter(owner);
+    edge.world.forward(60_001);
+    const response = await redeem(callback, bind);
+    edge.world.forward(-60_001);
+    expect(response.status).toBe(401);
+  });
+
+  it("opens nothing at another agent", async () => {
+    const { bind, callback } = await enter(owner);
+    const other = (await owner.create()).body.name;
+    const response = await knock(bind, {
+      "x-forwarded-host": `${other}.agents.example`,
+      "x-forwarded-uri": `${callback.pathname}${callback.search}`,
+    });
+    expect(response.status).toBe(401);
+  });
+
+  it("is stored as a hash only", async () => {
+    const { callback } = await enter(owner);
+    const rows = await edge.db.select().from(tickets).where(eq(tickets.hostname, hostname));
+    expect(JSON.stringify(rows)).not.toContain(callback.searchParams.get("ticket"));
+    expect(rows).toHaveLength(1);
+  });
+});
+
+describe("the door cookie", () => {
+  it("opens its own agent only", async () => {
+    const cookie = await doorCookie();
+    const other = (await owner.create()).body.name;
+    expect((await knock(cookie)).status).toBe(200);
+    const elsewhere = await knock(cookie, { "x-forwarded-host": `${other}.agents.example`, accept: "*/*" });
+    expect(elsewhere.status).toBe(401);
+  });
+
+  it("is worthless within five seconds of sign-out", async () => {
+    const leaver = await new Client(edge).signUp();
+    name = (await leaver.create()).body.name;
+    hostname = `${name}.agents.example`;
+    const cookie = await doorCookie(leaver);
+    expect((await knock(cookie)).status).toBe(200);
+    await leaver.request("POST", "/api/auth/sign-out", {});
+    edge.world.forward(5_000);
+    const after = await knock(cookie, { accept: "application/json" });
+    edge.world.forward(-5_000);
+    expect([after.status, after.headers.get("x-chelar-user")]).toEqual([401, null]);
+  });
+
+  it("asks the database nothing while a decision is warm", async () => {
+    const cookie = await doorCookie();
+    await knock(cookie);
+    await edge.db.delete(session).where(eq(session.id, "none"));
+    let queries = 0;
+    const { $client } = edge.db as unknown as { $client: { execute: (...args: unknown[]) => unknown } };
+    const { execute } = $client;
+    $client.execute = (...args) => {
+      queries += 1;
+      return execute(...args);
+    };
+    for (let i = 0; i < 20; i += 1) expect((await knock(cookie)).status).toBe(200);
+    $client.execute = execute;
+    expect(queries).toBe(0);
+  });
+
+  it("ends with the agent", async () => {
+    const cookie = await doorCookie();
+    const { body } = await owner.json<{ tenants: { id: string; name: string }[] }>("GET", "/api/v1/tenants");
+    await owner.request("DELETE", `/api/v1/tenants/${body.tenants.find((it) => it.name === name)?.id}`);
+    edge.world.forward(5_000);
+    expect((await knock(cookie)).status).toBe(404);
+    edge.world.forward(-5_000);
+  });
+
+  it("cannot be made by anybody else, or be something else of ours", async () => {
+    const me = (await owner.json<{ user: { id: string }; session: { id: string } }>("GET", "/api/auth/get-session"))
+      .body;
+    const { ticketKey } = edge.config;
+    const mint = async (over: {
+      key?: typeof ticketKey;
+      typ?: string;
+      aud?: string;
+      iss?: string;
+      exp?: number;
+      alg?: string;
+    }) => {
+      const key = over.key ?? ticketKey;
+      return new SignJWT({ sid: me.session.id })
+        .setProtectedHeader({ alg: over.alg ?? "EdDSA", typ: over.typ ?? "chelar-door+jwt", kid: await keyId(key) })
+        .setSubject(me.user.id)
+        .setIssuer(over.iss ?? DASHBOARD)
+        .setAudience(over.aud ?? hostname)
+        .setExpirationTime(over.exp ?? Math.floor(Date.now() / 1000) + 60)
+        .sign(await importSigningKey(key));
+    };
+    const open = async (token: string) => (await knock(`__Host-chelar=${token}`, { accept: "*/*" })).status;
+    expect(await open(await mint({}))).toBe(200);
+    const good = await mint({});
+    for (const token of [
+      await mint({ key: await generateSigningKey() }),
+      await mint({ typ: "JWT" }),
+      await mint({ aud: "other.agents.example" }),
+      await mint({ iss: "https://evil.example" }),
+      await mint({ exp: Math.floor(Date.now() / 1000) - 1 }),
+      `${good.slice(0, -6)}AAAAAA`,
+      `${btoa('{"alg":"none","typ":"chelar-door+jwt"}')}.${good.split(".")[1]}.`,
+      "x".repeat(100_000),
+      "%00",
+      "",
+    ]) {
+      expect(await open(token)).toBe(401);
+    }
+  });
+
+  it("counts for nothing when the name comes twice: which is meant, nobody can say", async () => {
+    const cookie = await doorCookie();
+    const ten = Array(10).fill(cookie).join("; ");
+    expect((await knock(ten, { accept: "*/*" })).status).toBe(401);
+    expect((await knock(`a=b; ${cookie}; c=d`)).status).toBe(200);
+  });
+
+  it("is cleared by signing out at the agent's host name", async () => {
+    const response = await knock(await doorCookie(), { "x-forwarded-uri": "/.chelar/sign-out" });
+    expect(response.status).toBe(302);
+    expect(response.headers.getSetCookie().join()).toContain("__Host-chelar=; Path=/; Max-Age=0");
+  });
+});
+
+describe("host names", () => {
+  it.each([
+    "nobody-here.agents.example",
+    "chelar.example",
+    "",
+    "..",
+    "a".repeat(300),
+    `x.agents.example, ${"y".repeat(10)}`,
+  ])("%j is nobody's", async (host) => expect((await knock("", { "x-forwarded-host": host })).status).toBe(404));
+
+  it("are the same in any case and with a port", async () => {
+    const cookie = await doorCookie();
+    expect((await knock(cookie, { "x-forwarded-host": `${hostname.toUpperCase()}:8443` })).status).toBe(200);
+  });
+
+  it("need Caddy's description: without it nothing opens", async () => {
+    const cookie = await doorCookie();
+    const response = await edge.send("/forward-auth", { headers: { cookie, host: hostname } });
+    expect(response.status).toBe(404);
+  });
+});
+
+it("publishes the key of the door's tickets, and only its public part", async () => {
+  const { keys } = (await (await edge.send("/.well-known/jwks.json")).json()) as { keys: object[] };
+  expect(keys).toEqual([
+    { kty: "OKP", crv: "Ed25519", x: edge.config.ticketKey.x, kid: expect.any(String), alg: "EdDSA", use: "sig" },
+  ]);
+});
