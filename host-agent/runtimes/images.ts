@@ -1,13 +1,13 @@
 import { createReadStream } from "node:fs";
-import { access, lstat, mkdir, mkdtemp, readdir, rename, rm, statfs } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import type { ImageState, RuntimeName } from "../../schema/protocol/index.ts";
 import { type Images, StepError } from "../tenants/ports.ts";
+import { makeArchive, type Tell } from "./images/archive.ts";
 import { BuildFailed, buildError } from "./images/failure.ts";
-import { type Layer, type Recipe, recipeRef } from "./images/recipe.ts";
+import { type Recipe, recipeRef } from "./images/recipe.ts";
 import { RECIPES } from "./images/recipes.ts";
-import { packTrees } from "./images/tree.ts";
 
 /** What image building needs of the container engine. All three reject when the engine does not answer. */
 export interface ImageEngine {
@@ -47,17 +47,14 @@ export function imageRef(runtime: RuntimeName, pulled: PulledImages = {}): strin
   return ref;
 }
 
-type Progress = { fraction: number; detail: string };
-type Listener = (progress: Progress) => void;
-
 export function createImages(options: ImageOptions): Images {
   const states = new Map<RuntimeName, ImageState>();
-  const running = new Map<RuntimeName, { done: Promise<void>; listeners: Set<Listener> }>();
+  const running = new Map<RuntimeName, { done: Promise<void>; listeners: Set<Tell> }>();
   let queue: Promise<unknown> = Promise.resolve();
 
-  const make = async (runtime: RuntimeName, listeners: Set<Listener>) => {
+  const make = async (runtime: RuntimeName, listeners: Set<Tell>) => {
     let reached = 0;
-    const tell: Listener = ({ fraction, detail }) => {
+    const tell: Tell = ({ fraction, detail }) => {
       reached = Math.max(reached, Math.min(1, fraction));
       states.set(runtime, { runtime, state: "building", fraction: reached, detail });
       for (const listener of listeners) listener({ fraction: reached, detail });
@@ -82,7 +79,7 @@ export function createImages(options: ImageOptions): Images {
     async ensure(runtime, onProgress) {
       let build = running.get(runtime);
       if (!build) {
-        const listeners = new Set<Listener>();
+        const listeners = new Set<Tell>();
         build = { listeners, done: make(runtime, listeners).finally(() => running.delete(runtime)) };
         running.set(runtime, build);
       }
@@ -101,7 +98,7 @@ function asStepError(runtime: RuntimeName, error: unknown): StepError {
 async function provide(
   runtime: RuntimeName,
   options: ImageOptions,
-  tell: Listener,
+  tell: Tell,
   inTurn: (work: () => Promise<void>) => Promise<void>,
 ): Promise<void> {
   const { docker, pulled } = options;
@@ -119,75 +116,23 @@ async function provide(
   await inTurn(() => build(recipe, ref, options, tell));
 }
 
-async function build(recipe: Recipe, ref: string, options: ImageOptions, tell: Listener): Promise<void> {
+async function build(recipe: Recipe, ref: string, options: ImageOptions, tell: Tell): Promise<void> {
   const work = join(options.stateDir, "images");
-  const keep = options.cacheDir ?? work;
-  for (const directory of new Set([work, keep])) await ownDirectory(directory);
-  const archive = join(keep, `${ref.replace(/[/:]/g, "-")}.tar`);
-  if (!(await exists(archive))) {
-    await requireSpace(work, recipe.needMiB);
-    await makeArchive(recipe, { work, archive }, tell);
-  }
+  const archive = await makeArchive(recipe, { work, keep: options.cacheDir ?? work }, tell);
   tell({ fraction: 0.9, detail: "Giving the image to Docker" });
   const [repo = "", tag = ""] = ref.split(":");
   await options.docker.importImage(createReadStream(archive), { repo, tag, changes: recipe.changes });
   if (options.cacheDir === undefined) await rm(archive, { force: true });
-  for (const layer of recipe.layers) await removeStarting(work, `${layer.name}-`);
 }
 
-const layerPath = (work: string, layer: Layer) => join(work, `${layer.name}-${layer.key}`);
-
-/** Layers and archive appear under their names by rename only, so whatever bears a final name is whole. */
-async function makeArchive(recipe: Recipe, { work, archive }: { work: string; archive: string }, tell: Listener) {
-  // Only one host agent works in a state directory, and it makes one image at a time: what lies here was killed.
-  await removeStarting(work, UNFINISHED);
-  let done = 0;
-  for (const layer of recipe.layers) {
-    tell({ fraction: done, detail: layer.doing });
-    const path = layerPath(work, layer);
-    if (!(await exists(path))) {
-      const unfinished = await mkdtemp(join(work, UNFINISHED));
-      const start = done;
-      await layer.fill(unfinished, (part) => tell({ fraction: start + layer.share * part, detail: layer.doing }));
-      await rename(unfinished, path);
-    }
-    done += layer.share;
-  }
-  tell({ fraction: done, detail: "Packing the image" });
-  const unfinished = `${archive}.${process.pid}.unfinished`;
-  const trees = recipe.layers.map((layer) => layerPath(work, layer));
-  await packTrees(trees, unfinished);
-  await rename(unfinished, archive);
+/** Makes a runtime's archive without any Docker: for hosts that will take it from the cache. */
+export async function makeImageArchive(
+  runtime: RuntimeName,
+  { stateDir, cacheDir }: { stateDir: string; cacheDir: string },
+  onProgress: Tell,
+): Promise<string> {
+  const places = { work: join(stateDir, "images"), keep: cacheDir };
+  return makeArchive(RECIPES[runtime](), places, onProgress).catch((error) => {
+    throw asStepError(runtime, error);
+  });
 }
-
-const UNFINISHED = "unfinished-";
-
-/** Layers under older keys too: whoever changed a lock or Node would otherwise leave half a gigabyte behind each time. */
-async function removeStarting(work: string, prefix: string): Promise<void> {
-  for (const name of await readdir(work)) {
-    if (name.startsWith(prefix)) await rm(join(work, name), { recursive: true, force: true });
-  }
-}
-
-/** Tenants run what lies here: a directory that somebody else made first (say in /var/tmp) would be theirs to fill. */
-async function ownDirectory(directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  const { uid, mode } = await lstat(directory);
-  const isPlain = (mode & 0o170000) === 0o040000;
-  if (!isPlain || uid !== process.getuid?.() || (mode & 0o022) !== 0) {
-    const detail = `owner ${uid}, mode ${mode.toString(8)}`;
-    throw new BuildFailed({ reason: "untrusted_directory", directory, detail });
-  }
-}
-
-async function requireSpace(directory: string, needMiB: number): Promise<void> {
-  const { bavail, bsize } = await statfs(directory);
-  const haveMiB = Math.floor((bavail * bsize) / 2 ** 20);
-  if (haveMiB < needMiB) throw new BuildFailed({ reason: "no_space", directory, haveMiB, needMiB });
-}
-
-const exists = (path: string) =>
-  access(path).then(
-    () => true,
-    () => false,
-  );

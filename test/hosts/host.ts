@@ -4,10 +4,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { connectDocker, type Docker } from "../../host-agent/containers/index.ts";
 import { createImages } from "../../host-agent/runtimes/images.ts";
 import type { RuntimeName } from "../../schema/protocol/index.ts";
+import { IMAGE_CACHE } from "../../stack/test-images.ts";
 import { createPlace, type Place, runAt, spawnAt } from "./network.ts";
-
-/** Archives of built images, shared by all runs of this machine and keyed by their content. */
-export const IMAGE_CACHE = process.env.CHELAR_IMAGE_CACHE ?? "/var/tmp/chl-cache";
 
 export interface TestHostOptions {
   /** Runtimes whose images are loaded before the host is handed out. `openclaw` needs its archive in the cache. */

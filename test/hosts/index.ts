@@ -1,2 +1,2 @@
-export { createTestHost, IMAGE_CACHE, type TestHost, type TestHostOptions, UFW_DIRECTORIES } from "./host.ts";
+export { createTestHost, type TestHost, type TestHostOptions, UFW_DIRECTORIES } from "./host.ts";
 export { internet, type Place, testRun } from "./network.ts";
