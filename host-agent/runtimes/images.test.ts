@@ -1,4 +1,5 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -90,6 +91,32 @@ describe("images", () => {
     await port.ensure("echo", quiet);
     expect(firstFills).toHaveLength(1);
     expect(images.get(recipeRef(made))).not.toContain("half");
+  });
+
+  test("a build killed in the middle of a layer leaves nothing that a later one takes for whole", async () => {
+    const archive = new URL("./images/archive.ts", import.meta.url).href;
+    const script = `
+      import { writeFileSync } from "node:fs";
+      import { makeArchive } from ${JSON.stringify(archive)};
+      const fill = async (dir) => {
+        writeFileSync(dir + "/half", "");
+        console.log("half");
+        await new Promise(() => setInterval(() => {}, 1000));
+      };
+      const layers = [{ ...${JSON.stringify(layer("one"))}, fill }];
+      const recipe = { ...${JSON.stringify(recipe())}, layers };
+      await makeArchive(recipe, { work: process.argv[1] + "/images", keep: process.argv[1] + "/images" }, () => {});`;
+    const child = spawn(process.execPath, ["--input-type=module", "--eval", script, stateDir], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    await once(child.stdout, "data");
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    const { docker, images } = engine();
+    const made = recipe(layer("one"));
+    await createImages({ stateDir, docker, recipes: { echo: () => made, openclaw: never } }).ensure("echo", quiet);
+    expect(images.get(recipeRef(made))).toBe("./one\n");
+    expect(readdirSync(join(stateDir, "images"))).toEqual([]);
   });
 
   test("two runtimes are never built at the same time", async () => {

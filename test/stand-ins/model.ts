@@ -40,8 +40,8 @@ interface Asked {
 
 function parse(body: string): Asked | null {
   try {
-    const asked = JSON.parse(body) as Asked;
-    return Array.isArray(asked.messages) ? asked : null;
+    const asked = JSON.parse(body) as Asked | null;
+    return Array.isArray(asked?.messages) ? asked : null;
   } catch {
     return null;
   }

@@ -34,7 +34,10 @@ export async function makeArchive(recipe: Recipe, { work, keep }: ArchivePlaces,
     const path = join(work, `${layer.name}-${layer.key}-${await bootId()}`);
     if (!(await exists(path))) {
       const unfinished = await mkdtemp(join(work, UNFINISHED));
-      await layer.fill(unfinished, tellPart);
+      await layer.fill(unfinished, tellPart).catch(async (error) => {
+        await rm(unfinished, { recursive: true, force: true });
+        throw error;
+      });
       await rename(unfinished, path);
     }
     trees.push(path);

@@ -50,20 +50,19 @@ async function fillDebian(directory: string, onFraction: (fraction: number) => v
   const { mirror, security } = debianSources(await readAptSources(), SUITE);
   // In namespaces of its own: debootstrap mounts /proc and /sys into the tree, and a killed one must leave neither mounts
   // (deleting the tree would then reach into this machine's /sys) nor processes.
-  const inNamespaces = ["--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--propagation=private"];
+  const within = ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--propagation=private"];
   let lines = 0;
   const onLine = () => onFraction(Math.min(0.7, ++lines / 500));
-  const debootstrap = ["debootstrap", "--variant=minbase", "--include=ca-certificates", SUITE, directory, mirror];
-  await runTool({ tool: "unshare", package: "util-linux", args: [...inNamespaces, ...debootstrap], onLine });
+  const args = ["--variant=minbase", "--include=ca-certificates", SUITE, directory, mirror];
+  await runTool({ tool: "debootstrap", package: "debootstrap", args, within, onLine });
   if (security) {
     await writeFile(
       join(directory, "etc/apt/sources.list.d/security.list"),
       `deb ${security} ${SUITE}-security main\n`,
     );
-    const quiet = { DEBIAN_FRONTEND: "noninteractive" };
+    const inTree = { within: [...within, "chroot", directory], env: { DEBIAN_FRONTEND: "noninteractive" } };
     for (const args of [["update"], ["--yes", "upgrade"]]) {
-      const upgrade = ["chroot", directory, "apt-get", ...args];
-      await runTool({ tool: "unshare", package: "util-linux", args: [...inNamespaces, ...upgrade], env: quiet });
+      await runTool({ tool: "apt-get", package: "apt", args, ...inTree });
     }
   }
   for (const spare of [

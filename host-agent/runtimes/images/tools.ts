@@ -8,6 +8,8 @@ export interface ToolCall {
   /** Debian package that brings it, for the sentence when it is missing. */
   package: string;
   args: readonly string[];
+  /** A program and its arguments that start the tool somewhere else, e.g. in a namespace. */
+  within?: readonly string[];
   cwd?: string;
   env?: Readonly<Record<string, string>>;
   onLine?: (line: string) => void;
@@ -20,11 +22,19 @@ const PASSED_ON = /^(?:HOME|LANG|TMPDIR|https?_proxy|no_proxy|NODE_EXTRA_CA_CERT
  * Runs one tool to its end and resolves with its standard output. `setpriv --pdeathsig` ends it with the host agent: an
  * orphan would go on writing into a tree that the next start believes to own.
  */
-export function runTool({ tool, package: debianPackage, args, cwd, env, onLine }: ToolCall): Promise<string> {
+export function runTool({
+  tool,
+  package: debianPackage,
+  args,
+  within = [],
+  cwd,
+  env,
+  onLine,
+}: ToolCall): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const inherited = Object.entries(process.env).filter(([name]) => PASSED_ON.test(name));
   const path = `${dirname(process.execPath)}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
-  const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", tool, ...args], {
+  const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", ...within, tool, ...args], {
     cwd,
     env: { ...Object.fromEntries(inherited), PATH: path, LC_ALL: "C.UTF-8", ...env },
     stdio: ["ignore", "pipe", "pipe"],

@@ -1,0 +1,132 @@
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { createServer, request } from "node:http";
+import type { AddressInfo } from "node:net";
+import {
+  COMMAND_PATH,
+  type Command,
+  type CommandOutcome,
+  ENROL_PATH,
+  ENVELOPE_CONTENT_TYPE,
+  type EnrolRequest,
+  enrolRequest,
+  freshClaims,
+  generateSigningKey,
+  importSealingKey,
+  importSigningKey,
+  keyId,
+  newId,
+  REPORT_PATH,
+  type Report,
+  sealSecrets,
+  signEnvelope,
+  verifyEnvelope,
+} from "../../schema/protocol/index.ts";
+
+export interface EdgeStandIn {
+  url: string;
+  /** Good for any host, any number of times. */
+  token: string;
+  /** What the host has said and this edge has acknowledged, in order, each once. */
+  reports: Report[];
+  /** While false, reports are refused. */
+  listening: boolean;
+  /** Signs and delivers one command to the host's socket. Null: the host does not take it for a command. */
+  command(socketPath: string, command: Command): Promise<CommandOutcome | null>;
+  seal(tenantId: string, generation: number, env: Record<string, string>): Promise<string>;
+  close(): Promise<void>;
+}
+
+/** The edge as one host sees it: enrols it, signs for it, takes its reports in. Real keys, no database. */
+export async function startEdgeStandIn(address: string): Promise<EdgeStandIn> {
+  const signing = await generateSigningKey();
+  const kid = await keyId(signing);
+  const privateKey = await importSigningKey(signing);
+  const hostId = newId("hst");
+  let host: EnrolRequest | null = null;
+  let epoch = 0;
+  let ackedSeq = 0;
+
+  const server = createServer(async (incoming, response) => {
+    let body = "";
+    for await (const chunk of incoming) body += chunk;
+    const answer = (status: number, value: object) => {
+      response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value));
+    };
+    if (incoming.url === ENROL_PATH) {
+      host = enrolRequest.parse(JSON.parse(body));
+      epoch += 1;
+      ackedSeq = 0;
+      const keyset = { version: 1, keys: [{ kid, x: signing.x }] };
+      return answer(200, { hostId, epoch, edge: edge.url, keyset });
+    }
+    if (incoming.url !== REPORT_PATH || !edge.listening) return answer(503, { code: "internal" });
+    const reports = await take(body);
+    if (!reports) return answer(403, { code: "report_refused" });
+    const fresh = reports.filter(({ seq }) => seq > ackedSeq);
+    edge.reports.push(...fresh);
+    ackedSeq = fresh.at(-1)?.seq ?? ackedSeq;
+    answer(200, { ackedSeq });
+  });
+  server.listen(0, address);
+  await once(server, "listening");
+
+  async function expectation() {
+    if (!host) throw new Error("no host is enrolled");
+    const keys = new Map([[await keyId(host.signing), await importSigningKey(host.signing)]]);
+    return { nowSeconds: Math.floor(Date.now() / 1_000), issuer: hostId, audience: edge.url, epoch, keys };
+  }
+  async function take(compact: string): Promise<Report[] | null> {
+    const verdict = await verifyEnvelope("report", compact, await expectation());
+    return verdict.ok ? verdict.claims.reports : null;
+  }
+
+  const edge: EdgeStandIn = {
+    url: `http://${address}:${(server.address() as AddressInfo).port}`,
+    token: `chelar-enrol.${randomBytes(32).toString("base64url")}`,
+    reports: [],
+    listening: true,
+    async command(socketPath, command) {
+      const claims = {
+        ...freshClaims(Math.floor(Date.now() / 1_000), randomBytes(16)),
+        iss: edge.url,
+        aud: hostId,
+        epoch,
+        command,
+      };
+      const answer = await post(socketPath, await signEnvelope("command", claims, { kid, privateKey }));
+      if (answer === null) return null;
+      const verdict = await verifyEnvelope("result", answer, await expectation());
+      if (!verdict.ok) throw new Error(`the host's result does not verify: ${verdict.refusal.reason}`);
+      return verdict.claims.result.outcome;
+    },
+    async seal(tenantId, generation, env) {
+      if (!host) throw new Error("no host is enrolled");
+      const key = { kid: await keyId(host.sealing), publicKey: await importSealingKey(host.sealing) };
+      return sealSecrets({ tenantId, generation, env }, key);
+    },
+    async close() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+    },
+  };
+  return edge;
+}
+
+function post(socketPath: string, body: string): Promise<string | null> {
+  return new Promise((resolve, reject) => {
+    const headers = { "content-type": ENVELOPE_CONTENT_TYPE, "content-length": Buffer.byteLength(body) };
+    const call = request({ socketPath, path: COMMAND_PATH, method: "POST", headers }, async (response) => {
+      let text = "";
+      try {
+        for await (const chunk of response) text += chunk;
+        resolve(response.statusCode === 200 ? text : null);
+      } catch (error) {
+        reject(error);
+      }
+    });
+    call.once("error", reject);
+    call.end(body);
+  });
+}
