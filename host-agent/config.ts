@@ -45,6 +45,8 @@ export const hostConfig = z.strictObject({
   memoryMiB: z.int().min(256).optional(),
   /** Images that are built at start and not only when a tenant first needs them. */
   prebuild: z.array(runtimeName).default([]),
+  /** Finished image archives are kept here for other engines of the same machine, instead of being built again. */
+  imageCacheDir: absolutePath.optional(),
   /** Group that may connect to the agent's socket (Caddy's), where Caddy does not run as root. */
   socketGroupId: z.int().min(0).optional(),
 });

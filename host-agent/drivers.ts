@@ -25,6 +25,6 @@ export function hostPorts(config: HostConfig, hostId: string, routes: Routes, lo
     volumes: directoryVolumes(),
     firewall: createFirewall({ inputs: { pool, resolvers } }),
     runtimes: runtimes({ isRunning: async (tenantId) => (await containers.find(tenantId))?.running === true }),
-    images: createImages({ stateDir, docker }),
+    images: createImages({ stateDir, docker, cacheDir: config.imageCacheDir }),
   };
 }

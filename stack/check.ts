@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { bringPackages } from "./system.ts";
-import { makeTestImages } from "./test-images.ts";
+import { makeTestImages, makeTestImages } from "./test-images.ts";
 import { withTestNetwork } from "./testnet.ts";
 import { ROOT } from "./worker.ts";
 
@@ -25,6 +25,7 @@ export async function test(args: string[]): Promise<number> {
   const code = await check();
   if (code !== 0) return code;
   await makeTestImages(`${ROOT}/.chelar/test-images`, (line) => console.error(`chelar: ${line}`));
+  await makeTestImages(`${ROOT}/.chelar/test`, (line) => console.error(line));
   return withTestNetwork("vitest", ["run", "--project", "system", ...args]);
 }
 

@@ -114,6 +114,7 @@ async function untilRunning(account: Account, id: string): Promise<string[]> {
   await account.client.events(
     `${account.dashboard}/api/v1/tenants/${id}/events`,
     ({ event, data }) => {
+      if (event !== "step" && event !== "state") return false;
       const body = JSON.parse(data) as {
         step?: string;
         status?: string;
