@@ -93,6 +93,22 @@ describe("accounts", () => {
     expect((await edge.send("/api/v1/tenants", { headers: { cookie: client.cookie } })).status).toBe(401);
   });
 
+  it("renew a session that is used, row and cookie together", async () => {
+    const client = await new Client(edge).signUp();
+    await edge.db
+      .update(session)
+      .set({
+        expiresAt: new Date(Date.now() + 3 * 24 * 3_600_000),
+        updatedAt: new Date(Date.now() - 4 * 24 * 3_600_000),
+      });
+    const response = await edge.send("/api/v1/tenants", { headers: { cookie: client.cookie } });
+    expect(response.headers.getSetCookie().join()).toMatch(/^__Secure-chelar\.session_token=.*Max-Age=604800/);
+    const rows = await edge.db.select().from(session);
+    expect(Math.max(...rows.map(({ expiresAt }) => expiresAt.getTime()))).toBeGreaterThan(
+      Date.now() + 6 * 24 * 3_600_000,
+    );
+  });
+
   it("refuse a sign-in that another site posts", async () => {
     const client = await new Client(edge).signUp();
     const body = { email: client.email, password: client.password };

@@ -66,22 +66,25 @@ export function createAccounts(db: Database, options: AuthOptions): Accounts {
     return { ok: false, ...(REFUSALS[code ?? ""] ?? { message: "This could not be accepted. Check what you typed." }) };
   }
 
-  async function look(headers: Headers): Promise<Person | null> {
+  async function look(headers: Headers, keep: (cookie: string) => void = () => {}): Promise<Person | null> {
     if (!headers.get("cookie")?.includes("chelar.session_token=")) return null;
-    const found = await auth().api.getSession({ headers });
-    if (!found) return null;
-    const { user, session } = found;
+    const found = await auth().api.getSession({ headers, returnHeaders: true });
+    if (!found.response) return null;
+    // A session that is used lives on: row and cookie are renewed together, once a day.
+    found.headers.getSetCookie().forEach(keep);
+    const { user, session } = found.response;
     return { id: user.id, email: user.email, name: user.name, sessionId: session.id };
   }
 
   return {
     routes: new Hono().all("/*", async (c) => asProblem(await auth().handler(c.req.raw))),
     person(c) {
-      const known = people.get(c.req.raw) ?? look(c.req.raw.headers);
+      const keep = (cookie: string) => c.header("set-cookie", cookie, { append: true });
+      const known = people.get(c.req.raw) ?? look(c.req.raw.headers, keep);
       people.set(c.req.raw, known);
       return known;
     },
-    look,
+    look: (headers) => look(headers),
     signUp: (c, { name, email, password }) => credential(c, "/sign-up/email", { name, email, password }),
     signIn: (c, { email, password }) => credential(c, "/sign-in/email", { email, password }),
     signOut: async (c) => cookiesOf(await call(c, "/sign-out", {})),

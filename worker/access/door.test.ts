@@ -1,0 +1,37 @@
+import { describe, expect, it } from "vitest";
+import { generateSigningKey } from "../../schema/protocol/index.ts";
+import { BoundedMap } from "./cache.ts";
+import { DOOR_LIFETIME_SECONDS, DoorKeys } from "./door.ts";
+
+const NOW = 1_800_000_000_000;
+const claims = { userId: "u", sessionId: "s", hostname: "alpha.agents.example" };
+
+describe("the door's keys", () => {
+  it("prove a cookie for its own host name only, on the first look and from memory", async () => {
+    const jwk = await generateSigningKey();
+    const token = await new DoorKeys(jwk, "https://chelar.example").sign(claims, NOW);
+    const keys = new DoorKeys(jwk, "https://chelar.example");
+    expect(await keys.verify(token, "beta.agents.example", NOW)).toBeNull();
+    expect(await keys.verify(token, claims.hostname, NOW)).toEqual({
+      ...claims,
+      expiresAtMs: NOW + DOOR_LIFETIME_SECONDS * 1000,
+    });
+    expect(await keys.verify(token, "beta.agents.example", NOW)).toBeNull();
+  });
+
+  it("do not accept an expired cookie that was never seen", async () => {
+    const keys = new DoorKeys(await generateSigningKey(), "https://chelar.example");
+    const token = await keys.sign(claims, NOW);
+    expect(await keys.verify(token, claims.hostname, NOW + DOOR_LIFETIME_SECONDS * 1000)).toBeNull();
+  });
+});
+
+describe("a bounded memory", () => {
+  it("forgets the oldest and never grows beyond its size", () => {
+    const map = new BoundedMap<number, number>(3);
+    for (let i = 0; i < 10; i += 1) map.set(i, i);
+    map.set(7, 70);
+    map.set(10, 10);
+    expect([6, 7, 8, 9, 10].map((key) => map.get(key))).toEqual([undefined, 70, undefined, 9, 10]);
+  });
+});
