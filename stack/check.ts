@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { bringPackages } from "./system.ts";
-import { makeTestImages, makeTestImages } from "./test-images.ts";
+import { makeTestImages } from "./test-images.ts";
 import { withTestNetwork } from "./testnet.ts";
 import { ROOT } from "./worker.ts";
 
@@ -24,7 +24,6 @@ export async function test(args: string[]): Promise<number> {
   await bringPackages("test", true);
   const code = await check();
   if (code !== 0) return code;
-  await makeTestImages(`${ROOT}/.chelar/test-images`, (line) => console.error(`chelar: ${line}`));
   await makeTestImages(`${ROOT}/.chelar/test`, (line) => console.error(line));
   return withTestNetwork("vitest", ["run", "--project", "system", ...args]);
 }

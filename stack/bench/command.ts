@@ -3,6 +3,7 @@ import { Refusal } from "../system.ts";
 /** `npm run bench -- NAME [--json]`: each prints a ratio beside the bare thing, measured in the same run. */
 const benches: Readonly<Record<string, (json: boolean) => Promise<number>>> = {
   create: async (json) => (await import("./create.ts")).benchCreate(json),
+  scale: async (json) => (await import("./scale.ts")).benchScale(json),
 };
 
 export async function benchCommand(args: string[]): Promise<number> {

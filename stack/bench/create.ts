@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
-import { Account, expectStatus } from "../client.ts";
+import { type Account, expectStatus } from "../client.ts";
 import { Inside } from "../journey/inside.ts";
 import { findRunning, type Running } from "../running.ts";
 import { milliseconds, summary, table } from "./figures.ts";
+import { createAndWait, deleteAndWait, newPerson, pause } from "./tenants.ts";
 
 const ROUNDS = 12;
 
@@ -15,9 +16,8 @@ const ROUNDS = 12;
  */
 export async function benchCreate(json: boolean): Promise<number> {
   const running = findRunning();
-  const account = new Account(running.dashboard);
-  const tag = randomBytes(4).toString("hex");
-  await account.signUp({ name: "bench", email: `bench-${tag}@example.test`, password: `${tag}-correct-horse` });
+  const tag = randomBytes(3).toString("hex");
+  const account = await newPerson(running.dashboard, tag);
 
   const platform: number[] = [];
   const bare: number[] = [];
@@ -51,24 +51,11 @@ export async function benchCreate(json: boolean): Promise<number> {
 }
 
 async function throughPlatform(account: Account, running: Running, name: string) {
-  const started = performance.now();
-  const { id } = expectStatus(
-    await account.api("/api/v1/tenants", { body: { name, runtime: "echo" } }),
-    201,
-    202,
-  ).json<{ id: string }>();
-  let state = "";
-  await account.client.events(`${account.dashboard}/api/v1/tenants/${id}/events`, ({ event, data }) => {
-    if (event === "state") ({ state } = JSON.parse(data) as { state: string });
-    return state === "running" || state === "failed";
-  });
-  const platformMs = performance.now() - started;
-  if (state !== "running") throw new Error(`${name} ended as ${state}`);
+  const { id, milliseconds: platformMs } = await createAndWait(account, name);
   try {
     return { platformMs, bareMs: await bareRun(account, id, new Inside(running.dockerSocket, id), name) };
   } finally {
-    expectStatus(await account.api(`/api/v1/tenants/${id}`, { method: "DELETE" }), 200, 202);
-    while ((await account.api(`/api/v1/tenants/${id}`)).status !== 404) await pause(50);
+    await deleteAndWait({ account, id });
   }
 }
 
@@ -188,5 +175,3 @@ async function untilState(account: Account, id: string, wanted: string): Promise
     await pause(50);
   }
 }
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
