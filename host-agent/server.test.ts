@@ -80,7 +80,7 @@ test("says the same to everything that does not verify", async () => {
 
 test("refuses an oversized body by its header, and by its bytes where the header says nothing", async () => {
   const { ask } = await setUp();
-  const big = Buffer.alloc(MAX_ENVELOPE_BYTES + 1, "a");
+  const big = Buffer.alloc(MAX_ENVELOPE_BYTES.command + 1, "a");
   const declared = await ask({ headers: { ...JOSE, "content-length": big.length } }, (outgoing) => outgoing.end(big));
   const chunked = await ask({ headers: { ...JOSE, "transfer-encoding": "chunked" } }, (outgoing) => outgoing.end(big));
   expect([declared, chunked].map(({ status, text }) => [status, text])).toEqual([

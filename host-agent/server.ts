@@ -39,7 +39,7 @@ export function createServer({ command, gate, log }: ServerOptions): Server {
 async function takeCommand(request: IncomingMessage, response: ServerResponse, command: CommandDesk): Promise<void> {
   if (request.method !== "POST") return refuse(response, "method_not_allowed");
   if (request.headers["content-type"] !== ENVELOPE_CONTENT_TYPE) return refuse(response, "unsupported_media_type");
-  const body = await readBody(request, MAX_ENVELOPE_BYTES);
+  const body = await readBody(request, MAX_ENVELOPE_BYTES.command);
   if (body === null) return refuse(response, "body_too_large");
   const result = await command(body);
   if (result === null) return refuse(response, "command_refused");

@@ -127,16 +127,16 @@ describe("accepts", () => {
     expect(await verify("command", await withClaims(world, patch))).toMatchObject({ ok: true });
   });
 
-  it("a report of exactly 64 KiB, and refuses the same with one byte more", async () => {
+  it("a report of exactly 256 KiB, with the inventory of 2,000 tenants, and refuses the same with one byte more", async () => {
     const [largest, oneMore] = await Promise.all([
-      reportOfBytes(MAX_ENVELOPE_BYTES),
-      reportOfBytes(MAX_ENVELOPE_BYTES + 1),
+      reportOfBytes(MAX_ENVELOPE_BYTES.report),
+      reportOfBytes(MAX_ENVELOPE_BYTES.report + 1),
     ]);
     const keys = new Map([[boundaryHeader().kid, world.expected.keys.get(world.kid)]]);
     expect(await verify("report", largest, { keys })).toMatchObject({ ok: true });
     expect(await verify("report", oneMore, { keys })).toMatchObject({
       ok: false,
-      refusal: { reason: "too_large", bytes: MAX_ENVELOPE_BYTES + 1, limit: MAX_ENVELOPE_BYTES },
+      refusal: { reason: "too_large", bytes: MAX_ENVELOPE_BYTES.report + 1, limit: MAX_ENVELOPE_BYTES.report },
     });
   });
 });
@@ -150,7 +150,9 @@ const boundaryHeader = () => {
 async function reportOfBytes(bytes: number): Promise<string> {
   const header = JSON.stringify(boundaryHeader());
   const reports = Array.from({ length: 95 }, () => ({ ...reportSamples["tenant.state"], detail: "" }));
-  const claims = claimsOf(world, { reports }, "report");
+  const inventory = reportSamples["host.inventory"];
+  const tenants = Array.from({ length: 2_000 }, () => inventory.tenants[0]);
+  const claims = claimsOf(world, { reports: [{ ...inventory, tenants }, ...reports] }, "report");
   let missing = Math.floor(((bytes - b64(header).length - 88) * 3) / 4) - JSON.stringify(claims).length;
   for (const report of reports) {
     report.detail = "d".repeat(Math.min(missing, 500));

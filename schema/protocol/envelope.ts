@@ -7,7 +7,6 @@ import { commandResult, report } from "./reports.ts";
  * The one envelope of both directions: a compact JWS (RFC 7515), Ed25519 (RFC 8037). The payload is the whole
  * message, so that it survives queue, retry and audit byte for byte.
  */
-export const MAX_ENVELOPE_BYTES = 64 * 1024;
 export const MAX_LIFETIME_SECONDS = 60;
 export const CLOCK_SKEW_SECONDS = 30;
 const MAX_HEADER_CHARACTERS = 512;
@@ -33,6 +32,13 @@ const kinds = {
 } as const;
 
 export type EnvelopeKind = keyof typeof kinds;
+
+/** Checked before anything is parsed. A report may hold the inventory of a host with 2,000 tenants. */
+export const MAX_ENVELOPE_BYTES: Readonly<Record<EnvelopeKind, number>> = {
+  command: 64 * 1024,
+  report: 256 * 1024,
+  result: 64 * 1024,
+};
 export type Claims<K extends EnvelopeKind> = z.infer<(typeof kinds)[K]["claims"]>;
 export type CommandClaims = Claims<"command">;
 export type ReportClaims = Claims<"report">;
@@ -109,7 +115,8 @@ export async function verifyEnvelope<K extends EnvelopeKind>(
   const refuse = (refusal: Refusal) => ({ ok: false as const, refusal });
 
   const bytes = encoder.encode(compact).length;
-  if (bytes > MAX_ENVELOPE_BYTES) return refuse({ reason: "too_large", bytes, limit: MAX_ENVELOPE_BYTES });
+  const limit = MAX_ENVELOPE_BYTES[kind];
+  if (bytes > limit) return refuse({ reason: "too_large", bytes, limit });
 
   const parts = compact.split(".");
   if (parts.length !== 3) return refuse({ reason: "malformed", part: "compact" });

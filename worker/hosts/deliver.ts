@@ -172,7 +172,7 @@ async function send(context: DeliveryContext, host: store.HostRow, command: Comm
       await response.body?.cancel();
       return { ok: false, failure: response.status === 403 ? "host_refused" : "host_unreachable" };
     }
-    answer = await readLimited(response, MAX_ENVELOPE_BYTES);
+    answer = await readLimited(response, MAX_ENVELOPE_BYTES.result);
   } catch {
     return { ok: false, failure: "host_unreachable" };
   }

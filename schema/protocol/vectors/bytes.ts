@@ -210,7 +210,7 @@ export const sizeVectors: Vector[] = [
   {
     name: "one byte over 64 KiB",
     reason: "too_large",
-    forge: after((compact) => compact.padEnd(MAX_ENVELOPE_BYTES + 1, "A")),
+    forge: after((compact) => compact.padEnd(MAX_ENVELOPE_BYTES.command + 1, "A")),
   },
   {
     name: "a signed envelope of 100 KiB",
@@ -220,9 +220,9 @@ export const sizeVectors: Vector[] = [
   {
     name: "64 KiB of two-byte characters, counted in bytes",
     reason: "too_large",
-    forge: () => "é".repeat(MAX_ENVELOPE_BYTES / 2 + 1),
+    forge: () => "é".repeat(MAX_ENVELOPE_BYTES.command / 2 + 1),
   },
-  { name: "65,536 dots", reason: "malformed", forge: () => ".".repeat(MAX_ENVELOPE_BYTES) },
+  { name: "65,536 dots", reason: "malformed", forge: () => ".".repeat(MAX_ENVELOPE_BYTES.command) },
   {
     name: "a claim nested 64 deep",
     reason: "claims_invalid",
