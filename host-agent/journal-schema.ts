@@ -71,15 +71,23 @@ export function openDatabase(path: string): DatabaseSync {
 }
 const SQLITE_BUSY = 5;
 
-/** All of `work` or nothing of it. A failed commit (disk full) is rolled back and thrown. */
-export function transaction<T>(db: DatabaseSync, work: () => T): T {
-  db.exec("BEGIN IMMEDIATE");
-  try {
-    const result = work();
-    db.exec("COMMIT");
-    return result;
-  } catch (error) {
-    if (db.isTransaction) db.exec("ROLLBACK");
-    throw error;
-  }
+export type Transact = <T>(work: () => T) => T;
+
+/**
+ * All of `work` or nothing of it. A failed commit (disk full) is rolled back and thrown. `onCommit` is called when a
+ * commit is on the disk and nothing else has happened since: what a fault test cuts off there, the journal still knows.
+ */
+export function transactions(db: DatabaseSync, onCommit: () => void): Transact {
+  return (work) => {
+    db.exec("BEGIN IMMEDIATE");
+    try {
+      const result = work();
+      db.exec("COMMIT");
+      onCommit();
+      return result;
+    } catch (error) {
+      if (db.isTransaction) db.exec("ROLLBACK");
+      throw error;
+    }
+  };
 }

@@ -2,7 +2,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { ObservedState, StepName, TenantSpec } from "../schema/protocol/index.ts";
 import type { ReportRows } from "./journal-reports.ts";
 import { bodyHash, type Goal, lowestFreeSlot, type TenantCommand } from "./journal-rules.ts";
-import { transaction } from "./journal-schema.ts";
+import type { Transact } from "./journal-schema.ts";
 
 export interface TenantRecord {
   id: string;
@@ -43,7 +43,7 @@ const COLUMNS = `id, generation, body_hash AS bodyHash, goal, spec, secrets_jwe 
 export type TenantRows = ReturnType<typeof tenantRows>;
 
 /** The tenants of this host, their steps, and the numbers given to them. */
-export function tenantRows(db: DatabaseSync, reports: ReportRows) {
+export function tenantRows(db: DatabaseSync, transact: Transact, reports: ReportRows) {
   const byId = db.prepare(`SELECT ${COLUMNS} FROM tenants WHERE id = ?`);
   const all = db.prepare(`SELECT ${COLUMNS} FROM tenants WHERE state <> 'purged' ORDER BY id`);
   const insert = db.prepare(`INSERT INTO tenants (id, generation, body_hash, goal, restarts, state, state_generation)
@@ -120,7 +120,7 @@ export function tenantRows(db: DatabaseSync, reports: ReportRows) {
 
     /** Records and reports in one transaction. False, and nothing written, when a newer generation has come. */
     note(note: Note): boolean {
-      return transaction(db, () => {
+      return transact(() => {
         const record = get(note.tenantId);
         if (record?.generation !== note.generation) return false;
         writeNote(note, record);
@@ -130,7 +130,7 @@ export function tenantRows(db: DatabaseSync, reports: ReportRows) {
 
     /** UID and slot of a tenant, given once and kept; null when no slot is free. A UID is never given twice. */
     place(tenantId: string, slots: number): { uid: number; slot: number } | null {
-      return transaction(db, () => {
+      return transact(() => {
         const record = get(tenantId);
         if (!record) return null;
         const taken = slotsTaken.all().map((row) => row.slot as number);

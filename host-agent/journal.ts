@@ -2,7 +2,7 @@ import { closeSync, openSync } from "node:fs";
 import type { Command, CommandOutcome, PublicKeyset } from "../schema/protocol/index.ts";
 import { reportRows } from "./journal-reports.ts";
 import { judgeHostCommand, judgeTenantCommand } from "./journal-rules.ts";
-import { openDatabase, transaction } from "./journal-schema.ts";
+import { openDatabase, transactions } from "./journal-schema.ts";
 import { tenantRows } from "./journal-tenants.ts";
 
 export type { Note, StepNote, TenantRecord } from "./journal-tenants.ts";
@@ -32,11 +32,12 @@ export type Journal = ReturnType<typeof openJournal>;
  * The durable state of this host: what was accepted, how far it came, what the edge has yet to hear. Synchronous: when
  * a method returns, what it wrote is on the disk; when it throws (disk full), nothing of it is.
  */
-export function openJournal(path: string) {
+export function openJournal(path: string, onCommit: () => void = () => {}) {
   closeSync(openSync(path, "a", 0o600));
   const db = openDatabase(path);
+  const transact = transactions(db, onCommit);
   const reports = reportRows(db);
-  const tenants = tenantRows(db, reports);
+  const tenants = tenantRows(db, transact, reports);
   const getMeta = db.prepare("SELECT value FROM meta WHERE name = ?");
   const setMeta = db.prepare(
     "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
@@ -92,7 +93,7 @@ export function openJournal(path: string) {
       if (known && enrolment.keyset.version < known.version) {
         throw new Error(`the edge offers keyset ${enrolment.keyset.version}; this host has seen ${known.version}`);
       }
-      transaction(db, () => {
+      transact(() => {
         const firstUid = uidBase + (enrolment.epoch - 1) * UIDS_PER_EPOCH;
         setMeta.run("nextUid", String(Math.max(Number(meta("nextUid") ?? 0), firstUid)));
         addSeq.run();
@@ -113,7 +114,7 @@ export function openJournal(path: string) {
      */
     accept({ jti, hash, expSeconds, atMs, command }: Acceptance): CommandOutcome {
       if (meta("rolledBack")) throw new Error("the journal is an old copy: enrol this host again");
-      return transaction(db, () => {
+      return transact(() => {
         const known = commandByJti.get(jti);
         if (known) {
           return known.hash === hash

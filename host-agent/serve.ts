@@ -22,9 +22,13 @@ const nowMs = () => Date.now();
 const random = (bytes: number) => crypto.getRandomValues(new Uint8Array(bytes));
 
 /** Wires and starts the whole agent. Throws one sentence when it cannot; resolves when it takes commands. */
-export async function serve(config: HostConfig, log: Log): Promise<{ stop(): Promise<void> }> {
+export async function serve(
+  config: HostConfig,
+  log: Log,
+  hooks: { onCommit?: () => void } = {},
+): Promise<{ stop(): Promise<void> }> {
   const identity = readIdentity(config.stateDir);
-  const journal = openJournal(journalPath(config));
+  const journal = openJournal(journalPath(config), hooks.onCommit);
   requireSameEpoch(identity, journal);
   mkdirSync(config.runDir, { recursive: true, mode: 0o755 });
   await ensureMemoryBacked(join(config.runDir, "env"));

@@ -70,6 +70,8 @@ test("says that nothing may start while a repair fails, keeps the other walls, a
   Object.assign(broken, { broken: ["gone"], stuck: true });
   other.broken = ["opened"];
   expect((await guard.check()).standing).toBe(false);
+  // Told once, not at every look.
+  expect(await guard.check()).toEqual({ standing: false, drifts: 2, checks: 2 });
   expect(other.broken).toEqual([]);
   expect(drifts.map(({ wall, failure }) => [wall, failure])).toEqual([
     ["iptables", "Error: still after the repair: gone"],

@@ -54,6 +54,8 @@ export function createGuard(options: GuardOptions): Guard {
   const { walls, onDrift, intervalMs = INTERVAL_MS, quietMs = QUIET_MS, watches = [] } = options;
   const nowMs = options.nowMs ?? (() => performance.now());
   const state: GuardState = { standing: false, drifts: 0, checks: 0 };
+  /** Differences that the last repair of a wall left. */
+  const failing = new Map<Wall, string>();
   let timer: NodeJS.Timeout | undefined;
   let dueMs = Number.POSITIVE_INFINITY;
   let running: Promise<unknown> = Promise.resolve();
@@ -73,18 +75,22 @@ export function createGuard(options: GuardOptions): Guard {
   async function hold(wall: Wall): Promise<boolean> {
     const begun = nowMs();
     let differences: string[] = [];
+    const fresh = () => differences.join() !== failing.get(wall);
     try {
       differences = await wall.verify();
-      if (differences.length === 0) return true;
+      if (differences.length === 0) return failing.delete(wall) || true;
       state.standing = false;
-      state.drifts++;
+      if (fresh()) state.drifts++;
       await wall.repair();
       const left = await wall.verify();
       if (left.length > 0) throw new Error(`still after the repair: ${left.join("; ")}`);
+      failing.delete(wall);
       onDrift({ wall: wall.name, differences, repairMs: nowMs() - begun, failure: null });
       return true;
     } catch (error) {
-      onDrift({ wall: wall.name, differences, repairMs: null, failure: String(error) });
+      // What cannot be repaired is told once and not at every look.
+      if (fresh()) onDrift({ wall: wall.name, differences, repairMs: null, failure: String(error) });
+      failing.set(wall, differences.join());
       return false;
     }
   }

@@ -1,14 +1,30 @@
 import { type Firewall, StepError } from "../tenants/ports.ts";
 import { readHostFacts } from "./facts.ts";
+import type { Wall } from "./guard.ts";
 import { describeRefusal, type PolicyInputsGiven, parseInputs, refuseInputs } from "./inputs.ts";
 import { applyRuleSets, verifyRuleSets } from "./iptables.ts";
 import { firewallPolicy } from "./policy.ts";
 import { applyRouting, routingPolicy, verifyRouting } from "./routing.ts";
 import { hostRun, type Run } from "./run.ts";
 
-export { describeRefusal, type PolicyInputs, type PolicyInputsGiven, parseInputs, refuseInputs } from "./inputs.ts";
+export { createHetznerWall, HetznerError, type HetznerOptions } from "./cloud/hetzner.ts";
+export { type CloudProvider, RENDERERS } from "./cloud/render.ts";
+export { createGuard, type Drift, type Guard, type GuardOptions, type GuardState, type Wall } from "./guard.ts";
+export {
+  describeRefusal,
+  type HostFacts,
+  IPTABLES_MINIMUM,
+  type PolicyInputs,
+  type PolicyInputsGiven,
+  parseInputs,
+  refuseInputs,
+} from "./inputs.ts";
+export { type Opening, type PerimeterInputsGiven, parsePerimeter } from "./perimeter.ts";
 export { firewallPolicy, type Rule, type RuleSet } from "./policy.ts";
-export { hostRun, type Run } from "./run.ts";
+export { type RoutingRule, routingPolicy } from "./routing.ts";
+export { CommandFailed, hostRun, type Run } from "./run.ts";
+export { createUfw } from "./ufw.ts";
+export { watchKernel } from "./watch.ts";
 
 export interface FirewallOptions {
   inputs: PolicyInputsGiven;
@@ -16,10 +32,8 @@ export interface FirewallOptions {
   run?: Run;
 }
 
-export interface HostFirewall extends Firewall {
-  /** Brings the kernel to the policy; resolves with what had differed, in words (empty: nothing was touched). */
-  repair(): Promise<string[]>;
-}
+/** The port that the lifecycle asks before it starts a tenant, and a wall that the guard keeps true. */
+export type HostFirewall = Firewall & Wall;
 
 /**
  * The third wall and the routing lock beside it. Inputs are checked at once, the host before the first change; both
@@ -32,19 +46,22 @@ export function createFirewall({ inputs: given, run = hostRun() }: FirewallOptio
   const ruleSets = firewallPolicy(inputs);
   const routing = routingPolicy(inputs);
 
+  const verify = async (): Promise<string[]> => {
+    const found = await Promise.all([verifyRuleSets(run, ruleSets), verifyRouting(run, routing)]);
+    return found.flat();
+  };
   const repair = async (): Promise<string[]> => {
+    if ((await verify()).length === 0) return [];
     const refusals = refuseInputs(inputs, await readHostFacts(run));
     if (refusals.length > 0) throw refused(refusals.map(describeRefusal));
     return [...(await applyRuleSets(run, ruleSets)), ...(await applyRouting(run, routing))];
   };
   return {
+    name: "iptables",
+    verify,
     repair,
     apply: async () => {
       await repair();
-    },
-    verify: async () => {
-      const found = await Promise.all([verifyRuleSets(run, ruleSets), verifyRouting(run, routing)]);
-      return found.flat();
     },
   };
 }

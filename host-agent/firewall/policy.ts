@@ -20,7 +20,7 @@ export interface Jump {
 
 export interface RuleSet {
   family: "ipv4" | "ipv6";
-  table: "raw" | "filter" | "nat";
+  table: "raw" | "mangle" | "filter" | "nat";
   /** Ours alone: filled and replaced as a whole. */
   chains: Readonly<Record<string, readonly Rule[]>>;
   /** Made when missing, never emptied: Docker's chain, where an operator's own rules live too. */
@@ -61,6 +61,13 @@ export function firewallPolicy(inputs: PolicyInputs): RuleSet[] {
   const rawJumps = [{ from: "PREROUTING", to: "CHELAR-RAW" }];
   return [
     { family: "ipv4", table: "raw", chains: { "CHELAR-RAW": raw(inputs) }, shared: [], jumps: rawJumps },
+    {
+      family: "ipv4",
+      table: "mangle",
+      chains: { "CHELAR-FORWARD": twin(forward(inputs)) },
+      shared: [],
+      jumps: [{ from: "FORWARD", to: "CHELAR-FORWARD" }],
+    },
     {
       family: "ipv4",
       table: "filter",
@@ -177,6 +184,17 @@ function forward(inputs: PolicyInputs): Rule[] {
     drop("everything-else"),
   ];
 }
+
+/**
+ * The same refusals where nobody else writes. A dockerd that starts takes its jump to DOCKER-USER out of FORWARD and puts
+ * it back a moment later, and `iptables -F` empties only the filter table: in both gaps this copy alone holds. Limits are
+ * left out, since they would count every packet twice, and nothing is accepted here, only not refused.
+ */
+const twin = (rules: readonly Rule[]): Rule[] =>
+  rules
+    .filter(({ match }) => !match.includes("hashlimit") && !match.includes("connlimit"))
+    .map((rule) => (rule.verdict === "ACCEPT" ? { ...rule, verdict: "RETURN" } : rule));
+
 const dns = (protocol: string) => ["-m", protocol, "--dport", "53"];
 
 /** One rule instead of one per Docker network; a packet that left with its own source would never be answered. */

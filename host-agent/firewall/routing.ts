@@ -15,8 +15,11 @@ export interface RoutingRule {
   action: readonly string[];
 }
 
-/** A range of priorities that is ours alone: whatever else stands in it is removed. */
-export const PRIORITIES = { first: 5_210, last: 5_290 } as const;
+/** Directly behind the kernel's own: a rule that stands before ours could route around them. */
+const FIRST_PRIORITY = 1;
+/** Marks rules as ours (`proto`, RTPROT in rtnetlink(7); not one that a routing daemon uses): others' are never touched. */
+const PROTOCOL = "219";
+const KERNEL_RULE = "0: from all lookup local";
 
 export function routingPolicy({ pool, resolvers }: PolicyInputs): RoutingRule[] {
   const bare = (network: string) => network.replace(/\/32$/, "");
@@ -38,52 +41,57 @@ export function routingPolicy({ pool, resolvers }: PolicyInputs): RoutingRule[] 
       action: ["prohibit"],
     })),
   ];
-  return rules.map((rule, index) => ({ ...rule, priority: PRIORITIES.first + index }));
+  return rules.map((rule, index) => ({ ...rule, priority: FIRST_PRIORITY + index }));
 }
 
 const line = ({ priority, selector, action }: RoutingRule): string =>
-  [`${priority}:`, ...selector, ...action].join(" ");
+  [`${priority}:`, ...selector, ...action, "proto", PROTOCOL].join(" ");
 
-/** Lines of `ip rule` that lie in our range. */
+const priorityOf = (row: string): number => Number.parseInt(row, 10);
+const isOurs = (row: string): boolean => row.endsWith(` proto ${PROTOCOL}`);
+
+/** Lines of `ip rule`. */
 export function parseRoutingRules(text: string): string[] {
-  return text
-    .split("\n")
-    .map((row) => row.trim().replace(/\s+/g, " "))
-    .filter((row) => {
-      const priority = Number.parseInt(row, 10);
-      return priority >= PRIORITIES.first && priority <= PRIORITIES.last;
-    });
+  const rows = text.split("\n").map((row) => row.trim().replace(/\s+/g, " "));
+  return rows.filter((row) => row !== "");
 }
 
 export function routingDifferences(want: readonly RoutingRule[], have: readonly string[]): string[] {
   const lines = want.map(line);
+  const last = want.at(-1)?.priority ?? 0;
+  const before = have.filter((row) => !isOurs(row) && row !== KERNEL_RULE && priorityOf(row) <= last);
   return [
     ...lines.filter((row) => !have.includes(row)).map((row) => `routing: missing: ${row}`),
-    ...have
-      .filter((row, i) => !lines.includes(row) || have.indexOf(row) !== i)
-      .map((row) => `routing: not ours: ${row}`),
+    ...stale(want, have).map((row) => `routing: left over: ${row}`),
+    ...before.map((row) => `routing: somebody else's rule stands before ours: ${row}`),
   ];
 }
 
+/** Ours by their mark, but of another policy, or there twice. */
+function stale(want: readonly RoutingRule[], have: readonly string[]): string[] {
+  const lines = want.map(line);
+  return have.filter((row, i) => isOurs(row) && (!lines.includes(row) || have.indexOf(row) !== i));
+}
+
+const readRules = async (run: Run): Promise<string[]> => parseRoutingRules(await run("ip", ["-4", "rule", "show"]));
+
 /**
- * Adds before it removes, so that no moment is without the lock; `ip rule` has no transactions. Resolves with what had
- * differed.
+ * Adds before it removes, so that no moment is without the lock; `ip rule` has no transactions. Rules that are not ours
+ * stay, and go on being reported where they stand before ours. Resolves with what had differed.
  */
 export async function applyRouting(run: Run, want: readonly RoutingRule[]): Promise<string[]> {
-  const have = parseRoutingRules(await run("ip", ["-4", "rule", "show"]));
-  const found = routingDifferences(want, have);
+  const have = await readRules(run);
   for (const rule of want.filter((candidate) => !have.includes(line(candidate)))) {
-    await run("ip", ["-4", "rule", "add", "priority", String(rule.priority), ...rule.selector, ...rule.action]);
+    const words = [...rule.selector, ...rule.action, "protocol", PROTOCOL];
+    await run("ip", ["-4", "rule", "add", "priority", String(rule.priority), ...words]);
   }
-  const lines = want.map(line);
-  const foreign = have.filter((row, i) => !lines.includes(row) || have.indexOf(row) !== i);
-  for (const row of foreign) {
-    const [priority = "", ...rest] = row.replace(":", "").split(" ");
-    await run("ip", ["-4", "rule", "del", "priority", priority, ...rest]);
+  for (const row of stale(want, have)) {
+    const [priority = "", ...words] = row.replace(":", "").split(" ");
+    await run("ip", ["-4", "rule", "del", "priority", priority, ...words.with(-2, "protocol")]);
   }
-  return found;
+  return routingDifferences(want, have);
 }
 
 export async function verifyRouting(run: Run, want: readonly RoutingRule[]): Promise<string[]> {
-  return routingDifferences(want, parseRoutingRules(await run("ip", ["-4", "rule", "show"])));
+  return routingDifferences(want, await readRules(run));
 }

@@ -9,7 +9,10 @@ const SOURCES: readonly (readonly [string, ...string[]])[] = [
   ["stdbuf", "-oL", "xtables-monitor", "--event"],
   ["ip", "-4", "monitor", "rule"],
 ];
-const RESTART_AFTER_MS = 5_000;
+/** A monitor ends when more happens at once than the kernel keeps for it: then too, something changed. */
+const RESTART_AFTER_MS = 250;
+/** One that cannot run here at all is not tried over and over. */
+const HOPELESS_AFTER_MS = 60_000;
 
 /** `prefix` puts every program behind another one, as in `hostRun`. */
 export function watchKernel(prefix: readonly string[] = []): (changed: () => void) => () => void {
@@ -26,16 +29,22 @@ function watchProgram([file = "", ...args]: readonly string[], changed: () => vo
   let restart: NodeJS.Timeout | undefined;
   let stopped = false;
   const begin = () => {
-    child = spawn(file, args, { stdio: ["ignore", "pipe", "ignore"] });
-    child.stdout?.on("data", changed);
-    child.once("error", again);
-    child.once("exit", again);
-  };
-  const again = () => {
-    child?.removeAllListeners();
-    // A child that failed to start reports once more; its late error must find a listener.
-    child?.on("error", () => {});
-    if (!stopped) restart = setTimeout(begin, RESTART_AFTER_MS).unref();
+    let heard = false;
+    const current = spawn(file, args, { stdio: ["ignore", "pipe", "ignore"] });
+    child = current;
+    current.stdout.on("data", () => {
+      heard = true;
+      changed();
+    });
+    // "error" comes alone where the program could not be started, "close" in all other cases; once is enough.
+    let ended = false;
+    const again = () => {
+      if (ended || stopped) return;
+      ended = true;
+      if (heard) changed();
+      restart = setTimeout(begin, heard ? RESTART_AFTER_MS : HOPELESS_AFTER_MS).unref();
+    };
+    current.on("error", again).on("close", again);
   };
   begin();
   return () => {

@@ -23,8 +23,10 @@ export function directoryVolumes(): Volumes {
         await chown(backing, layout.uid, layout.uid);
         await chmod(backing, 0o700);
         await rootOnly(dirname(layout.dataDir));
-        const mounted = await mountOn(layout.dataDir);
-        if (mounted && mountFaults(mounted).length === 0 && (await sameDirectory(backing, layout.dataDir))) return;
+        if (await sameDirectory(backing, layout.dataDir)) {
+          const mounted = await mountOn(layout.dataDir);
+          if (mounted && mountFaults(mounted).length === 0) return;
+        }
         await unmountAll(layout.dataDir);
         // Root's own, so that a container started without the mount could write nothing.
         await rootOnly(layout.dataDir);
@@ -73,8 +75,8 @@ async function unmountAll(path: string): Promise<void> {
 }
 
 async function sameDirectory(a: string, b: string): Promise<boolean> {
-  const [first, second] = await Promise.all([lstat(a), lstat(b)]);
-  return first.dev === second.dev && first.ino === second.ino;
+  const [first, second] = await Promise.all([lstat(a), lstat(b).catch(ignore("ENOENT"))]);
+  return first.dev === second?.dev && first.ino === second.ino;
 }
 
 const exists = async (path: string): Promise<boolean> => (await lstat(path).catch(ignore("ENOENT"))) !== undefined;
