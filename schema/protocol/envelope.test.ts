@@ -151,6 +151,7 @@ async function reportOfBytes(bytes: number): Promise<string> {
   const header = JSON.stringify(boundaryHeader());
   const reports = Array.from({ length: 95 }, () => ({ ...reportSamples["tenant.state"], detail: "" }));
   const inventory = reportSamples["host.inventory"];
+  if (inventory?.type !== "host.inventory") throw new Error("there is no sample of an inventory");
   const tenants = Array.from({ length: 2_000 }, () => inventory.tenants[0]);
   const claims = claimsOf(world, { reports: [{ ...inventory, tenants }, ...reports] }, "report");
   let missing = Math.floor(((bytes - b64(header).length - 88) * 3) / 4) - JSON.stringify(claims).length;
