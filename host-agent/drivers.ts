@@ -1,6 +1,6 @@
 import type { HostConfig } from "./config.ts";
 import { connectDocker, dockerContainers } from "./containers/index.ts";
-import { createFirewall } from "./firewall/index.ts";
+import { createFirewall, type HostFirewall } from "./firewall/index.ts";
 import type { Log } from "./log.ts";
 import { createImages, imageRef } from "./runtimes/images.ts";
 import { runtimes } from "./runtimes/index.ts";
@@ -8,8 +8,12 @@ import { directoryVolumes } from "./storage/index.ts";
 import type { Ports } from "./tenants/index.ts";
 import type { Routes } from "./tenants/ports.ts";
 
+export interface HostPorts extends Ports {
+  firewall: HostFirewall;
+}
+
 /** The real host behind the lifecycle's ports. */
-export function hostPorts(config: HostConfig, hostId: string, routes: Routes, log: Log): Ports {
+export function hostPorts(config: HostConfig, hostId: string, routes: Routes, log: Log): HostPorts {
   const { dockerSocket, resolvers, pool, stateDir } = config;
   const docker = connectDocker({ socketPath: dockerSocket });
   const containers = dockerContainers({

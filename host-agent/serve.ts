@@ -5,6 +5,7 @@ import { createCommandDesk } from "./commands.ts";
 import type { HostConfig } from "./config.ts";
 import { hostPorts } from "./drivers.ts";
 import { journalPath } from "./enrol.ts";
+import { createGuard, watchKernel } from "./firewall/index.ts";
 import { type Identity, readIdentity } from "./identity.ts";
 import { createGate } from "./ingress/index.ts";
 import { type Journal, openJournal } from "./journal.ts";
@@ -40,6 +41,12 @@ export async function serve(
   const { slots } = parsePool(config.pool);
   const steps = createSteps({ ...config, ports, sealingKey, place: (id) => journal.tenants.place(id, slots) });
   const supervisor = createSupervisor({ journal, ports, steps, log, nowMs, random: Math.random });
+  const guard = createGuard({
+    walls: [ports.firewall],
+    watches: [watchKernel()],
+    onDrift: ({ wall, differences, failure }) =>
+      log.warn("wall.drift", { wall, differences: differences.slice(0, 5).join("; "), failure }),
+  });
   const rounds = startRounds(config, journal, ports, supervisor, log);
   const reports = startReportSender({ journal, identity, edgeUrl: config.edgeUrl, log, nowMs, random });
 
@@ -60,13 +67,13 @@ export async function serve(
   await listen(server, join(config.runDir, "agent.sock"), config.socketGroupId);
   log.info("serving", { host: identity.hostId, epoch: identity.epoch, keyset: journal.keyset().version });
 
-  supervisor.start().then(
-    () => {
-      routed = true;
-      log.info("tenants.resumed", { count: journal.tenants.all().length });
-    },
-    (error) => log.error("tenants.unresumed", { error: describeError(error) }),
-  );
+  const resume = async () => {
+    await supervisor.start();
+    routed = true;
+    log.info("tenants.resumed", { count: journal.tenants.all().length });
+    await guard.start();
+  };
+  resume().catch((error) => log.error("tenants.unresumed", { error: describeError(error) }));
   void prebuildImages(ports.images, config.prebuild, log, rounds.reportSoon);
 
   return {
@@ -74,7 +81,7 @@ export async function serve(
       server.close();
       server.closeIdleConnections();
       rounds.stop();
-      const stopped = Promise.all([supervisor.stop(), reports.stop()]);
+      const stopped = Promise.all([supervisor.stop(), reports.stop(), guard.stop()]);
       // A step may wait long for the engine; whatever it did is found again at the next start.
       await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, STOP_WITHIN_MS))]);
       journal.close();

@@ -85,6 +85,8 @@ export function dockerContainers(options: ContainerOptions): Containers {
       const plan = containerSpec(tenant, RUNTIME_TABLE[runtime], restarts, specOptions);
       const found = await inspect(id);
       if (found && factsOf(found).planHash === plan.planHash) return factsOf(found);
+      // Removing kills; what runs by another plan (a changed limit, a newer agent) ends as gracefully as any stop.
+      if (found?.State.Running) await containers.stop(id, RUNTIME_TABLE[runtime].stopTimeoutSeconds);
       if (found) await removeByName(plan.name);
       await docker.createContainer(plan);
       const created = await inspect(id);
