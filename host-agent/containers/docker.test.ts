@@ -4,9 +4,10 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { Readable } from "node:stream";
 import { afterEach, describe, expect, it } from "vitest";
 import { StepError } from "../tenants/ports.ts";
-import { connectDocker, demultiplex, olderVersion } from "./docker.ts";
+import { connectDocker, demultiplex } from "./docker.ts";
 import { dockerContainers } from "./index.ts";
 import { factsOf, networkMatches, reconnectDelayMs } from "./rules.ts";
+import { olderVersion } from "./socket.ts";
 import { networkSpec } from "./spec.ts";
 
 const cleanups: (() => void | Promise<void>)[] = [];
@@ -63,6 +64,34 @@ describe("talking to Docker", () => {
     });
     await once(again, "listening");
     expect(await docker.info()).toEqual({ ok: 2 });
+  });
+
+  it("asks again what the daemon speaks once it was away", async () => {
+    const { docker, server, dir } = await engine(says(200, {}), "1.41");
+    await docker.info();
+    server.closeAllConnections();
+    server.close();
+    await expect(docker.info()).rejects.toMatchObject({ status: null });
+    const asked: string[] = [];
+    const newer = createServer((request, response) => {
+      asked.push(`${request.url}`);
+      response.setHeader("api-version", "1.52").end("{}");
+    }).listen(`${dir}/sock`);
+    cleanups.push(() => {
+      newer.closeAllConnections();
+      newer.close();
+    });
+    await once(newer, "listening");
+    await docker.info();
+    expect(asked).toEqual(["/_ping", "/v1.44/info"]);
+  });
+
+  it("does not take half an answer for a whole one", async () => {
+    const { docker } = await engine((_, response) => {
+      response.writeHead(200, { "content-length": 1000 }).write('{"Id":');
+      setTimeout(() => response.destroy(), 20);
+    });
+    await expect(docker.info()).rejects.toMatchObject({ status: null });
   });
 
   it("names the status and Docker's words; a silent socket has no status", async () => {

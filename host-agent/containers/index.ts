@@ -8,6 +8,7 @@ import { factsOf, networkMatches } from "./rules.ts";
 import { containerSpec, LABELS, networkSpec, type SpecOptions } from "./spec.ts";
 
 export { connectDocker, type Docker } from "./docker.ts";
+export { type ContainerSpec, containerSpec, LABELS, networkSpec, type SpecOptions } from "./spec.ts";
 
 export interface ContainerOptions {
   docker: Docker;
