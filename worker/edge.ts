@@ -1,5 +1,7 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import { except } from "hono/combine";
+import { REPORT_PATH } from "../schema/protocol/index.ts";
 import { createAccess } from "./access/index.ts";
 import { createAccounts } from "./accounts/index.ts";
 import { realWorld, type World } from "./clock.ts";
@@ -59,7 +61,8 @@ export function createEdge(config: Config, outside: Outside = {}) {
   app.get("/healthz", (c) => c.text("ok", 200, { "cache-control": "no-store" }));
 
   app.use(browserSafety({ tenantOrigin: config.tenants.template, https: config.secureCookies }));
-  app.use(limitedBody);
+  // A report may be larger: it has a limit of its own, kept while it is read.
+  app.use(except(REPORT_PATH, limitedBody));
   app.use(sameOriginOnly(config.dashboardOrigin));
 
   app.route("/api/auth", accounts.routes);

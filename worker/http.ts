@@ -66,6 +66,10 @@ export const jsonOnly: MiddlewareHandler = async (c, next) => {
   return problemResponse(problem("unsupported_media_type"));
 };
 
+class TooLarge extends Error {
+  override name = "TooLarge";
+}
+
 /** Throws beyond the limit, while reading: whoever sends must not fill our memory. */
 export async function readLimited(message: Request | Response, maxBytes: number): Promise<string> {
   const decoder = new TextDecoder();
@@ -73,7 +77,7 @@ export async function readLimited(message: Request | Response, maxBytes: number)
   let bytes = 0;
   for await (const chunk of message.body ?? []) {
     bytes += chunk.byteLength;
-    if (bytes > maxBytes) throw new RangeError("the body is too large");
+    if (bytes > maxBytes) throw new TooLarge();
     text += decoder.decode(chunk, { stream: true });
   }
   return text + decoder.decode();
@@ -82,7 +86,7 @@ export async function readLimited(message: Request | Response, maxBytes: number)
 /** One last answer for whatever went wrong: the log gets the error's own text, the caller never does. */
 export const lastResort: ErrorHandler = (error) => {
   if (error instanceof HTTPException && error.status === 400) return problemResponse(problem("invalid_body"));
-  if (error.name === "BodyLimitError") return problemResponse(problem("body_too_large"));
+  if (error instanceof TooLarge || error.name === "BodyLimitError") return problemResponse(problem("body_too_large"));
   console.error(JSON.stringify({ event: "unexpected", error: describeError(error) }));
   return problemResponse(problem("internal"));
 };

@@ -97,7 +97,8 @@ function isForeign(request: DoorRequest, tenantOrigin: string): boolean {
 
 function isPageLoad(request: DoorRequest): boolean {
   if ((request.method !== "GET" && request.method !== "HEAD") || request.isWebSocket) return false;
-  if (request.fetchMode !== null) {
+  // Browsers send site and mode together; Node's fetch sends a mode alone, which says nothing.
+  if (request.fetchSite !== null && request.fetchMode !== null) {
     // A frame cannot be sent to the dashboard, which refuses to be framed.
     return request.fetchMode === "navigate" && (request.fetchDest === null || request.fetchDest === "document");
   }

@@ -133,6 +133,13 @@ describe("delivery", () => {
     expect((await outboxOf(id))[0]?.deliveredAt).not.toBeNull();
   });
 
+  it("believes no signed result about another command", async () => {
+    host.resultIsAbout = "an older command";
+    const { id } = (await owner.create()).body;
+    host.resultIsAbout = null;
+    expect((await outboxOf(id))[0]).toMatchObject({ deliveredAt: null, lastError: "result_invalid" });
+  });
+
   it("does no harm when two deliver the same tenant at once", async () => {
     const { id } = (await owner.create()).body;
     await edge.db.update(outbox).set({ deliveredAt: null, nextAttemptAt: 0 }).where(eq(outbox.tenantId, id));
@@ -182,6 +189,36 @@ describe("reports", () => {
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
     const events = await edge.db.select().from(tenantEvents).where(eq(tenantEvents.tenantId, id));
     expect(events).toHaveLength(3);
+  });
+
+  it("do not turn the clock back when an older one is shown again", async () => {
+    const { id } = (await owner.create()).body;
+    const older = await host.report(state(id, 1, "creating"));
+    await host.post(edge, older);
+    await host.post(edge, await host.report(state(id, 1, "running")));
+    const seq = (await hostRow()).reportSeq;
+    expect((await host.post(edge, older)).status).toBe(200);
+    expect([await rowOf(id), (await hostRow()).reportSeq]).toMatchObject([{ observed: "running" }, seq]);
+  });
+
+  it("that arrive together leave the newest word, whichever is first", async () => {
+    const { id } = (await owner.create()).body;
+    for (let round = 0; round < 8; round += 1) {
+      const older = await host.report(state(id, 1, "creating"));
+      const newer = await host.report(state(id, 1, "running"));
+      await Promise.all([host.post(edge, newer), host.post(edge, older)]);
+      expect(await rowOf(id)).toMatchObject({ observed: "running" });
+    }
+  });
+
+  it("may hold the inventory of a full host", async () => {
+    const { id } = (await owner.create()).body;
+    const known = Array.from({ length: 2_000 }, () => ({ tenantId: id, generation: 1, state: "running" as const }));
+    const compact = await host.report({ type: "host.inventory", tenants: known, images: [], versions: {}, capacity });
+    expect(compact.length).toBeGreaterThan(64 * 1024);
+    expect((await host.post(edge, compact)).status).toBe(200);
+    const huge = await host.post(edge, "A".repeat(2 ** 21));
+    expect([huge.status, await codeOf(huge)]).toEqual([413, "body_too_large"]);
   });
 
   it("about an older generation change nothing, and one that was never given is not believed", async () => {

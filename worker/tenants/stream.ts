@@ -7,7 +7,8 @@ import type { FullTenantService } from "./service.ts";
 const EAGER_FOR_MS = 10_000;
 const EAGER_MS = 100;
 const CALM_MS = 1_000;
-const HEARTBEAT_MS = 15_000;
+/** Only a write finds out that the reader has left; without one the polling would go on for nobody. */
+const HEARTBEAT_MS = 1_000;
 /** A session that ended must not go on watching. */
 const RECHECK_SESSION_MS = 5_000;
 /** The browser comes back with Last-Event-ID; nothing is lost by letting go. */
@@ -62,7 +63,10 @@ export async function streamTenant(
       }
       const now = Date.now();
       if (seen.view.state === "deleted" || now - startedAt > END_AFTER_MS) return;
-      if (now - lastWriteAt > HEARTBEAT_MS) await write({ event: "heartbeat", data: "" });
+      if (now - lastWriteAt >= HEARTBEAT_MS) {
+        lastWriteAt = now;
+        await stream.write(": still here\n\n");
+      }
       if (now - lastCheckAt > RECHECK_SESSION_MS) {
         lastCheckAt = now;
         if (!(await stillSignedIn())) return;

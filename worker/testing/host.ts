@@ -33,6 +33,8 @@ export class TestHost {
   down = false;
   /** Overrules the answer. */
   answer: ((command: Command) => CommandOutcome | null) | null = null;
+  /** What it says its result is about: not the command that came, when a test wants it to lie. */
+  resultIsAbout: string | null = null;
   #seq = 0;
 
   private constructor(signing: PrivateSigningJwk, sealing: PrivateSealingJwk) {
@@ -93,7 +95,7 @@ export class TestHost {
       epoch: this.enrolment.epoch,
       result: {
         type: "command.result" as const,
-        commandHash: await envelopeHash(compact),
+        commandHash: await envelopeHash(this.resultIsAbout ?? compact),
         outcome: this.answer?.(command) ?? this.#judge(command),
       },
     };

@@ -65,6 +65,13 @@ describe("an envelope", () => {
     expect(await openSecret(await seal("value"), place, other)).toEqual(unreadable);
   });
 
+  it("fails in the one way when the row claims another version of a ring that repeats a key", async () => {
+    const [key = random(32)] = ring.keys.values();
+    const twice = { current: 1, keys: new Map([1, 2].map((version) => [version, key])) };
+    const envelope = await seal("value", place, twice);
+    expect(await openSecret({ ...envelope, keyVersion: 2 }, place, twice)).toEqual(unreadable);
+  });
+
   it("never seals the same value to the same bytes, nor under the same data key or nonce", async () => {
     const sealed = await Promise.all(Array.from({ length: 20 }, () => seal("value")));
     for (const part of ["ciphertext", "wrappedKey", "nonce", "wrapNonce"] as const) {
