@@ -69,12 +69,15 @@ describe("identity", () => {
     ]);
   });
 
-  it("survives a client that calls it a hop-by-hop header", async () => {
+  it("survives a client that calls our headers hop-by-hop", async () => {
+    const names = "X-Chelar-User, X-Chelar-Cookie, X-Chelar-Upstream, X-Forwarded-Host, X-Forwarded-Uri, Cookie";
     const seen = await seenBy({
-      lines: ["Connection: X-Chelar-User, X-Chelar-Cookie, X-Chelar-Upstream, X-Forwarded-Host, Cookie", "Cookie: a=1"],
+      lines: [`Connection: close, ${names}`, `connection: ${names}`, "Cookie: a=1; chelar-door=t"],
     });
     expect(copies(seen, "x-chelar-user")).toEqual(["usr_owner"]);
     expect(copies(seen, "x-forwarded-host")).toEqual([HOST]);
+    expect(copies(seen, "cookie")).toEqual(["a=1"]);
+    expect(lab.asked.at(-1)?.headers).toMatchObject({ "x-forwarded-host": HOST, cookie: "a=1; chelar-door=t" });
   });
 
   it("shows the edge what was really asked, not what the client claims", async () => {
