@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { newId } from "../schema/protocol/index.ts";
 import { createCommandDesk } from "./commands.ts";
 import { openJournal } from "./journal.ts";
@@ -215,6 +215,26 @@ describe("the journal", () => {
     openJournal(path).close();
   });
 
+  test("writes commands that come together together, and one that cannot be written alone", async () => {
+    const { edge, open } = await setUp();
+    const { answer, journal, taken } = await open();
+    const ids = [newId("tnt"), newId("tnt"), newId("tnt")];
+    const real = journal.accept.bind(journal);
+    const sizes: number[] = [];
+    vi.spyOn(journal, "accept").mockImplementation((batch) => {
+      sizes.push(batch.length);
+      if (batch.some(({ command }) => "tenant" in command && command.tenant.id === ids[1])) throw new Error("no");
+      return real(batch);
+    });
+    const envelopes = await Promise.all(ids.map((id) => edge.sign(applyCommand(id), NOW)));
+    const outcomes = await Promise.all(envelopes.map(answer));
+    expect(outcomes.map((outcome) => outcome?.status)).toEqual(["accepted", "refused", "accepted"]);
+    expect(sizes[0]).toBeGreaterThan(1);
+    expect(taken).toHaveLength(2);
+    expect(journal.tenants.get(ids[1] ?? "")).toBeUndefined();
+    journal.close();
+  });
+
   test("acts on nothing once the edge has seen more of the epoch than it holds", async () => {
     const { edge, open } = await setUp();
     const { answer, journal, taken } = await open();
@@ -240,13 +260,7 @@ describe("the journal", () => {
     for (const end of ["", "-wal", "-shm"]) rmSync(`${path}${end}`, { force: true });
     const fresh = openJournal(path);
     fresh.adopt({ ...edge.identity, epoch: 2 }, 200_000);
-    fresh.accept({
-      jti: "x",
-      hash: "x",
-      expSeconds: 0,
-      atMs: NOW,
-      command: applyCommand(newId("tnt")),
-    });
+    fresh.accept([{ jti: "x", hash: "x", expSeconds: 0, atMs: NOW, command: applyCommand(newId("tnt")) }]);
     const [tenant] = fresh.tenants.all();
     expect(fresh.tenants.place(tenant?.id ?? "", 2)?.uid).toBe(200_000 + 65_536);
     fresh.close();

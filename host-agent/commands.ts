@@ -10,7 +10,7 @@ import {
   verifyEnvelope,
 } from "../schema/protocol/index.ts";
 import type { Identity } from "./identity.ts";
-import type { Journal } from "./journal.ts";
+import type { Acceptance, Journal } from "./journal.ts";
 import { describeError, type Log } from "./log.ts";
 
 export interface CommandDeskOptions {
@@ -22,6 +22,8 @@ export interface CommandDeskOptions {
   /** A command is in the journal: whoever carries it out may look. */
   onAccepted: (command: Command) => void;
 }
+
+const UNAVAILABLE: CommandOutcome = { status: "refused", reason: "journal_unavailable" };
 
 /** Takes a compact JWS; gives the signed result, or null for one that is not a valid command for this host. */
 export type CommandDesk = (compact: string) => Promise<string | null>;
@@ -35,13 +37,31 @@ export async function createCommandDesk(options: CommandDeskOptions): Promise<Co
   };
   let keys = await importKeyset(journal.keyset());
 
-  function accept(verified: { jti: string; exp: number; command: Command }, hash: string): CommandOutcome {
-    const { jti, exp, command } = verified;
+  const waiting: { acceptance: Acceptance; resolve: (outcome: CommandOutcome) => void }[] = [];
+
+  function accept(acceptance: Acceptance): Promise<CommandOutcome> {
+    const { promise, resolve } = Promise.withResolvers<CommandOutcome>();
+    if (waiting.push({ acceptance, resolve }) === 1) setImmediate(acceptWaiting);
+    return promise;
+  }
+
+  function acceptWaiting(): void {
+    const batch = waiting.splice(0);
+    const outcomes = tryAccept(batch.map(({ acceptance }) => acceptance));
+    for (const [index, { acceptance, resolve }] of batch.entries()) {
+      // One that cannot be written must not take the others with it.
+      const outcome = outcomes?.[index] ?? (batch.length > 1 ? tryAccept([acceptance])?.[0] : null) ?? UNAVAILABLE;
+      if (outcome.status !== "refused") onAccepted(acceptance.command);
+      resolve(outcome);
+    }
+  }
+
+  function tryAccept(acceptances: Acceptance[]): CommandOutcome[] | null {
     try {
-      return journal.accept({ jti, hash, expSeconds: exp, atMs: nowMs(), command });
+      return journal.accept(acceptances);
     } catch (error) {
-      log.error("journal.unavailable", { error: describeError(error) });
-      return { status: "refused", reason: "journal_unavailable" };
+      log.error("journal.unavailable", { commands: acceptances.length, error: describeError(error) });
+      return null;
     }
   }
 
@@ -58,15 +78,15 @@ export async function createCommandDesk(options: CommandDeskOptions): Promise<Co
       return null;
     }
     const { claims, hash } = verdict;
-    const outcome = accept(claims, hash);
-    if (outcome.status !== "refused") onAccepted(claims.command);
-    if (claims.command.type === "host.apply" && outcome.status === "accepted") {
+    const { jti, exp, command } = claims;
+    const outcome = await accept({ jti, hash, expSeconds: exp, atMs: nowMs(), command });
+    if (command.type === "host.apply" && outcome.status === "accepted") {
       keys = await importKeyset(journal.keyset());
     }
     log.info("command", {
-      type: claims.command.type,
-      jti: claims.jti,
-      tenant: "tenant" in claims.command ? claims.command.tenant.id : undefined,
+      type: command.type,
+      jti,
+      tenant: "tenant" in command ? command.tenant.id : undefined,
       outcome: outcome.status,
       reason: outcome.status === "refused" ? outcome.reason : undefined,
     });

@@ -40,6 +40,9 @@ export interface Note {
 const COLUMNS = `id, generation, body_hash AS bodyHash, goal, spec, secrets_jwe AS secretsJwe, restarts, uid, slot, state,
   state_generation AS stateGeneration, detail`;
 
+/** An edge that repeats itself, as its outbox may, must not fill ours. */
+const REPEAT_EVERY_MS = 60_000;
+
 export type TenantRows = ReturnType<typeof tenantRows>;
 
 /** The tenants of this host, their steps, and the numbers given to them. */
@@ -63,6 +66,8 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
   const stepsDelete = db.prepare("DELETE FROM steps WHERE tenant_id = ?");
   const slotsTaken = db.prepare("SELECT slot FROM tenants WHERE slot IS NOT NULL ORDER BY slot");
   const takeUid = db.prepare("UPDATE meta SET value = value + 1 WHERE name = 'nextUid' RETURNING value - 1 AS uid");
+
+  const repeatedAtMs = new Map<string, number>();
 
   const get = (id: string): TenantRecord | undefined => {
     const row = byId.get(id);
@@ -110,10 +115,12 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
       writeNote(note, get(id) as TenantRecord);
     },
 
-    /** Says once more what was said of this tenant: the edge asked again, so it may have missed it. */
+    /** Says once more what was said of this tenant: the edge asked again, so it may have lost it. */
     repeatState(tenantId: string, atMs: number): void {
       const record = get(tenantId);
-      if (!record || record.stateGeneration === 0) return;
+      const isRecent = atMs - (repeatedAtMs.get(tenantId) ?? Number.NEGATIVE_INFINITY) < REPEAT_EVERY_MS;
+      if (!record || record.stateGeneration === 0 || isRecent) return;
+      repeatedAtMs.set(tenantId, atMs);
       const { stateGeneration: generation, state, detail } = record;
       reports.add({ type: "tenant.state", at: atMs, tenantId, generation, state, detail: detail ?? undefined });
     },

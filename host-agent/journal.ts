@@ -80,6 +80,18 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
     setMeta.run("keyset", JSON.stringify(command.keyset));
   }
 
+  function acceptOne({ jti, hash, expSeconds, atMs, command }: Acceptance): CommandOutcome {
+    const known = commandByJti.get(jti);
+    if (known) {
+      return known.hash === hash ? JSON.parse(known.outcome as string) : { status: "refused", reason: "jti_reused" };
+    }
+    dropExpired.run(Math.floor(atMs / 1_000) - JTI_KEPT_SECONDS);
+    const outcome = judge(command);
+    store(command, outcome, atMs);
+    insertCommand.run(jti, hash, expSeconds, JSON.stringify(outcome));
+    return outcome;
+  }
+
   return {
     tenants,
     reports,
@@ -109,24 +121,13 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
     markRolledBack: () => void setMeta.run("rolledBack", "yes"),
 
     /**
-     * One transaction: replay, generation, and the intent itself. What it returns is the answer to the edge; when it
-     * throws, nothing was taken on.
+     * Replay, generation and the intent itself, of all commands that have come together in one transaction: they share
+     * the fsync, which is what a command costs. Its outcomes are the answers to the edge; when it throws, nothing of any
+     * of them was taken on.
      */
-    accept({ jti, hash, expSeconds, atMs, command }: Acceptance): CommandOutcome {
+    accept(acceptances: readonly Acceptance[]): CommandOutcome[] {
       if (meta("rolledBack")) throw new Error("the journal is an old copy: enrol this host again");
-      return transact(() => {
-        const known = commandByJti.get(jti);
-        if (known) {
-          return known.hash === hash
-            ? JSON.parse(known.outcome as string)
-            : { status: "refused", reason: "jti_reused" };
-        }
-        dropExpired.run(Math.floor(atMs / 1_000) - JTI_KEPT_SECONDS);
-        const outcome = judge(command);
-        store(command, outcome, atMs);
-        insertCommand.run(jti, hash, expSeconds, JSON.stringify(outcome));
-        return outcome;
-      });
+      return transact(() => acceptances.map(acceptOne));
     },
 
     close: () => db.close(),
