@@ -95,12 +95,10 @@ describe("accounts", () => {
 
   it("renew a session that is used, row and cookie together", async () => {
     const client = await new Client(edge).signUp();
-    await edge.db
-      .update(session)
-      .set({
-        expiresAt: new Date(Date.now() + 3 * 24 * 3_600_000),
-        updatedAt: new Date(Date.now() - 4 * 24 * 3_600_000),
-      });
+    await edge.db.update(session).set({
+      expiresAt: new Date(Date.now() + 3 * 24 * 3_600_000),
+      updatedAt: new Date(Date.now() - 4 * 24 * 3_600_000),
+    });
     const response = await edge.send("/api/v1/tenants", { headers: { cookie: client.cookie } });
     expect(response.headers.getSetCookie().join()).toMatch(/^__Secure-chelar\.session_token=.*Max-Age=604800/);
     const rows = await edge.db.select().from(session);
