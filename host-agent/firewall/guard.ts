@@ -78,7 +78,10 @@ export function createGuard(options: GuardOptions): Guard {
     const fresh = () => differences.join() !== failing.get(wall);
     try {
       differences = await wall.verify();
-      if (differences.length === 0) return failing.delete(wall) || true;
+      if (differences.length === 0) {
+        failing.delete(wall);
+        return true;
+      }
       state.standing = false;
       if (fresh()) state.drifts++;
       await wall.repair();

@@ -11,7 +11,7 @@ export { createHetznerWall, HetznerError, type HetznerOptions } from "./cloud/he
 export { type CloudProvider, RENDERERS } from "./cloud/render.ts";
 export { createGuard, type Drift, type Guard, type GuardOptions, type GuardState, type Wall } from "./guard.ts";
 export {
-  describeRefusal,
+  compareVersions, describeRefusal,
   type HostFacts,
   IPTABLES_MINIMUM,
   type PolicyInputs,

@@ -31,9 +31,11 @@ export class Peer {
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #next = 1;
+  /** `namespace` by name, or as the path of a process's network namespace. */
   constructor(namespace: string) {
+    const path = namespace.startsWith("/") ? namespace : `/var/run/netns/${namespace}`;
     const script = new URL("./firewall-peer.mjs", import.meta.url).pathname;
-    this.#child = spawn("nsenter", [`--net=/var/run/netns/${namespace}`, process.execPath, script], {
+    this.#child = spawn("nsenter", [`--net=${path}`, process.execPath, script], {
       stdio: ["pipe", "pipe", "inherit"],
     });
     createInterface({ input: this.#child.stdout as NodeJS.ReadableStream }).on("line", (line) => {

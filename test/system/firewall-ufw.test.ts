@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { readlink } from "node:fs/promises";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import type { Wall } from "../../host-agent/firewall/guard.ts";
 import { createFirewall, hostRun, type Run } from "../../host-agent/firewall/index.ts";
 import { parsePerimeter } from "../../host-agent/firewall/perimeter.ts";
@@ -23,8 +24,10 @@ beforeAll(async () => {
     "sleep",
     "infinity",
   ]);
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  // Not before it has left our mount namespace: the copies would be mounted over this machine's own files.
+  await vi.waitUntil(async () => (await mountsOf(keeper.pid)) !== (await mountsOf("self")), { timeout: 10_000 });
   run = hostRun(["nsenter", "--target", String(keeper.pid), "--mount", "--net"]);
+  expect(await mountsOf(keeper.pid)).not.toBe(await mountsOf("self"));
   await run("mount", ["--make-rprivate", "/"]);
   for (const directory of ["/etc/ufw", "/etc/default", "/var/lib/ufw"]) {
     const copy = `/tmp/chlfw-ufw-${process.pid}`;
@@ -45,6 +48,7 @@ afterAll(async () => {
   await lab?.destroy();
 });
 
+const mountsOf = (process: number | "self" | undefined) => readlink(`/proc/${process}/ns/mnt`);
 const listen = (protocol: string, port: number) => lab.peers.host.ask("listen", { host: "0.0.0.0", port, protocol });
 
 /** What a scan from outside finds open, from a stranger's address or the operator's. */
