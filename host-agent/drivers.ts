@@ -1,5 +1,5 @@
 import type { HostConfig } from "./config.ts";
-import { connectDocker, dockerContainers } from "./containers/index.ts";
+import { connectDocker, type Docker, dockerContainers } from "./containers/index.ts";
 import { createFirewall, type HostFirewall } from "./firewall/index.ts";
 import type { Log } from "./log.ts";
 import { createImages, imageRef } from "./runtimes/images.ts";
@@ -10,6 +10,7 @@ import type { Routes } from "./tenants/ports.ts";
 
 export interface HostPorts extends Ports {
   firewall: HostFirewall;
+  docker: Docker;
 }
 
 /** The real host behind the lifecycle's ports. */
@@ -25,6 +26,7 @@ export function hostPorts(config: HostConfig, hostId: string, routes: Routes, lo
   });
   return {
     routes,
+    docker,
     containers,
     volumes: directoryVolumes(),
     firewall: createFirewall({ inputs: { pool, resolvers } }),

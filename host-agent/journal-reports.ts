@@ -8,7 +8,7 @@ export type ReportRows = ReturnType<typeof reportRows>;
 /** The outbox towards the edge: numbered when written, kept until the edge has said that it has them. */
 export function reportRows(db: DatabaseSync) {
   const insert = db.prepare("INSERT INTO reports (type, body) VALUES (?, ?)");
-  const dropOld = db.prepare("DELETE FROM reports WHERE type = 'host.inventory'");
+  const dropOld = db.prepare("DELETE FROM reports WHERE type = ?");
   const oldest = db.prepare("SELECT seq, body FROM reports ORDER BY seq LIMIT ?");
   const prune = db.prepare("DELETE FROM reports WHERE seq <= ?");
   const lastSeq = db.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'reports'");
@@ -22,8 +22,8 @@ export function reportRows(db: DatabaseSync) {
           ? { ...unnumbered, detail: unnumbered.detail.slice(0, MAX_DETAIL_CHARACTERS) }
           : unnumbered;
       const { seq: _, ...body } = report.parse({ ...clipped, seq: 1 });
-      // An inventory replaces the one before it: hours without the edge must not fill the disk.
-      if (body.type === "host.inventory") dropOld.run();
+      // Of the whole host only the newest word counts: hours without the edge must not fill the disk.
+      if (body.type === "host.inventory" || body.type === "host.posture") dropOld.run(body.type);
       insert.run(body.type, JSON.stringify(body));
       queueMicrotask(() => listener());
     },

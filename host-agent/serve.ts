@@ -10,6 +10,7 @@ import { type Identity, readIdentity } from "./identity.ts";
 import { createGate } from "./ingress/index.ts";
 import { type Journal, openJournal } from "./journal.ts";
 import { describeError, type Log } from "./log.ts";
+import { createDoor, openDoor, postureReport, runPosture, tenantSlots } from "./posture/index.ts";
 import { startReportSender } from "./reports.ts";
 import { startRounds } from "./rounds.ts";
 import { createServer, listen } from "./server.ts";
@@ -38,7 +39,8 @@ export async function serve(
   const gate = createGate({ isReady: () => routed });
   const ports = hostPorts(config, identity.hostId, gate, log);
   const sealingKey = await importSealingKey(identity.sealing);
-  const { slots } = parsePool(config.pool);
+  // The last places of the pool are the canaries'.
+  const slots = tenantSlots(parsePool(config.pool).slots);
   const steps = createSteps({ ...config, ports, sealingKey, place: (id) => journal.tenants.place(id, slots) });
   const supervisor = createSupervisor({ journal, ports, steps, log, nowMs, random: Math.random });
   const guard = createGuard({
@@ -65,7 +67,21 @@ export async function serve(
   const command = await createCommandDesk({ identity, journal, log, nowMs, random, onAccepted });
   const server = createServer({ command, gate: gate.handle, log });
   await listen(server, join(config.runDir, "agent.sock"), config.socketGroupId);
+  const door = createDoor({ run: posture, log });
+  await openDoor(door, join(config.runDir, "operator.sock"));
   log.info("serving", { host: identity.hostId, epoch: identity.epoch, keyset: journal.keyset().version });
+
+  /** What is signed is always a full run; whoever asked for it hears the same. */
+  async function posture(onProgress: Parameters<typeof runPosture>[1]) {
+    const begun = nowMs();
+    await ports.images.ensure("echo", () => {});
+    const managed = { cloud: false, ufw: false };
+    const verdict = await runPosture({ ...config, hostId: identity.hostId, docker: ports.docker, managed }, onProgress);
+    const { held, breached, unproven } = verdict;
+    journal.reports.add(postureReport(verdict, begun, nowMs() - begun));
+    log.info("posture", { held, breached, unproven, tookMs: nowMs() - begun });
+    return verdict;
+  }
 
   const resume = async () => {
     await supervisor.start();
@@ -79,6 +95,7 @@ export async function serve(
   return {
     async stop() {
       server.close();
+      door.close();
       server.closeIdleConnections();
       rounds.stop();
       const stopped = Promise.all([supervisor.stop(), reports.stop(), guard.stop()]);

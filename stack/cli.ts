@@ -31,6 +31,11 @@ const commands: Readonly<Record<string, (args: string[]) => Promise<number>>> = 
     const { benchCommand } = await import("./bench/command.ts");
     return benchCommand(args);
   },
+  async posture(args) {
+    const { values } = parse(args, { json: { type: "boolean", default: false } });
+    const { posture } = await import("./posture.ts");
+    return posture({ json: values.json === true });
+  },
   async check(args) {
     const { check } = await import("./check.ts");
     return check(args);

@@ -1,11 +1,8 @@
 import { existsSync } from "node:fs";
 import { chmod, chown, copyFile, mkdir, rm, writeFile } from "node:fs/promises";
 import { basename } from "node:path";
-import type { Docker } from "../containers/index.ts";
-import { type ContainerSpec, containerSpec, networkSpec } from "../containers/spec.ts";
-import { libraries } from "../runtimes/images/echo.ts";
-import { imageRef } from "../runtimes/images.ts";
-import { RUNTIME_TABLE, runtimes } from "../runtimes/index.ts";
+import { type ContainerSpec, containerSpec, type Docker, networkSpec } from "../containers/index.ts";
+import { imageRef, libraries, RUNTIME_TABLE, runtimes } from "../runtimes/index.ts";
 import { directoryVolumes, ensureMemoryBacked } from "../storage/index.ts";
 import type { Tenant, TenantLayout } from "../tenants/layout.ts";
 import { CANARY_LIMITS } from "./ground.ts";

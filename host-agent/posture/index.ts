@@ -1,5 +1,6 @@
 import type { Docker } from "../containers/index.ts";
 import { type Canary, createCanary, type Weaken } from "./canary.ts";
+import { type Gate, versionGates } from "./gates.ts";
 import { CANARY_LIMITS, canaryLayouts, type Ground, WORLD } from "./ground.ts";
 import { hardeningAttacks } from "./hardening.ts";
 import { networkAttacks, probe } from "./network.ts";
@@ -20,7 +21,10 @@ import {
 import { postureTools, type Receiving, type Tools } from "./tools.ts";
 import { createWorld, type World } from "./world.ts";
 
-export { CANARY_SLOTS, tenantSlots } from "./ground.ts";
+export { createDoor, openDoor } from "./door.ts";
+export type { Gate } from "./gates.ts";
+export { tenantSlots } from "./ground.ts";
+export { postureReport } from "./report.ts";
 export type { Row, Verdict } from "./rules.ts";
 
 export interface PostureOptions {
@@ -55,15 +59,31 @@ export interface Stage {
   remove(): Promise<void>;
 }
 
+export interface FullVerdict extends Verdict {
+  gates: Gate[];
+}
+
 /** All attacks from where an attacker would stand. At most 60 s; leaves nothing behind. */
-export async function runPosture(options: PostureOptions, onProgress: Progress = () => {}): Promise<Verdict> {
+export async function runPosture(options: PostureOptions, onProgress: Progress = () => {}): Promise<FullVerdict> {
   onProgress({ fraction: 0, detail: "Setting up two canaries and a stand-in world" });
   const stage = await createStage(options);
   try {
-    return verdictOf(await stage.run(stage.attacks, onProgress));
+    const verdict = verdictOf(await stage.run(stage.attacks, onProgress));
+    return { ...verdict, gates: await readGates(options, verdict) };
   } finally {
     await stage.remove();
   }
+}
+
+async function readGates({ docker, enter }: PostureOptions, { attacks }: Verdict): Promise<Gate[]> {
+  const { run } = postureTools(enter);
+  const [engine, caddy] = await Promise.all([docker.version(), run("caddy", ["version"]).catch(() => null)]);
+  return versionGates({
+    docker: engine.Version,
+    runc: engine.Components?.find(({ Name }) => Name === "runc")?.Version ?? null,
+    caddy: caddy?.trim() ?? null,
+    afAlg: attacks.find(({ id }) => id === "af-alg"),
+  });
 }
 
 export async function createStage(options: PostureOptions): Promise<Stage> {

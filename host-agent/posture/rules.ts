@@ -1,5 +1,3 @@
-import { constants } from "node:os";
-
 /** One word per attack: the wall held, gave way, could not be put to the test, or is not ours to keep on this host. */
 export type Outcome = "held" | "breached" | "unproven" | "not_managed";
 
@@ -106,11 +104,31 @@ const held = (evidence: string): Judgement => ({ outcome: "held", evidence });
 const breached = (evidence: string): Judgement => ({ outcome: "breached", evidence });
 const unproven = (evidence: string): Judgement => ({ outcome: "unproven", evidence });
 
-/** `EPERM` of `1`. */
-export function errnoName(number: string): string {
-  const found = Object.entries(constants.errno).find(([, value]) => value === Number(number));
-  return found?.[0] ?? `errno ${number}`;
-}
+/** Linux, asm-generic/errno.h: the same on x86-64 and arm64. */
+const ERRNO: Readonly<Record<string, string>> = {
+  "1": "EPERM",
+  "2": "ENOENT",
+  "9": "EBADF",
+  "11": "EAGAIN",
+  "12": "ENOMEM",
+  "13": "EACCES",
+  "14": "EFAULT",
+  "16": "EBUSY",
+  "22": "EINVAL",
+  "26": "ETXTBSY",
+  "28": "ENOSPC",
+  "30": "EROFS",
+  "38": "ENOSYS",
+  "93": "EPROTONOSUPPORT",
+  "97": "EAFNOSUPPORT",
+  "99": "EADDRNOTAVAIL",
+  "101": "ENETUNREACH",
+  "111": "ECONNREFUSED",
+  "113": "EHOSTUNREACH",
+  "116": "ESTALE",
+  "122": "EDQUOT",
+};
+export const errnoName = (number: string): string => ERRNO[number] ?? `errno ${number}`;
 
 const words = ({ verdict, detail }: Seen): string =>
   verdict === "refused" ? errnoName(detail) : `${verdict}: ${detail}`;

@@ -8,6 +8,8 @@ import { environmentFile, refuseEnvironment } from "./rules.ts";
 import { ENV_FILE } from "./runtime.ts";
 import { RUNTIME_TABLE } from "./table.ts";
 
+export { libraries } from "./images/echo.ts";
+export { imageRef } from "./images.ts";
 export { RUNTIME_TABLE } from "./table.ts";
 
 export interface RuntimesOptions {

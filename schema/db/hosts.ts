@@ -20,6 +20,8 @@ export const hosts = sqliteTable("hosts", {
   lastReportAt: integer(),
   /** JSON of the last inventory: versions and image states. */
   inventory: text(),
+  /** JSON of the last full run of the attacks on its walls, signed by it. */
+  posture: text(),
   enrolledAt: integer().notNull(),
 });
 

@@ -82,7 +82,36 @@ export const hostInventory = z.strictObject({
 });
 export type HostInventory = z.infer<typeof hostInventory>;
 
-export const report = z.discriminatedUnion("type", [tenantProgress, tenantState, hostInventory]);
+export const postureOutcome = z.enum(["held", "breached", "unproven", "not_managed"]);
+const shortText = (limit: number) => z.string().max(limit);
+
+/** A full run of the attacks on the host's own walls; `evidence` is what was really seen. */
+export const hostPosture = z.strictObject({
+  type: z.literal("host.posture"),
+  seq,
+  at,
+  tookMs: z.number().min(0),
+  attacks: z
+    .array(
+      z.strictObject({
+        id: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,63}$/),
+        layer: z.int().min(1).max(5),
+        from: z.enum(["inside", "namespace", "escaped", "outside", "host"]),
+        source: shortText(80),
+        tries: shortText(120),
+        outcome: postureOutcome,
+        evidence: shortText(160),
+      }),
+    )
+    .max(150),
+  /** Versions that a production host must have; one that has not is told, not refused. */
+  gates: z
+    .array(z.strictObject({ name: shortText(32), have: shortText(120), need: shortText(120), ok: z.boolean() }))
+    .max(16),
+});
+export type HostPosture = z.infer<typeof hostPosture>;
+
+export const report = z.discriminatedUnion("type", [tenantProgress, tenantState, hostInventory, hostPosture]);
 export type Report = z.infer<typeof report>;
 /** A report before the host's journal has numbered it. */
 export type UnnumberedReport = Report extends infer R ? (R extends Report ? Omit<R, "seq"> : never) : never;

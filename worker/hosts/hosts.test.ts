@@ -294,6 +294,42 @@ describe("reports", () => {
   });
 });
 
+describe("a host's verdict on its own walls", () => {
+  const row = { id: "mount", layer: 4, from: "inside", source: "CIS Docker 5.4", tries: "mount", evidence: "EPERM" };
+  const posture = (outcome: "held" | "breached") => ({
+    type: "host.posture" as const,
+    tookMs: 8_000,
+    attacks: [{ ...row, from: "inside" as const, outcome }],
+    gates: [{ name: "docker", have: "20.10.24", need: ">= 29.5.1", ok: false }],
+  });
+  const read = (id: string, by = owner) =>
+    by.json<{ posture: { held: number; breached: number; attacks: object[] } | null }>(
+      "GET",
+      `/api/v1/tenants/${id}/posture`,
+    );
+
+  it("is shown to the owner of an agent on it, the newest one, and to nobody else", async () => {
+    const { id } = (await owner.create()).body;
+    expect((await read(id)).body).toEqual({ posture: null });
+    await host.post(edge, await host.report(posture("held")));
+    await host.post(edge, await host.report(posture("breached")));
+    const { body } = await read(id);
+    expect(body.posture).toMatchObject({ held: 0, breached: 1, attacks: [{ id: "mount", held: false }] });
+    expect((await read(id, await new Client(edge).signUp())).status).toBe(404);
+  });
+
+  it("is not believed from another host's key", async () => {
+    const { id } = (await owner.create()).body;
+    await host.post(edge, await host.report(posture("held")));
+    const stranger = await TestHost.make();
+    stranger.enrolment = host.enrolment;
+    const seq = (await hostRow()).reportSeq + 1;
+    const forged = await stranger.sign([{ ...posture("breached"), seq, at: Date.now() }]);
+    expect((await host.post(edge, forged)).status).toBe(403);
+    expect((await read(id)).body.posture).toMatchObject({ held: 1, breached: 0 });
+  });
+});
+
 describe("reconcile", () => {
   it("tells a host again about a tenant that it has lost, as drift, and is quiet when all is well", async () => {
     const { id } = (await owner.create()).body;

@@ -80,6 +80,14 @@ async function statementsFor(
             .where(eq(hosts.id, host.id)),
         );
         break;
+      case "host.posture":
+        statements.push(
+          db
+            .update(hosts)
+            .set({ posture: JSON.stringify(report) })
+            .where(eq(hosts.id, host.id)),
+        );
+        break;
     }
   }
   return statements;

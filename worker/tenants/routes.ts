@@ -6,7 +6,7 @@ import { type Problem, problem, problemResponse, type Result } from "../problem.
 import { createTenantBody, problemOfIssues } from "./rules.ts";
 import type { FullTenantService } from "./service.ts";
 import { streamTenant } from "./stream.ts";
-import { secretView, TENANT_ACTIONS, tenantView } from "./types.ts";
+import { postureView, secretView, TENANT_ACTIONS, tenantView } from "./types.ts";
 
 type Vars = { Variables: { person: Person } };
 
@@ -140,6 +140,24 @@ export function tenantRoutes({
   app.openapi(secrets, async (c) => {
     const found = await service.secrets(c.var.person, c.req.valid("param").id);
     return (found.ok ? c.json({ secrets: found.value }, 200) : problemResponse(found.problem)) as never;
+  });
+
+  const posture = createRoute({
+    method: "get",
+    path: "/{id}/posture",
+    security,
+    request: { params: byId },
+    responses: {
+      200: okJson(
+        z.object({ posture: postureView.nullable() }),
+        "What the agent's server last found when it attacked its own walls; null before the first time",
+      ),
+      ...refusals,
+    },
+  });
+  app.openapi(posture, async (c) => {
+    const found = await service.posture(c.var.person, c.req.valid("param").id);
+    return (found.ok ? c.json({ posture: found.value }, 200) : problemResponse(found.problem)) as never;
   });
 
   const putSecret = createRoute({

@@ -8,8 +8,16 @@ import { describeRefusal, type Keyring, parseSecret, type Secret, sealSecret } f
 import { DEFAULT_PLAN } from "./plans.ts";
 import { decideTransition, parseNewTenant, type TenantRow } from "./rules.ts";
 import * as store from "./store.ts";
-import type { Background, SecretView, TenantAction, TenantEvent, TenantService, TenantView } from "./types.ts";
-import { tenantEventOf, tenantViewOf } from "./view.ts";
+import type {
+  Background,
+  PostureView,
+  SecretView,
+  TenantAction,
+  TenantEvent,
+  TenantService,
+  TenantView,
+} from "./types.ts";
+import { postureViewOf, tenantEventOf, tenantViewOf } from "./view.ts";
 
 const MAX_EVENTS = 500;
 
@@ -39,6 +47,8 @@ export interface FullTenantService extends TenantService {
   follow(person: Person, id: string, after: number): Promise<Result<{ view: TenantView; events: TenantEvent[] }>>;
   putSecret(person: Person, id: string, name: string, value: string, later: Background): Promise<Result<SecretView>>;
   secrets(person: Person, id: string): Promise<Result<SecretView[]>>;
+  /** What its server last found when it attacked its own walls; null before the first time. */
+  posture(person: Person, id: string): Promise<Result<PostureView | null>>;
 }
 
 export function createTenantService(options: TenantServiceOptions): FullTenantService {
@@ -205,6 +215,11 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
     async secrets(person, id) {
       const record = await owned(person, id);
       return record.ok ? good((await store.listSecrets(db, id)).map(secretViewOf)) : record;
+    },
+
+    async posture(person, id) {
+      const record = await owned(person, id);
+      return record.ok ? good(postureViewOf(await store.postureOf(db, record.value.tenant.hostId))) : record;
     },
   };
 }

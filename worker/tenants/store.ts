@@ -32,6 +32,11 @@ export async function findOwned(db: Database, ownerId: string, id: string): Prom
   return rows[0] ?? null;
 }
 
+export async function postureOf(db: Database, hostId: string): Promise<string | null> {
+  const rows = await db.select({ posture: hosts.posture }).from(hosts).where(eq(hosts.id, hostId));
+  return rows[0]?.posture ?? null;
+}
+
 export async function countOwned(db: Database, ownerId: string): Promise<number> {
   const rows = await db
     .select({ n: count() })

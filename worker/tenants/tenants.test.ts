@@ -282,6 +282,7 @@ describe("the surroundings", () => {
       "/api/v1/tenants",
       "/api/v1/tenants/{id}",
       "/api/v1/tenants/{id}/events",
+      "/api/v1/tenants/{id}/posture",
       "/api/v1/tenants/{id}/restart",
       "/api/v1/tenants/{id}/secrets",
       "/api/v1/tenants/{id}/secrets/{name}",

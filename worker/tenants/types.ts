@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { RUNTIMES } from "../../schema/protocol/index.ts";
+import { postureOutcome, RUNTIMES } from "../../schema/protocol/index.ts";
 import type { Person } from "../accounts/types.ts";
 import type { Result } from "../problem.ts";
 
@@ -64,6 +64,32 @@ export const secretView = z
   })
   .openapi("Secret");
 export type SecretView = z.infer<typeof secretView>;
+
+/** The last signed verdict of the agent's server on its own walls: every attack that was tried, and what was seen. */
+export const postureView = z
+  .object({
+    at: z.iso.datetime(),
+    tookMs: z.number(),
+    held: z.int(),
+    breached: z.int(),
+    unproven: z.int(),
+    notManaged: z.int(),
+    attacks: z.array(
+      z.object({
+        id: z.string(),
+        layer: z.int(),
+        from: z.string(),
+        source: z.string(),
+        tries: z.string(),
+        held: z.boolean().nullable().openapi({ description: "Null where this server does not keep that wall itself." }),
+        outcome: postureOutcome,
+        evidence: z.string(),
+      }),
+    ),
+    gates: z.array(z.object({ name: z.string(), have: z.string(), need: z.string(), ok: z.boolean() })),
+  })
+  .openapi("Posture");
+export type PostureView = z.infer<typeof postureView>;
 
 export const TENANT_ACTIONS = ["start", "stop", "restart", "delete"] as const;
 export type TenantAction = (typeof TENANT_ACTIONS)[number];

@@ -1,10 +1,10 @@
 import { z } from "zod";
 import type { tenantEvents } from "../../schema/db/index.ts";
-import { imageState } from "../../schema/protocol/index.ts";
+import { hostPosture, imageState } from "../../schema/protocol/index.ts";
 import { limitsOf } from "./plans.ts";
 import { displayState } from "./rules.ts";
 import type { TenantRecord } from "./store.ts";
-import type { TenantEvent, TenantView } from "./types.ts";
+import type { PostureView, TenantEvent, TenantView } from "./types.ts";
 
 const images = z.array(imageState);
 
@@ -43,4 +43,24 @@ function imageOf(runtime: TenantView["runtime"], json: string | null): TenantVie
 export function tenantEventOf(row: typeof tenantEvents.$inferSelect): TenantEvent {
   const { id, generation, at, step, status, detail, fraction, tookMs } = row;
   return { id, generation, at: new Date(at).toISOString(), step, status, detail, fraction, tookMs };
+}
+
+const HELD = { held: true, breached: false, unproven: false, not_managed: null } as const;
+
+/** Null where its host has not tried its walls yet. */
+export function postureViewOf(json: string | null): PostureView | null {
+  const posture = json === null ? null : hostPosture.safeParse(JSON.parse(json)).data;
+  if (!posture) return null;
+  const { at, tookMs, attacks, gates } = posture;
+  const count = (outcome: keyof typeof HELD) => attacks.filter((row) => row.outcome === outcome).length;
+  return {
+    at: new Date(at).toISOString(),
+    tookMs,
+    held: count("held"),
+    breached: count("breached"),
+    unproven: count("unproven"),
+    notManaged: count("not_managed"),
+    attacks: attacks.map((row) => ({ ...row, held: HELD[row.outcome] })),
+    gates,
+  };
 }

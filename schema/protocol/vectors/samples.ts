@@ -74,6 +74,23 @@ export const reportSamples: Record<string, Report> = {
     versions: { docker: "29.5.1", caddy: "2.11.4" },
     capacity: { memoryMiB: 24_000, diskMiB: 100_000, tenants: 200 },
   },
+  "host.posture": {
+    type: "host.posture",
+    ...numbered,
+    tookMs: 8_800,
+    attacks: [
+      {
+        id: "caps-own",
+        layer: 4,
+        from: "inside",
+        source: "CIS Docker 5.4",
+        tries: "have any capability",
+        outcome: "held",
+        evidence: "CapBnd 0000000000000000",
+      },
+    ],
+    gates: [{ name: "docker", have: "20.10.24", need: ">= 29.5.1", ok: false }],
+  },
   "host.inventory, empty host": {
     type: "host.inventory",
     ...numbered,
