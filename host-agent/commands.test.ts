@@ -215,8 +215,8 @@ describe("the journal", () => {
     openJournal(path).close();
   });
 
-  test("writes commands that come together together, and one that cannot be written alone", async () => {
-    const { edge, open } = await setUp();
+  test("writes what comes together in one transaction, and without the one that cannot be written", async () => {
+    const { edge, clock, open } = await setUp();
     const { answer, journal, taken } = await open();
     const ids = [newId("tnt"), newId("tnt"), newId("tnt")];
     const real = journal.accept.bind(journal);
@@ -227,11 +227,36 @@ describe("the journal", () => {
       return real(batch);
     });
     const envelopes = await Promise.all(ids.map((id) => edge.sign(applyCommand(id), NOW)));
-    const outcomes = await Promise.all(envelopes.map(answer));
-    expect(outcomes.map((outcome) => outcome?.status)).toEqual(["accepted", "refused", "accepted"]);
-    expect(sizes[0]).toBeGreaterThan(1);
+    vi.useFakeTimers({ toFake: ["setImmediate"] });
+    onTestFinished(() => void vi.useRealTimers());
+    let looksAtClock = 0;
+    const look = () => {
+      looksAtClock += 1;
+      return NOW;
+    };
+    Object.defineProperty(clock, "ms", { get: look });
+    const answers = envelopes.map(answer);
+    // Each looks twice: when it verifies, and when it stands in line.
+    while (looksAtClock < 2 * ids.length) await new Promise((resolve) => setTimeout(resolve, 1));
+    vi.runAllTimers();
+    const outcomes = await Promise.all(answers);
+    expect(outcomes.map((outcome) => outcome?.status).sort()).toEqual(["accepted", "accepted", "refused"]);
+    expect(sizes).toEqual([3, 1, 1, 1]);
     expect(taken).toHaveLength(2);
     expect(journal.tenants.get(ids[1] ?? "")).toBeUndefined();
+    journal.close();
+  });
+
+  test("takes no late word about a generation that was overtaken", async () => {
+    const { edge, open } = await setUp();
+    const { answer, journal } = await open();
+    const tenantId = newId("tnt");
+    for (const generation of [1, 2]) await answer(await edge.sign(applyCommand(tenantId, { generation }), NOW));
+    const said = journal.reports.lastSeq();
+    const late = { steps: [{ step: "route", status: "done" }], state: { state: "running" } } as const;
+    expect(journal.tenants.note({ tenantId, generation: 1, atMs: NOW, ...late })).toBe(false);
+    expect(journal.reports.lastSeq()).toBe(said);
+    expect(journal.tenants.get(tenantId)).toMatchObject({ generation: 2, state: "creating" });
     journal.close();
   });
 

@@ -61,8 +61,14 @@ describe("one tenant", () => {
     const id = newId("tnt");
     await agent.command(applyCommand(id));
     await until(() => expect(agent.states(id)).toContain("running"));
+    const routesAtStart: number[] = [];
+    host.onStart = () => {
+      routesAtStart.push(host.routes.size);
+      return "ready";
+    };
     await agent.command(applyCommand(id, { generation: 2, restarts: 1 }));
     await until(() => expect(agent.states(id)).toEqual(["creating", "running", "creating", "running"]));
+    expect(routesAtStart[0]).toBe(0);
     expect(host.containers.get(id)).toMatchObject({ running: true, restarts: 1, starts: 1 });
     await agent.command(applyCommand(id, { generation: 2, restarts: 1 }));
     await agent.supervisor.sweep();
@@ -214,16 +220,19 @@ describe("the start of the agent", () => {
     const ids = [newId("tnt"), newId("tnt")];
     for (const id of ids) await first.command(applyCommand(id));
     await until(() => expect(host.routes.size).toBe(2));
+    const said = first.reports().length;
     await first.stop();
     expect(host.routes.size).toBe(0);
     const calls: string[] = [];
+    // Routed before anything else is looked at: this look never ends.
+    host.onStart = () => "hangs";
     const second = await start({ before: (call) => calls.push(call) });
     await until(() => expect(host.routes.size).toBe(2));
     await until(() => expect(calls.filter((call) => call === "runtimes.untilReady")).toHaveLength(2));
     expect(calls).not.toContain("containers.stop");
     expect(calls.indexOf("firewall.apply")).toBe(0);
     for (const id of ids) expect(host.containers.get(id)?.starts).toBe(1);
-    for (const id of ids) expect(second.states(id)).toEqual(["creating", "running"]);
+    expect(second.reports()).toHaveLength(said);
     await second.stop();
   });
 
