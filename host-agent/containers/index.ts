@@ -96,7 +96,16 @@ export function dockerContainers(options: ContainerOptions): Containers {
     },
 
     async start({ spec }) {
-      await absentIs("", () => docker.startContainer(containerName(spec.id)), 304);
+      try {
+        await absentIs("", () => docker.startContainer(containerName(spec.id)), 304);
+      } catch (error) {
+        // A container that ran once is bound to its network by id: where the network was made anew, it can never start
+        // again. Without it, the next walk makes it again.
+        if (error instanceof DockerError && error.status === 404 && /\bnetwork\b.*not found/.test(error.message)) {
+          await removeByName(containerName(spec.id));
+        }
+        throw error;
+      }
     },
 
     async stop(tenantId, timeoutSeconds) {
