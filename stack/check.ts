@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { makeBareServerArchive } from "../test/hosts/bare-server.ts";
 import { bringPackages } from "./system.ts";
 import { makeTestImages } from "./test-images.ts";
 import { withTestNetwork } from "./testnet.ts";
@@ -25,6 +26,7 @@ export async function test(args: string[]): Promise<number> {
   const code = await check();
   if (code !== 0) return code;
   await makeTestImages(`${ROOT}/.chelar/test`, (line) => console.error(line));
+  await makeBareServerArchive((line) => console.error(line));
   return withTestNetwork("vitest", ["run", "--project", "system", ...args]);
 }
 

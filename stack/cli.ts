@@ -31,6 +31,10 @@ const commands: Readonly<Record<string, (args: string[]) => Promise<number>>> = 
     const { benchCommand } = await import("./bench/command.ts");
     return benchCommand(args);
   },
+  async host(args) {
+    const { hostCommand } = await import("./host-command.ts");
+    return hostCommand(args);
+  },
   async posture(args) {
     const { values } = parse(args, { json: { type: "boolean", default: false } });
     const { posture } = await import("./posture.ts");

@@ -3,29 +3,21 @@ import { accessSync, constants, statfsSync } from "node:fs";
 import { createServer } from "node:net";
 import { createInterface } from "node:readline/promises";
 import { promisify } from "node:util";
+import { HOST_FILES, HOST_PROGRAMS } from "../host-agent/bootstrap/packages.ts";
 
 const run = promisify(execFile);
 
 /** A refusal that is one clear sentence for the person at the terminal; nothing was changed. */
 export class Refusal extends Error {}
 
-/** What we call by name, and the Debian package that brings it. */
-const PROGRAMS: Readonly<Record<string, string>> = {
-  dockerd: "docker.io",
-  docker: "docker.io",
-  iptables: "iptables",
-  ip6tables: "iptables",
-  ip: "iproute2",
-  caddy: "caddy",
-  debootstrap: "debootstrap",
-  tar: "tar",
-};
-const FILES: Readonly<Record<string, string>> = {
-  "/bin/busybox": "busybox-static",
-  "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
-};
 /** What only the tests need. */
-const TEST_PROGRAMS: Readonly<Record<string, string>> = { ufw: "ufw", chromium: "chromium", nsenter: "util-linux" };
+const TEST_PROGRAMS: Readonly<Record<string, string>> = {
+  ufw: "ufw",
+  chromium: "chromium",
+  nsenter: "util-linux",
+  "systemd-nspawn": "systemd-container",
+  "ssh-keygen": "openssh-client",
+};
 
 const onPath = (program: string): boolean =>
   [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/sbin", "/usr/bin", "/bin"].some((directory) => {
@@ -48,10 +40,10 @@ const exists = (file: string): boolean => {
 };
 
 export function missingPackages(purpose: "up" | "test"): string[] {
-  const programs = purpose === "test" ? { ...PROGRAMS, ...TEST_PROGRAMS } : PROGRAMS;
+  const programs = purpose === "test" ? { ...HOST_PROGRAMS, ...TEST_PROGRAMS } : HOST_PROGRAMS;
   const missing = [
     ...Object.entries(programs).filter(([program]) => !onPath(program)),
-    ...Object.entries(FILES).filter(([file]) => !exists(file)),
+    ...Object.entries(HOST_FILES).filter(([file]) => !exists(file)),
   ].map(([, name]) => name);
   return [...new Set(missing)].sort();
 }

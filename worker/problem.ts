@@ -17,6 +17,7 @@ const TABLE = {
   enrolment_refused: [403, "The enrolment was refused."],
   not_found: [404, "There is no such thing here."],
   method_not_allowed: [405, "This route does not answer that method."],
+  host_not_empty: [409, "The host still holds agents."],
   tenant_deleting: [409, "The agent is being deleted."],
   too_many_tenants: [409, "The plan does not allow another agent."],
   rate_limited: [429, "Too many attempts. Wait a moment."],

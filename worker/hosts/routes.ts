@@ -11,8 +11,10 @@ import { backgroundOf, jsonOnly, readLimited } from "../http.ts";
 import { problem, problemResponse } from "../problem.ts";
 import type { DeliveryContext } from "./deliver.ts";
 import { enrolHost, isOperator, issueToken } from "./enrol.ts";
+import { changeHost } from "./operator.ts";
 import { deliverWaiting } from "./reconcile.ts";
 import { takeReports } from "./reports.ts";
+import type { HostAction } from "./rules.ts";
 import * as store from "./store.ts";
 
 export const publicKeysetOf = ({ version, keys }: Config["commandKeys"]): PublicKeyset => ({
@@ -41,7 +43,7 @@ export function hostRoutes(context: DeliveryContext & { config: Config }) {
       }
       const taken = await takeReports(
         { db, world, edge: config.dashboardOrigin },
-        await readLimited(c.req.raw, MAX_ENVELOPE_BYTES),
+        await readLimited(c.req.raw, MAX_ENVELOPE_BYTES.report),
       );
       if (!taken.ok) {
         // The log knows why; outside, every refusal looks the same.
@@ -65,7 +67,11 @@ export function operatorRoutes({ db, world, config }: DeliveryContext & { config
     .post("/operator/hosts/tokens", operatorOnly, async (c) => c.json(await issueToken(db, world), 201))
     .get("/hosts", operatorOnly, async (c) => {
       const hosts = await store.listHosts(db);
-      return c.json({ hosts: hosts.map(hostView) });
+      return c.json({ hosts: hosts.map(hostView), tenantOrigin: config.tenants.template });
+    })
+    .post("/operator/hosts/:id/:action{drain|reopen|remove}", operatorOnly, async (c) => {
+      const done = await changeHost({ db, world }, c.req.param("id") ?? "", c.req.param("action") as HostAction);
+      return done.ok ? c.json(done.value) : problemResponse(done.problem);
     });
 }
 

@@ -17,6 +17,30 @@ export function choosePlace(rooms: readonly HostRoom[], needMiB: number): string
   return fitting[0]?.id ?? null;
 }
 
+export const HOST_ACTIONS = {
+  /** Receives no new tenant; what is there stays. */
+  drain: { from: ["enrolled", "draining"], to: "draining" },
+  /** Takes tenants again. */
+  reopen: { from: ["enrolled", "draining"], to: "enrolled" },
+  /** Forgotten: its reports are refused from now on. Never while it holds anybody's data. */
+  remove: { from: ["enrolled", "draining"], to: "removed" },
+} as const;
+export type HostAction = keyof typeof HOST_ACTIONS;
+
+/** What an operator's word makes of a host. `tenants`: those not purged yet. Asking for what is, is success. */
+export function decideHostAction(
+  action: HostAction,
+  host: { state: "enrolled" | "draining" | "removed"; tenants: number },
+):
+  | { ok: true; to: "enrolled" | "draining" | "removed" }
+  | { ok: false; reason: "gone" }
+  | { ok: false; reason: "not_empty"; tenants: number } {
+  const { from, to } = HOST_ACTIONS[action];
+  if (!from.some((state) => state === host.state)) return { ok: false, reason: "gone" };
+  if (to === "removed" && host.tenants > 0) return { ok: false, reason: "not_empty", tenants: host.tenants };
+  return { ok: true, to };
+}
+
 const FIRST_RETRY_MS = 2_000;
 const LAST_RETRY_MS = 5 * 60_000;
 

@@ -33,6 +33,10 @@ export const PROBLEM_WORDS: Record<ProblemCode, { title: string; advice: string 
     advice: "The page may have moved, or it belongs to another account.",
   },
   method_not_allowed: { title: "That does not work here", advice: "Go back and use the buttons on the page." },
+  host_not_empty: {
+    title: "The host still holds agents",
+    advice: "Drain it, and delete or move its agents first.",
+  },
   tenant_deleting: {
     title: "This agent is being deleted",
     advice: "It can no longer be changed. Its page shows how far the deletion is.",

@@ -1,0 +1,134 @@
+import {
+  createFirewall,
+  createUfw,
+  describeRefusal,
+  parseInputs,
+  parsePerimeter,
+  refuseInputs,
+} from "../firewall/index.ts";
+import { reaches, readAddresses, readResolvers, readServerFacts } from "./facts.ts";
+import { BootstrapFailed, type Failure } from "./failure.ts";
+import type { HostSettings, Programs } from "./plan.ts";
+import { type Needs, refuseServer, sitePort, type Unfit } from "./rules.ts";
+import { type Credentials, connect, type Expected, type Server, type Target } from "./ssh.ts";
+import { hostIdOf, type OperatorApi, type Site, STEPS, take } from "./steps.ts";
+
+export { BootstrapFailed, type Failure } from "./failure.ts";
+export { type KnownHosts, openKnownHosts } from "./known-hosts.ts";
+export { HOST_FILES, HOST_PROGRAMS, SERVER_PACKAGE_LIST } from "./packages.ts";
+export type { HostSettings, Programs, ShippedFile } from "./plan.ts";
+export { fingerprint, parseTarget, sitePort } from "./rules.ts";
+export { type Credentials, digestFile, type Expected, nameOf, type Target } from "./ssh.ts";
+export type { KnownHost, OperatorApi } from "./steps.ts";
+
+export interface BootstrapOptions {
+  target: Target;
+  credentials: Credentials;
+  expected: Expected | null;
+  programs: Programs;
+  /** Without resolvers: the server's own, or public ones. */
+  settings: Omit<HostSettings, "resolvers"> & { resolvers: readonly string[] | null };
+  needs: Pick<Needs, "diskMiB" | "memoryMiB">;
+  /** Networks that may administer the server; null: the address from which we come. */
+  adminNetworks: readonly string[] | null;
+  edge: OperatorApi;
+  onProgress(progress: Progress): void;
+  sleep?(ms: number): Promise<void>;
+  nowMs?(): number;
+}
+
+export interface Progress {
+  number: number;
+  of: number;
+  step: string;
+  title: string;
+  state: { now: "begins" } | { now: "goes on"; detail: string } | { now: "done" | "was done"; ms: number };
+}
+
+/** In their order, without the look before the first. */
+export const STEP_IDS: readonly string[] = STEPS.map(({ id }) => id);
+
+const PUBLIC_RESOLVERS = ["9.9.9.9", "1.1.1.1"];
+
+/**
+ * Takes a bare server to an enrolled host and resolves with its id. Looks at everything first and changes nothing when
+ * the server is unfit; can be cut off anywhere and run again. Rejects with {@link BootstrapFailed}.
+ */
+export async function bootstrap(options: BootstrapOptions): Promise<{ hostId: string }> {
+  const { onProgress, nowMs = Date.now } = options;
+  const sleep = options.sleep ?? ((ms: number) => new Promise<void>((resolve) => void setTimeout(resolve, ms)));
+  const of = STEPS.length + 1;
+  const progress = async (number: number, step: string, title: string, work: () => Promise<boolean>) => {
+    const at = nowMs();
+    onProgress({ number, of, step, title, state: { now: "begins" } });
+    const did = await work();
+    onProgress({ number, of, step, title, state: { now: did ? "done" : "was done", ms: nowMs() - at } });
+  };
+
+  const server = await connect(options.target, options.credentials, options.expected);
+  try {
+    let site: Site | undefined;
+    await progress(1, "look", "what the server is", async () => {
+      site = await survey(server, options, { sleep, nowMs });
+      return true;
+    });
+    if (!site) throw new Error("unreachable");
+    for (const [index, step] of STEPS.entries()) {
+      const head = { number: index + 2, of, step: step.id, title: step.title };
+      site.say = (detail) => onProgress({ ...head, state: { now: "goes on", detail } });
+      const here = site;
+      await progress(head.number, step.id, step.title, () => take(step, here));
+    }
+    return { hostId: (await hostIdOf(site)) ?? "" };
+  } finally {
+    server.close();
+  }
+}
+
+/** Everything that can be known to go wrong is found here, before the first change. */
+async function survey(server: Server, options: BootstrapOptions, world: Pick<Site, "sleep" | "nowMs">): Promise<Site> {
+  const refuse = (failure: Failure): never => {
+    throw new BootstrapFailed(failure);
+  };
+  // Asked first: an edge that does not answer here would be noticed only after the packages.
+  await options.edge.hosts();
+  const ports = [...new Set([80, 443, sitePort(options.settings.tenantSite), sitePort(options.settings.hostSite)])];
+  const facts = await readServerFacts(server, world.nowMs);
+  const unfit: Unfit[] = refuseServer(facts, { ...options.needs, machine: options.programs.machine, ports });
+  if (!(await reaches(server, options.settings.edgeUrl))) {
+    unfit.push({ reason: "edge_unreachable", edge: options.settings.edgeUrl });
+  }
+  const found = await readResolvers(server);
+  const resolvers = options.settings.resolvers ?? (found.length > 0 ? found : PUBLIC_RESOLVERS);
+  const inputs = { pool: options.settings.pool, resolvers: [...resolvers] };
+  const parsed = parseInputs(inputs);
+  const refusals = parsed.ok ? refuseInputs(parsed.inputs, await readAddresses(server)) : parsed.refusals;
+  const perimeter = parsePerimeter({
+    adminNetworks: [...(options.adminNetworks ?? [await cameFrom(server)])],
+    sshPort: options.target.port,
+  });
+  for (const detail of [...refusals.map(describeRefusal), ...(perimeter.ok ? [] : perimeter.refusals)]) {
+    unfit.push({ reason: "firewall", detail });
+  }
+  if (unfit.length > 0 || !perimeter.ok) return refuse({ reason: "unfit", server: server.name, unfit });
+  if ((await server.hold(LOCK)) === null) return refuse({ reason: "busy", server: server.name });
+  return {
+    server,
+    programs: options.programs,
+    settings: { ...options.settings, resolvers },
+    edge: options.edge,
+    walls: [createUfw(perimeter.openings, server.run), createFirewall({ inputs, run: server.run })],
+    say: () => {},
+    ...world,
+  };
+}
+
+/** One `host add` at a time. /run is memory; the lock ends with the connection. */
+const LOCK = ["flock", "--nonblock", "/run/chelar-bootstrap.lock", "sh", "-c", "echo held; exec cat"];
+
+/** The address from which this connection comes, as the server sees it: sshd's own word. */
+async function cameFrom(server: Server): Promise<string> {
+  const { stdout } = await server.exec(["sh", "-c", 'printf %s "$SSH_CONNECTION"']);
+  const address = stdout.split(" ")[0] ?? "";
+  return `${address}/${address.includes(":") ? 128 : 32}`;
+}

@@ -1,0 +1,104 @@
+import { existsSync, readFileSync } from "node:fs";
+import { z } from "zod";
+import type { OperatorApi } from "../host-agent/bootstrap/index.ts";
+import { COMMAND_PATH, ENVELOPE_CONTENT_TYPE } from "../schema/protocol/index.ts";
+import { findRunning } from "./running.ts";
+import { Refusal } from "./system.ts";
+
+const host = z.object({
+  id: z.string(),
+  name: z.string(),
+  region: z.string(),
+  endpoint: z.string(),
+  state: z.string(),
+  epoch: z.number(),
+  capacity: z.object({ memoryMiB: z.number(), diskMiB: z.number(), tenants: z.number() }),
+  lastReportAt: z.string().nullable(),
+  images: z.array(z.object({ runtime: z.string(), state: z.string() })),
+  inventory: z
+    .object({
+      at: z.string(),
+      tenants: z.array(z.object({ tenantId: z.string(), generation: z.number(), state: z.string() })),
+      versions: z.record(z.string(), z.string()),
+    })
+    .nullable(),
+});
+export type ListedHost = z.infer<typeof host>;
+const listed = z.object({ hosts: z.array(host), tenantOrigin: z.string() });
+const changed = z.object({ id: z.string(), state: z.string(), tenants: z.number() });
+const problem = z.object({ title: z.string(), code: z.string(), detail: z.string().optional() });
+
+const TIMEOUT_MS = 15_000;
+
+/** The edge, as its operator asks it. Every answer is checked; every refusal is one sentence. */
+export interface Operator extends OperatorApi {
+  edge: string;
+  list(): Promise<{ hosts: ListedHost[]; tenantOrigin: string }>;
+  change(id: string, action: "drain" | "reopen" | "remove"): Promise<z.infer<typeof changed>>;
+}
+
+/** `edge` null: the one that `npm run up` keeps running. The token: CHELAR_OPERATOR_TOKEN, else the stack's own. */
+export function openOperator(options: { dir: string; edge: string | null }): Operator {
+  const edge = (options.edge ?? findRunning(options.dir).dashboard).replace(/\/+$/, "");
+  const token = operatorToken(options.dir);
+  const ask = async <T>(method: string, path: string, shape: z.ZodType<T>): Promise<T> => {
+    const response = await fetch(`${edge}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${token}`, accept: "application/json" },
+      redirect: "error",
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    }).catch((error: Error) => {
+      throw new Refusal(`the edge does not answer at ${edge}: ${causeOf(error)}.`);
+    });
+    const body: unknown = await response.json().catch(() => null);
+    if (response.status === 401) {
+      throw new Refusal(
+        `${edge} does not accept this operator token (CHELAR_OPERATOR_TOKEN, or .chelar/edge-secrets.json).`,
+      );
+    }
+    if (!response.ok) {
+      const { title, code, detail } = problem.safeParse(body).data ?? { title: "no reason given", code: "" };
+      throw new Refusal(`the edge refuses (${response.status} ${code}): ${detail ?? title}`);
+    }
+    const parsed = shape.safeParse(body);
+    if (!parsed.success) throw new Refusal(`${edge}${path} gave no answer that an edge would give.`);
+    return parsed.data;
+  };
+  const list = () => ask("GET", "/api/v1/hosts", listed);
+  return {
+    edge,
+    list,
+    hosts: async () => (await list()).hosts,
+    enrolmentToken: async () =>
+      (await ask("POST", "/api/v1/operator/hosts/tokens", z.object({ token: z.string() }))).token,
+    change: (id, action) => ask("POST", `/api/v1/operator/hosts/${encodeURIComponent(id)}/${action}`, changed),
+    knock,
+  };
+}
+
+/** An unsigned command: the host agent behind Caddy refuses it, and nobody else answers in its words. */
+async function knock(endpoint: string): Promise<string | null> {
+  const response = await fetch(`${endpoint}${COMMAND_PATH}`, {
+    method: "POST",
+    headers: { "content-type": ENVELOPE_CONTENT_TYPE },
+    body: "knock",
+    redirect: "error",
+    signal: AbortSignal.timeout(5_000),
+  }).catch((error: Error) => error);
+  if (response instanceof Error) return `does not answer: ${causeOf(response)}`;
+  const answer = z.object({ code: z.string() }).safeParse(await response.json().catch(() => null));
+  return response.status >= 400 && response.status < 500 && answer.success
+    ? null
+    : `answers ${response.status}, but not in the host agent's words`;
+}
+
+function operatorToken(dir: string): string {
+  if (process.env.CHELAR_OPERATOR_TOKEN) return process.env.CHELAR_OPERATOR_TOKEN;
+  const file = `${dir}/edge-secrets.json`;
+  if (!existsSync(file)) {
+    throw new Refusal(`an operator token is needed: set CHELAR_OPERATOR_TOKEN, or run where ${file} is.`);
+  }
+  return z.object({ OPERATOR_TOKEN: z.string() }).parse(JSON.parse(readFileSync(file, "utf8"))).OPERATOR_TOKEN;
+}
+
+const causeOf = (error: Error): string => (error.cause as Error | undefined)?.message ?? error.message;
