@@ -11,7 +11,8 @@ export { createHetznerWall, HetznerError, type HetznerOptions } from "./cloud/he
 export { type CloudProvider, RENDERERS } from "./cloud/render.ts";
 export { createGuard, type Drift, type Guard, type GuardOptions, type GuardState, type Wall } from "./guard.ts";
 export {
-  compareVersions, describeRefusal,
+  compareVersions,
+  describeRefusal,
   type HostFacts,
   IPTABLES_MINIMUM,
   type PolicyInputs,
@@ -50,11 +51,13 @@ export function createFirewall({ inputs: given, run = hostRun() }: FirewallOptio
     const found = await Promise.all([verifyRuleSets(run, ruleSets), verifyRouting(run, routing)]);
     return found.flat();
   };
-  const repair = async (): Promise<string[]> => {
-    if ((await verify()).length === 0) return [];
+  const mayChange = async (): Promise<void> => {
     const refusals = refuseInputs(inputs, await readHostFacts(run));
     if (refusals.length > 0) throw refused(refusals.map(describeRefusal));
-    return [...(await applyRuleSets(run, ruleSets)), ...(await applyRouting(run, routing))];
+  };
+  const repair = async (): Promise<string[]> => {
+    const rules = await applyRuleSets(run, ruleSets, mayChange);
+    return [...rules, ...(await applyRouting(run, routing, mayChange))];
   };
   return {
     name: "iptables",
