@@ -12,6 +12,7 @@ import { backgroundOf, browserSafety, lastResort, limitedBody, sameOriginOnly } 
 import type { PageDeps } from "./pages/deps.ts";
 import { pageRoutes, problemPage } from "./pages/routes.tsx";
 import { problem, problemResponse } from "./problem.ts";
+import { createNews } from "./tenants/index.ts";
 import { tenantRoutes } from "./tenants/routes.ts";
 import { createTenantService } from "./tenants/service.ts";
 
@@ -36,7 +37,8 @@ export function createEdge(config: Config, outside: Outside = {}) {
     secureCookies: config.secureCookies,
     rateLimit: config.authRateLimit,
   });
-  const hosts = createHosts({ db, world, fetch: reach, config });
+  const news = createNews();
+  const hosts = createHosts({ db, world, fetch: reach, config, news });
   const tenants = createTenantService({
     db,
     world,
@@ -66,7 +68,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
   app.use(sameOriginOnly(config.dashboardOrigin));
 
   app.route("/api/auth", accounts.routes);
-  app.route("/api/v1/tenants", tenantRoutes({ service: tenants, accounts }));
+  app.route("/api/v1/tenants", tenantRoutes({ service: tenants, accounts, news }));
   app.route("/api/v1", hosts.operatorRoutes);
   app.route("/api/hosts", hosts.routes);
   app.doc31("/api/v1/openapi.json", {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { generateSigningKey } from "../../schema/protocol/index.ts";
-import { BoundedMap } from "./cache.ts";
+import { BoundedMap } from "../bounded-map.ts";
 import { DOOR_LIFETIME_SECONDS, DoorKeys } from "./door.ts";
 
 const NOW = 1_800_000_000_000;

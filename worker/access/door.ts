@@ -1,7 +1,7 @@
 import { type CryptoKey, jwtVerify, SignJWT } from "jose";
 import { z } from "zod";
 import { importSigningKey, keyId, type PrivateSigningJwk, publicPart } from "../../schema/protocol/index.ts";
-import { BoundedMap } from "./cache.ts";
+import { BoundedMap } from "../bounded-map.ts";
 import type { DoorClaims } from "./rules.ts";
 
 const TYP = "chelar-door+jwt";

@@ -1,8 +1,8 @@
 import { eq } from "drizzle-orm";
 import { session, tenants, tickets } from "../../schema/db/index.ts";
+import { BoundedMap } from "../bounded-map.ts";
 import type { World } from "../clock.ts";
 import type { Database } from "../db.ts";
-import { BoundedMap } from "./cache.ts";
 import type { Knowledge } from "./rules.ts";
 
 /** Below it the cache answers alone; up to the limit it answers and looks again meanwhile; above it, it must look. */

@@ -1,6 +1,6 @@
 import type { RuntimeName } from "../../schema/protocol/index.ts";
 import type { Config } from "../env.ts";
-import { limitsOf } from "../tenants/index.ts";
+import { limitsOf, type News } from "../tenants/index.ts";
 import { type DeliveryContext, deliverTenant } from "./deliver.ts";
 import { deliverDue, reconcile, sweep } from "./reconcile.ts";
 import { hostRoutes, operatorRoutes } from "./routes.ts";
@@ -13,7 +13,7 @@ const TRIES = 4;
 const FIRST_PAUSE_MS = 400;
 
 /** The hosts' room as the rest of the edge sees it. */
-export function createHosts(context: DeliveryContext & { config: Config }) {
+export function createHosts(context: DeliveryContext & { config: Config; news: Pick<News, "heard"> }) {
   const { db, world } = context;
   return {
     routes: hostRoutes(context),

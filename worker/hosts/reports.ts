@@ -4,6 +4,7 @@ import { hosts, secrets, tenantEvents, tenants, tickets } from "../../schema/db/
 import { fromBase64url, hostId, type Report, type ReportClaims, verifyEnvelope } from "../../schema/protocol/index.ts";
 import type { World } from "../clock.ts";
 import { atomically, changedOne, type Database, insist, retryingGuards, type Statement } from "../db.ts";
+import type { News } from "../tenants/index.ts";
 import * as store from "./store.ts";
 
 type Progress = Extract<Report, { type: "tenant.progress" }>;
@@ -16,7 +17,7 @@ export type ReportAnswer = { ok: true; ackedSeq: number; hostId: string } | { ok
  * signed it. Everything up to `reportSeq` has been seen: a repetition changes nothing and is acknowledged again.
  */
 export async function takeReports(
-  { db, world, edge }: { db: Database; world: World; edge: string },
+  { db, world, edge, news }: { db: Database; world: World; edge: string; news: Pick<News, "heard"> },
   compact: string,
 ): Promise<ReportAnswer> {
   const claimed = unverifiedIssuer(compact);
@@ -39,6 +40,7 @@ export async function takeReports(
     const now = world.now();
     if (fresh.length > 0) await atomically(db, await statementsFor(db, host, fresh, ackedSeq, now));
     else await db.update(hosts).set({ lastReportAt: now }).where(eq(hosts.id, host.id));
+    for (const report of fresh) if ("tenantId" in report) news.heard(report.tenantId);
     return { ok: true, ackedSeq, hostId: host.id };
   });
 }

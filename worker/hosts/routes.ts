@@ -9,6 +9,7 @@ import {
 import type { Config } from "../env.ts";
 import { backgroundOf, jsonOnly, readLimited } from "../http.ts";
 import { problem, problemResponse } from "../problem.ts";
+import type { News } from "../tenants/index.ts";
 import type { DeliveryContext } from "./deliver.ts";
 import { enrolHost, isOperator, issueToken } from "./enrol.ts";
 import { changeHost } from "./operator.ts";
@@ -23,7 +24,7 @@ export const publicKeysetOf = ({ version, keys }: Config["commandKeys"]): Public
 });
 
 /** What hosts call: no cookies, no sessions; a token once, then signatures. */
-export function hostRoutes(context: DeliveryContext & { config: Config }) {
+export function hostRoutes(context: DeliveryContext & { config: Config; news: Pick<News, "heard"> }) {
   const { db, world, config } = context;
 
   return new Hono()
@@ -42,7 +43,7 @@ export function hostRoutes(context: DeliveryContext & { config: Config }) {
         return problemResponse(problem("unsupported_media_type"));
       }
       const taken = await takeReports(
-        { db, world, edge: config.dashboardOrigin },
+        { db, world, news: context.news, edge: config.dashboardOrigin },
         await readLimited(c.req.raw, MAX_ENVELOPE_BYTES.report),
       );
       if (!taken.ok) {

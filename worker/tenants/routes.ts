@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import type { Accounts, Person } from "../accounts/index.ts";
 import { backgroundOf, jsonOnly } from "../http.ts";
 import { type Problem, problem, problemResponse, type Result } from "../problem.ts";
+import type { News } from "./news.ts";
 import { createTenantBody, problemOfIssues } from "./rules.ts";
 import type { FullTenantService } from "./service.ts";
 import { streamTenant } from "./stream.ts";
@@ -45,8 +46,10 @@ const bySecret = byId.extend({
 export function tenantRoutes({
   service,
   accounts,
+  news,
 }: {
   service: FullTenantService;
+  news: News;
   accounts: Pick<Accounts, "person" | "look">;
 }) {
   const app = new OpenAPIHono<Vars>({
@@ -124,7 +127,7 @@ export function tenantRoutes({
   app.openapi(events, async (c) => {
     const { person } = c.var;
     const stillSignedIn = async () => (await accounts.look(c.req.raw.headers))?.sessionId === person.sessionId;
-    return (await streamTenant(c, { service, person, id: c.req.valid("param").id, stillSignedIn })) as never;
+    return (await streamTenant(c, { service, person, id: c.req.valid("param").id, stillSignedIn, news })) as never;
   });
 
   const secrets = createRoute({

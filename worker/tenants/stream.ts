@@ -2,10 +2,13 @@ import type { Context } from "hono";
 import { streamSSE } from "hono/streaming";
 import type { Person } from "../accounts/index.ts";
 import { problemResponse } from "../problem.ts";
+import type { News } from "./news.ts";
 import type { FullTenantService } from "./service.ts";
 
 const EAGER_FOR_MS = 10_000;
-const EAGER_MS = 100;
+const EAGER_MS = 250;
+/** How soon a hint of this isolate is noticed; costs a timer, not a query. */
+const HINT_MS = 10;
 const CALM_MS = 1_000;
 /** Only a write finds out that the reader has left; without one the polling would go on for nobody. */
 const HEARTBEAT_MS = 1_000;
@@ -26,11 +29,13 @@ export async function streamTenant(
     person,
     id,
     stillSignedIn,
+    news,
   }: {
     service: Pick<FullTenantService, "follow">;
     person: Person;
     id: string;
     stillSignedIn: () => Promise<boolean>;
+    news: Pick<News, "count">;
   },
 ): Promise<Response> {
   let after = Number(/^\d{1,15}$/.exec(c.req.header("last-event-id") ?? c.req.query("after") ?? "")?.[0] ?? 0);
@@ -43,6 +48,7 @@ export async function streamTenant(
     let lastWriteAt = startedAt;
     let lastCheckAt = startedAt;
     let lastState = "";
+    let heard = news.count(id);
     let seen = first.value;
     const write = async (message: Parameters<typeof stream.writeSSE>[0]) => {
       lastWriteAt = Date.now();
@@ -71,7 +77,9 @@ export async function streamTenant(
         lastCheckAt = now;
         if (!(await stillSignedIn())) return;
       }
-      await stream.sleep(now - lastChangeAt < EAGER_FOR_MS ? EAGER_MS : CALM_MS);
+      const nextLookAt = now + (now - lastChangeAt < EAGER_FOR_MS ? EAGER_MS : CALM_MS);
+      while (Date.now() < nextLookAt && news.count(id) === heard) await stream.sleep(HINT_MS);
+      heard = news.count(id);
       const next = await service.follow(person, id, after);
       // Purged meanwhile: the page learns it by asking once more.
       if (!next.ok) return write({ event: "gone", data: JSON.stringify(next.problem) });
