@@ -30,5 +30,6 @@ function formatFields(fields: LogFields): string {
 /** What an operator needs of an unknown error: its message and that of its cause. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return error.cause === undefined ? error.message : `${error.message} (${describeError(error.cause)})`;
+  const cause = error.cause === undefined ? "" : describeError(error.cause);
+  return cause === "" || error.message.includes(cause) ? error.message : `${error.message} (${cause})`;
 }
