@@ -13,12 +13,14 @@ const addressList = z.array(
 
 /** Reads what the inputs are checked against; changes nothing. */
 export async function readHostFacts(run: Run): Promise<HostFacts> {
-  const [iptables, addresses] = await Promise.all([
+  const [iptables, engine, addresses] = await Promise.all([
     versionOf(run, "iptables"),
+    versionOf(run, "dockerd"),
     run("ip", ["-4", "-json", "address", "show"]).then((text) => addressList.parse(JSON.parse(text || "[]"))),
   ]);
   return {
     iptablesVersion: iptables,
+    engineVersion: engine,
     addresses: addresses.flatMap(({ ifname, addr_info }) =>
       addr_info.flatMap(({ local, prefixlen }) =>
         local === undefined || prefixlen === undefined
@@ -29,7 +31,7 @@ export async function readHostFacts(run: Run): Promise<HostFacts> {
   };
 }
 
-/** `1.8.9` of `iptables v1.8.9 (nf_tables)`; null when the program is not there. */
+/** `1.8.9` of `iptables v1.8.9 (nf_tables)`, `20.10.24` of `Docker version 20.10.24+dfsg1, build …`; null when the program is not there. */
 async function versionOf(run: Run, program: string): Promise<string | null> {
   try {
     const text = await run(program, ["--version"]);

@@ -47,6 +47,13 @@ describe("inputs are refused before anything is changed", () => {
     expect(refusalsOf(good, { ...facts, iptablesVersion: "1.6.1" })).toEqual([
       "firewall: iptables 1.6.1 is too old; version 1.8.2 or newer is accepted",
     ]);
+    expect(refusalsOf(good, { ...facts, engineVersion: null })).toEqual([
+      "firewall: Docker (dockerd) is not installed; version 20.10.0 or newer is accepted",
+    ]);
+    expect(refusalsOf(good, { ...facts, engineVersion: "19.3.15" })).toEqual([
+      "firewall: Docker 19.3.15 is too old; version 20.10.0 or newer is accepted",
+    ]);
+    expect(refusalsOf(good, { ...facts, engineVersion: "29.5.1" })).toEqual([]);
   });
 
   test("a tenant's own bridge is no overlap", () => {

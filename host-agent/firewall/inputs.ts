@@ -70,6 +70,8 @@ export type PolicyInputsGiven = z.input<typeof policyInputs>;
 export interface HostFacts {
   /** Null: not installed. */
   iptablesVersion: string | null;
+  /** Of dockerd. Null: not installed. Undefined: not asked, e.g. of a server on which it is still to be installed. */
+  engineVersion?: string | null;
   addresses: readonly { interface: string; address: string; prefix: number }[];
 }
 
@@ -79,7 +81,12 @@ export type InputRefusal =
   | { reason: "resolver_is_host"; resolver: string; interface: string }
   | { reason: "exception_opens_wall"; network: string; wall: string }
   | { reason: "iptables_missing" }
-  | { reason: "iptables_too_old"; have: string; need: string };
+  | { reason: "iptables_too_old"; have: string; need: string }
+  | { reason: "engine_missing" }
+  | { reason: "engine_too_old"; have: string; need: string };
+
+/** The oldest that the walls were proven with. What production asks for is the version gates' to say (DESIGN 5). */
+export const ENGINE_MINIMUM = "20.10.0";
 
 /** First with `iptables-restore --noflush` and hashlimit in nft form as used here, and `-w` in all tools. */
 export const IPTABLES_MINIMUM = "1.8.2";
@@ -128,6 +135,10 @@ export function refuseInputs(inputs: PolicyInputs, facts: HostFacts): InputRefus
   else if (compareVersions(facts.iptablesVersion, IPTABLES_MINIMUM) < 0) {
     refusals.push({ reason: "iptables_too_old", have: facts.iptablesVersion, need: IPTABLES_MINIMUM });
   }
+  if (facts.engineVersion === null) refusals.push({ reason: "engine_missing" });
+  else if (facts.engineVersion !== undefined && compareVersions(facts.engineVersion, ENGINE_MINIMUM) < 0) {
+    refusals.push({ reason: "engine_too_old", have: facts.engineVersion, need: ENGINE_MINIMUM });
+  }
   return refusals;
 }
 
@@ -146,6 +157,10 @@ export function describeRefusal(refusal: InputRefusal): string {
       return `firewall: iptables is not installed; version ${IPTABLES_MINIMUM} or newer is accepted`;
     case "iptables_too_old":
       return `firewall: iptables ${refusal.have} is too old; version ${refusal.need} or newer is accepted`;
+    case "engine_missing":
+      return `firewall: Docker (dockerd) is not installed; version ${ENGINE_MINIMUM} or newer is accepted`;
+    case "engine_too_old":
+      return `firewall: Docker ${refusal.have} is too old; version ${refusal.need} or newer is accepted`;
   }
 }
 

@@ -17,14 +17,18 @@ export async function readTable(run: Run, { family, table }: Pick<RuleSet, "fami
   return parseSavedTable(await run(TOOLS[family].save, ["-t", table]), table);
 }
 
-interface Comparison {
+/** A table that differs from its rule set. */
+interface Drifted {
   ruleSet: RuleSet;
   have: SavedTable;
   differences: string[];
 }
 
-/** All tables of a family in one read: a look costs one process per family, however much it compares. */
-async function compare(run: Run, family: Family, ruleSets: readonly RuleSet[]): Promise<Comparison[]> {
+/**
+ * Reads every table of a family at once: a look costs one process per family, however much it compares. Empty: all
+ * stands.
+ */
+async function look(run: Run, family: Family, ruleSets: readonly RuleSet[]): Promise<Drifted[]> {
   const text = await run(TOOLS[family].save, []);
   return ruleSets
     .filter((ruleSet) => ruleSet.family === family)
@@ -32,33 +36,41 @@ async function compare(run: Run, family: Family, ruleSets: readonly RuleSet[]): 
       const have = parseSavedTable(text, ruleSet.table);
       return { ruleSet, have, differences: differences(ruleSet, have) };
     })
-    .filter((comparison) => comparison.differences.length > 0);
+    .filter((table) => table.differences.length > 0);
 }
 
-/** Brings the kernel to the rule sets. Resolves with what had differed. What already stands is not touched. */
-export async function applyRuleSets(run: Run, ruleSets: readonly RuleSet[]): Promise<string[]> {
-  const repaired: string[] = [];
-  for (const family of FAMILIES) {
-    const found = await compare(run, family, ruleSets);
-    if (found.length === 0) continue;
-    try {
-      await restore(run, family, found);
-    } catch (error) {
-      if (!(error instanceof CommandFailed) || error.missing) throw error;
-      // Docker changed a table between our look and our write, and a jump we wanted to move was gone: look again.
-      await restore(run, family, await compare(run, family, ruleSets));
-    }
-    repaired.push(...found.flatMap((comparison) => comparison.differences));
+/**
+ * Brings the kernel to the rule sets; what already stands is not touched. `mayChange` is asked before the first change
+ * and refuses by throwing. Resolves with what had differed.
+ */
+export async function applyRuleSets(
+  run: Run,
+  ruleSets: readonly RuleSet[],
+  mayChange: () => Promise<void> = async () => {},
+): Promise<string[]> {
+  const drifted = await Promise.all(FAMILIES.map((family) => look(run, family, ruleSets)));
+  if (drifted.every((tables) => tables.length === 0)) return [];
+  await mayChange();
+  await Promise.all(FAMILIES.map((family, i) => restore(run, family, ruleSets, drifted[i] as Drifted[])));
+  return drifted.flat().flatMap((table) => table.differences);
+}
+
+async function restore(run: Run, family: Family, ruleSets: readonly RuleSet[], drifted: Drifted[]): Promise<void> {
+  if (drifted.length === 0) return;
+  const write = (tables: Drifted[]) => {
+    const script = tables.map(({ ruleSet, have }) => repairScript(ruleSet, have)).join("");
+    return run(TOOLS[family].restore, ["--wait", LOCK_WAIT_SECONDS, "--noflush"], script);
+  };
+  try {
+    await write(drifted);
+  } catch (error) {
+    if (!(error instanceof CommandFailed) || error.missing) throw error;
+    // Docker changed a table between our look and our write, and a jump we wanted to move was gone: look again.
+    await write(await look(run, family, ruleSets));
   }
-  return repaired;
-}
-
-async function restore(run: Run, family: Family, found: readonly Comparison[]): Promise<void> {
-  const script = found.map(({ ruleSet, have }) => repairScript(ruleSet, have)).join("");
-  await run(TOOLS[family].restore, ["--wait", LOCK_WAIT_SECONDS, "--noflush"], script);
 }
 
 export async function verifyRuleSets(run: Run, ruleSets: readonly RuleSet[]): Promise<string[]> {
-  const found = await Promise.all(FAMILIES.map((family) => compare(run, family, ruleSets)));
-  return found.flat().flatMap((comparison) => comparison.differences);
+  const drifted = await Promise.all(FAMILIES.map((family) => look(run, family, ruleSets)));
+  return drifted.flat().flatMap((table) => table.differences);
 }

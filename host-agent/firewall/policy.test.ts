@@ -3,7 +3,7 @@ import { type Network, overlaps, parseNetwork } from "./addresses.ts";
 import { policyInputs } from "./inputs.ts";
 import { firewallPolicy, METADATA, ruleArguments, SPECIAL_RANGES } from "./policy.ts";
 import { parseRoutingRules, routingDifferences, routingPolicy } from "./routing.ts";
-import { canonicalRule, differences, parseSavedTable, repairScript } from "./saved.ts";
+import { canonicalLine, differences, parseSavedTable, repairScript } from "./saved.ts";
 
 const inputs = policyInputs.parse({ pool: "10.213.0.0/16", resolvers: ["9.9.9.9", "169.254.169.254"] });
 const policy = firewallPolicy(inputs);
@@ -85,9 +85,8 @@ describe("comparing the kernel with the policy", () => {
     expect(differences(filter, saved())).toEqual([]);
     const printed = '-i chl+ -d 10.0.0.0/8 -p tcp -m tcp --dport 53 -m comment --comment "chelar:x" -j DROP';
     const other = "-d 10.0.0.0/8 -i chl+ -p tcp --dport 53 -j DROP -m comment --comment chelar:x";
-    const tokens = (line: string) => parseSavedTable(`*t\n:C - [0:0]\n-A C ${line}\n`, "t").get("C")?.[0] ?? [];
-    expect(canonicalRule(tokens(printed))).toBe(canonicalRule(tokens(other)));
-    expect(canonicalRule(tokens(printed))).not.toBe(canonicalRule(tokens(other.replace("-i", "! -i"))));
+    expect(canonicalLine(printed)).toBe(canonicalLine(other));
+    expect(canonicalLine(printed)).not.toBe(canonicalLine(other.replace("-i", "! -i")));
   });
 
   test("sees every single rule that is gone, doubled, moved or weakened", () => {
@@ -110,16 +109,7 @@ describe("comparing the kernel with the policy", () => {
   });
 
   test("a repair moves our jumps to the top, wherever and however often they stand", () => {
-    const have = new Map([
-      [
-        "INPUT",
-        [
-          ["-j", "ACCEPT"],
-          ["-j", "CHELAR-INPUT"],
-          ["-j", "CHELAR-INPUT"],
-        ],
-      ],
-    ]);
+    const have = new Map([["INPUT", ["-j ACCEPT", "-j CHELAR-INPUT", "-j CHELAR-INPUT"]]]);
     const script = repairScript(filter, have)
       .split("\n")
       .filter((row) => row.includes(" INPUT "));

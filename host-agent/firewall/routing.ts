@@ -79,8 +79,14 @@ const readRules = async (run: Run): Promise<string[]> => parseRoutingRules(await
  * Adds before it removes, so that no moment is without the lock; `ip rule` has no transactions. Rules that are not ours
  * stay, and go on being reported where they stand before ours. Resolves with what had differed.
  */
-export async function applyRouting(run: Run, want: readonly RoutingRule[]): Promise<string[]> {
+export async function applyRouting(
+  run: Run,
+  want: readonly RoutingRule[],
+  mayChange: () => Promise<void> = async () => {},
+): Promise<string[]> {
   const have = await readRules(run);
+  const found = routingDifferences(want, have);
+  if (found.length > 0) await mayChange();
   for (const rule of want.filter((candidate) => !have.includes(line(candidate)))) {
     const words = [...rule.selector, ...rule.action, "protocol", PROTOCOL];
     await run("ip", ["-4", "rule", "add", "priority", String(rule.priority), ...words]);
@@ -89,7 +95,7 @@ export async function applyRouting(run: Run, want: readonly RoutingRule[]): Prom
     const [priority = "", ...words] = row.replace(":", "").split(" ");
     await run("ip", ["-4", "rule", "del", "priority", priority, ...words.with(-2, "protocol")]);
   }
-  return routingDifferences(want, have);
+  return found;
 }
 
 export async function verifyRouting(run: Run, want: readonly RoutingRule[]): Promise<string[]> {

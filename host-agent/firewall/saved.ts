@@ -1,18 +1,19 @@
 import { type Rule, type RuleSet, ruleArguments } from "./policy.ts";
 
-/** What iptables-save printed of one table: chain → rules, each as its tokens behind `-A CHAIN`. */
-export type SavedTable = ReadonlyMap<string, readonly (readonly string[])[]>;
+/** What iptables-save printed of one table: chain → rules as printed, behind `-A CHAIN `. */
+export type SavedTable = ReadonlyMap<string, readonly string[]>;
 
+/** Rules stay text until somebody looks at them: Docker alone writes four into FORWARD for every network. */
 export function parseSavedTable(text: string, table: string): SavedTable {
-  const chains = new Map<string, string[][]>();
+  const chains = new Map<string, string[]>();
   let inside = false;
   for (const line of text.split("\n")) {
     if (line.startsWith("*")) inside = line === `*${table}`;
     else if (!inside) continue;
-    else if (line.startsWith(":")) chains.set(line.slice(1).split(" ")[0] as string, []);
+    else if (line.startsWith(":")) chains.set(line.slice(1, line.indexOf(" ")), []);
     else if (line.startsWith("-A ")) {
-      const [, chain = "", ...tokens] = tokenize(line);
-      chains.get(chain)?.push(tokens);
+      const end = line.indexOf(" ", 3);
+      chains.get(line.slice(3, end))?.push(line.slice(end + 1));
     }
   }
   return chains;
@@ -26,7 +27,7 @@ export function parsePolicies(text: string, table: string): ReadonlyMap<string, 
   );
 }
 
-function tokenize(line: string): string[] {
+export function tokenize(line: string): string[] {
   const tokens = line.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g);
   return [...tokens].map(([, quoted, plain]) => quoted?.replace(/\\(.)/g, "$1") ?? plain ?? "");
 }
@@ -53,8 +54,9 @@ export function canonicalRule(tokens: readonly string[]): string {
     .join(" ");
 }
 
+export const canonicalLine = (line: string): string => canonicalRule(tokenize(line));
 const wanted = (rule: Rule): string => canonicalRule(ruleArguments(rule));
-const jumpRule = (to: string): string => canonicalRule(["-j", to]);
+const jumpRule = (to: string): string => `-j ${to}`;
 
 /** What the kernel holds beside what the policy says, in words for an operator. Empty: the policy stands. */
 export function differences(want: RuleSet, have: SavedTable): string[] {
@@ -69,15 +71,15 @@ export function differences(want: RuleSet, have: SavedTable): string[] {
     if (kernel.length !== rules.length) {
       found.push(`${where} ${chain}: ${kernel.length} rules stand, ${rules.length} should`);
     }
-    const wrong = rules.findIndex((rule, i) => canonicalRule(kernel[i] ?? []) !== wanted(rule));
+    const wrong = rules.findIndex((rule, i) => canonicalLine(kernel[i] ?? "") !== wanted(rule));
     if (wrong >= 0) {
-      const stands = kernel[wrong]?.join(" ") ?? "nothing";
+      const stands = kernel[wrong] ?? "nothing";
       found.push(`${where} ${chain}: rule ${wrong + 1} (${rules[wrong]?.id}) is not ours: ${stands}`);
     }
   }
   for (const jump of want.jumps) {
     const first = have.get(jump.from)?.[0];
-    if (!first || canonicalRule(first) !== jumpRule(jump.to)) {
+    if (first !== jumpRule(jump.to)) {
       found.push(`${where} ${jump.from}: does not begin with our jump to ${jump.to}`);
     }
   }
@@ -92,7 +94,7 @@ export function repairScript(want: RuleSet, have: SavedTable): string {
   // Declaring a chain empties it, so a shared one is declared only when it is missing.
   const declared = [...want.shared.filter((chain) => !have.has(chain)), ...Object.keys(want.chains)];
   const moved = want.jumps.flatMap(({ from, to }) => {
-    const stale = (have.get(from) ?? []).filter((rule) => canonicalRule(rule) === jumpRule(to));
+    const stale = (have.get(from) ?? []).filter((rule) => rule === jumpRule(to));
     return [...stale.map(() => `-D ${from} -j ${to}`), `-I ${from} 1 -j ${to}`];
   });
   const filled = Object.entries(want.chains).flatMap(([chain, rules]) =>

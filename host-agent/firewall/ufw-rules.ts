@@ -1,5 +1,5 @@
 import { isIpv6Source, type Opening } from "./perimeter.ts";
-import { canonicalRule, type SavedTable } from "./saved.ts";
+import { canonicalLine, canonicalRule, type SavedTable } from "./saved.ts";
 
 /**
  * The second wall. Only on a host that is ours to manage: on a developer's machine UFW is never touched. Looked at
@@ -84,7 +84,7 @@ export function kernelDifferences(plan: UfwPlan, family: Family, kernel: Kernel)
   const { rules, policies, beforeRules } = kernel;
   const { prefix } = CHAINS[family];
   const before = `${prefix}-before-input`;
-  const chain = (name: string) => (rules.get(name) ?? []).map(canonicalRule);
+  const chain = (name: string) => (rules.get(name) ?? []).map(canonicalLine);
   const user = chain(`${prefix}-user-input`);
   const where = `ufw ${family}`;
   return [
@@ -101,7 +101,7 @@ export function kernelDifferences(plan: UfwPlan, family: Family, kernel: Kernel)
       : [`${where} ${before}: ${chain(before).length} rules, should be ${beforeRules + 1}`]),
     ...plan.kernel[family].filter((rule) => !user.includes(rule)).map((rule) => `${where}: missing: ${rule}`),
     ...user.filter((rule) => !plan.kernel[family].includes(rule)).map((rule) => `${where}: not ours: ${rule}`),
-    ...accepting(rules).map((tokens) => `${where} INPUT: accepts beside UFW: ${tokens.join(" ")}`),
+    ...accepting(rules).map((rule) => `${where} INPUT: accepts beside UFW: ${rule}`),
   ];
 }
 
@@ -114,10 +114,7 @@ export function primaryJumps(family: Family): { from: string; to: string }[] {
 }
 
 export const missingJumps = (family: Family, rules: SavedTable) =>
-  primaryJumps(family).filter(
-    ({ from, to }) => !(rules.get(from) ?? []).some((rule) => canonicalRule(rule) === `-j ${to}`),
-  );
+  primaryJumps(family).filter(({ from, to }) => !(rules.get(from) ?? []).includes(`-j ${to}`));
 
 /** What somebody put straight into INPUT to let in: UFW would never show it. */
-export const accepting = (rules: SavedTable) =>
-  (rules.get("INPUT") ?? []).filter((tokens) => tokens.at(-1) === "ACCEPT");
+export const accepting = (rules: SavedTable) => (rules.get("INPUT") ?? []).filter((rule) => rule.endsWith("-j ACCEPT"));

@@ -1,7 +1,7 @@
 import type { Wall } from "./guard.ts";
 import type { Opening } from "./perimeter.ts";
 import { CommandFailed, type Run } from "./run.ts";
-import { parsePolicies, parseSavedTable } from "./saved.ts";
+import { parsePolicies, parseSavedTable, tokenize } from "./saved.ts";
 import {
   accepting,
   CHAINS,
@@ -115,5 +115,5 @@ async function repairJumps(run: Run, family: Family): Promise<boolean> {
 
 async function removeAccepting(run: Run, family: Family): Promise<void> {
   const { rules } = await readKernel(run, family);
-  for (const tokens of accepting(rules)) await run(CHAINS[family].tool, ["-w", "-D", "INPUT", ...tokens]);
+  for (const rule of accepting(rules)) await run(CHAINS[family].tool, ["-w", "-D", "INPUT", ...tokenize(rule)]);
 }

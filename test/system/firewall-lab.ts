@@ -163,7 +163,7 @@ async function removeRule(
   id: string,
 ): Promise<number> {
   const rules = (await readTable(run, from)).get(chain) ?? [];
-  const found = rules.flatMap((tokens, index) => (tokens.includes(`chelar:${id}`) ? [index + 1] : []));
+  const found = rules.flatMap((rule, index) => (rule.includes(`"chelar:${id}"`) ? [index + 1] : []));
   const tool = from.family === "ipv4" ? "iptables" : "ip6tables";
   // From the end: every deletion moves what follows.
   for (const position of found.reverse()) await run(tool, ["-w", "-t", from.table, "-D", chain, String(position)]);

@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { createFirewall, type HostFirewall } from "../../host-agent/firewall/index.ts";
+import {
+  CommandFailed,
+  createFirewall,
+  type HostFirewall,
+  type PolicyInputsGiven,
+  type Run,
+} from "../../host-agent/firewall/index.ts";
 import { policyInputs } from "../../host-agent/firewall/inputs.ts";
 import { applyRuleSets } from "../../host-agent/firewall/iptables.ts";
 import { firewallPolicy } from "../../host-agent/firewall/policy.ts";
@@ -8,7 +14,11 @@ import { ADDRESSES, createLab, type Lab, Peer, type Place, POOL } from "./firewa
 
 let lab: Lab;
 let firewall: HostFirewall;
-const inputs = { pool: POOL, resolvers: [ADDRESSES.resolver], controlPlane: [ADDRESSES.controlPlane] };
+const inputs: PolicyInputsGiven = {
+  pool: POOL,
+  resolvers: [ADDRESSES.resolver],
+  controlPlane: [ADDRESSES.controlPlane],
+};
 const firewallInputs = policyInputs.parse(inputs);
 
 beforeAll(async () => {
@@ -253,11 +263,15 @@ async function standWithout(locks: readonly string[]): Promise<void> {
 }
 
 describe("the walls against packets", () => {
+  const takenApart = new Set<string>();
   beforeEach(() => firewall.apply());
 
   test.each(attacks)("holds $name; and only its locks hold it, each alone", async (row) => {
     expect(await attempt(row)).toBe("held");
-    for (const kept of row.locks.length > 1 ? row.locks : []) {
+    // Once for each set of locks: they do not hold another port differently.
+    const apart = row.locks.length > 1 && !takenApart.has(row.locks.join());
+    takenApart.add(row.locks.join());
+    for (const kept of apart ? row.locks : []) {
       await standWithout(row.locks.filter((lock) => lock !== kept));
       expect(await attempt(row), `with ${kept} alone`).toBe("held");
     }
@@ -377,6 +391,30 @@ describe("drift", () => {
     const before = await lab.run("iptables-save", []);
     expect(await firewall.repair()).toEqual([]);
     expect(strip(await lab.run("iptables-save", []))).toBe(strip(before));
+  });
+});
+
+describe("refusals, before anything is changed", () => {
+  const withPrograms =
+    (say: Record<string, string | null>): Run =>
+    async (file, args, input) => {
+      const said = args[0] === "--version" ? say[file] : undefined;
+      if (said === null)
+        throw new CommandFailed(file, args, Object.assign(new Error("no such program"), { code: 127 }), "");
+      return said ?? lab.run(file, args, input);
+    };
+  test.each<[string, Partial<PolicyInputsGiven>, Record<string, string | null>, string]>([
+    ["a pool that overlaps the host's own network", { pool: "198.51.0.0/16" }, {}, "overlaps 198.51.100.0/24 on eth0"],
+    ["a resolver that is the host", { resolvers: [ADDRESSES.host] }, {}, "198.51.100.2/32 is this host (eth0)"],
+    ["no Docker", {}, { dockerd: null }, "Docker (dockerd) is not installed"],
+    ["an old Docker", {}, { dockerd: "Docker version 19.03.15, build 99e3ed8" }, "Docker 19.03.15 is too old"],
+    ["an old iptables", {}, { iptables: "iptables v1.6.1" }, "iptables 1.6.1 is too old"],
+  ])("%s", async (_name, changed, programs, expected) => {
+    await flushTables();
+    const before = (await lab.run("iptables-save", [])) + (await lab.run("ip", ["rule"]));
+    const wall = createFirewall({ run: withPrograms(programs), inputs: { ...inputs, ...changed } });
+    await expect(wall.apply()).rejects.toThrow(expected);
+    expect(strip((await lab.run("iptables-save", [])) + (await lab.run("ip", ["rule"])))).toBe(strip(before));
   });
 });
 
