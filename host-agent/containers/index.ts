@@ -109,9 +109,6 @@ export function dockerContainers(options: ContainerOptions): Containers {
     },
 
     async stop(tenantId, timeoutSeconds) {
-      const state = await inspect(tenantId);
-      // A frozen process cannot hear SIGTERM: it would be killed when time is up.
-      if (state?.State.Paused) await containers.unpause(tenantId);
       await absentIs("", () => docker.stopContainer(containerName(tenantId), timeoutSeconds), 304, 404);
     },
 

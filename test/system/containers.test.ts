@@ -202,7 +202,7 @@ describe("converging", () => {
     await containers.unpause(id);
     await containers.unpause(id);
     await containers.pause(id);
-    // Frozen, it could not hear SIGTERM: 137 would be the killed one's code.
+    // Frozen, it could not hear SIGTERM, but Docker thaws it: 137 would be the killed one's code.
     await containers.stop(id, 20);
     expect(await containers.find(id)).toMatchObject({ running: false, exitCode: 0 });
     await containers.stop(id, 20);
