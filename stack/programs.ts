@@ -1,5 +1,14 @@
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, relative } from "node:path";
 import { promisify } from "node:util";
 import { build, type Plugin } from "esbuild";
@@ -55,10 +64,12 @@ async function shipAgent(outDir: string): Promise<Pick<Programs, "release" | "ag
   });
   const rooms = Object.keys(result.metafile.inputs).filter((path) => path.startsWith("host-agent/"));
   if (rooms.length === 0) throw new Error("the bundle of the host agent is empty");
-  const files = [
-    { file: bundle, path: "host-agent.mjs" },
-    ...assets().map((path) => ({ file: `${ROOT}/${path}`, path })),
-  ];
+  // Copies: what is edited meanwhile belongs to the next release.
+  for (const path of assets()) {
+    mkdirSync(dirname(`${outDir}/${path}`), { recursive: true });
+    copyFileSync(`${ROOT}/${path}`, `${outDir}/${path}`);
+  }
+  const files = ["host-agent.mjs", ...assets()].map((path) => ({ file: `${outDir}/${path}`, path }));
   const agent = await Promise.all(files.map(({ file, path }) => shipped(file, path, 0o644)));
   const name = `${outDir}/release.txt`;
   writeFileSync(name, agent.map(({ path, sha256 }) => `${sha256} ${path}\n`).join(""));

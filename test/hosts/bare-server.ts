@@ -68,6 +68,8 @@ export interface BareServer extends Place {
   fingerprint(): Promise<string>;
   /** Makes new host keys, as a new installation would, or somebody in between. */
   changeHostKey(): Promise<void>;
+  /** Orderly; resolves when sshd answers again. */
+  reboot(): Promise<void>;
   /** Runs a program on its console, as root. */
   console(file: string, ...args: string[]): Promise<string>;
 }
@@ -79,7 +81,7 @@ Before=sysinit.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -c 'mount -o remount,bind,rw /proc/sys; for c in /sys/fs/cgroup/*/; do mount -o remount,rw "$c"; done; true'
+ExecStart=/bin/sh -c 'mount -o remount,bind,rw /proc/sys; for c in /sys/fs/cgroup/*; do mount -o remount,bind,rw "$c"; done'
 [Install]
 WantedBy=sysinit.target
 `;
@@ -99,6 +101,7 @@ export async function createBareServer(authorizedKey: string): Promise<BareServe
   if (!existsSync(archive)) throw new Error("the bare Debian is not built yet: `npm test` builds it first");
   const place = await createPlace("h");
   const root = `${place.dir}/root`;
+  let nspawn: ChildProcess;
   try {
     await mkdir(root);
     await execute("tar", ["--extract", "--file", archive, "--numeric-owner", "-C", root]);
@@ -110,7 +113,7 @@ export async function createBareServer(authorizedKey: string): Promise<BareServe
     await writeFile(`${root}/etc/systemd/system/own-kernel.service`, OWN_KERNEL_UNIT);
     await execute("chroot", [root, "systemctl", "enable", "own-kernel.service"]);
     await makeHostKey(root);
-    const nspawn = boot(place, root);
+    nspawn = boot(place, root);
     await untilAnswers(place.address, 22, nspawn);
   } catch (error) {
     await place.destroy();
@@ -127,6 +130,14 @@ export async function createBareServer(authorizedKey: string): Promise<BareServe
     fingerprint: async () => {
       const key = await execute("ssh-keygen", ["-l", "-f", `${root}/etc/ssh/ssh_host_ed25519_key.pub`]);
       return key.stdout.split(" ")[1] ?? "";
+    },
+    reboot: async () => {
+      const ended = new Promise((resolve) => nspawn.once("exit", resolve));
+      await shell("systemctl", "reboot", "--no-block");
+      // nspawn ends at a reboot and leaves the new start to whoever keeps its unit: to us.
+      await ended;
+      nspawn = boot(place, root);
+      await untilAnswers(place.address, 22, nspawn);
     },
     changeHostKey: async () => {
       await makeHostKey(root);

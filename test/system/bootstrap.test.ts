@@ -19,6 +19,8 @@ let secrets: EdgeSecrets;
 let edge: Edge;
 let server: BareServer;
 let fingerprint: string;
+let owner: Account;
+let tenantId: string;
 
 beforeAll(async () => {
   dir = await mkdtemp("/var/tmp/chl-bootstrap-");
@@ -172,7 +174,7 @@ describe("from SSH to an enrolled host", () => {
     expect(text).toContain("is enrolled as hst_");
     expect(code).toBe(0);
     expect(steps.map((step) => step.split(" ")[0])).toEqual(["look", ...STEP_IDS]);
-    expect((await edge2hosts()).map(({ name, state }) => [name, state])).toEqual([["bare", "enrolled"]]);
+    expect((await listed()).map(({ name, state }) => [name, state])).toEqual([["bare", "enrolled"]]);
   });
 
   test("run once more, it finds everything as it should be", async () => {
@@ -192,7 +194,7 @@ describe("from SSH to an enrolled host", () => {
   });
 
   test("an agent of a person runs there behind UFW and Caddy, after a reboot too", async () => {
-    const owner = new Account(`http://localhost:${EDGE_PORT}`, (name) =>
+    owner = new Account(`http://localhost:${EDGE_PORT}`, (name) =>
       name.endsWith(".agents.localhost") ? server.address : null,
     );
     await owner.signUp({ email: "ada@example.com", password: "correct horse battery", name: "Ada" });
@@ -201,19 +203,24 @@ describe("from SSH to an enrolled host", () => {
       201,
       202,
     ).json<{ id: string; url: string }>();
-    await untilRuns(owner, tenant.id);
-    const page = expectStatus(await owner.client.visit(`${tenant.url}/`), 200);
-    expect(page.text).toMatch(/x-chelar-user/i);
+    tenantId = tenant.id;
+    await untilRuns(tenant.id);
+    const visit = () => owner.client.visit(`${tenant.url}/`);
+    expect(expectStatus(await visit(), 200).text).toMatch(/x-chelar-user/i);
+    expect(await server.console("ufw", "status")).toContain("Status: active");
+
+    await server.reboot();
+    await expect.poll(async () => (await visit().catch(() => null))?.status, { timeout: 60_000 }).toBe(200);
     expect(await server.console("ufw", "status")).toContain("Status: active");
   });
 });
 
-async function edge2hosts(): Promise<{ name: string; state: string }[]> {
+async function listed(): Promise<{ name: string; state: string }[]> {
   const { text } = await host(["list", "--json", "--dir", dir, "--edge", EDGE]);
   return (JSON.parse(text) as { hosts: { name: string; state: string }[] }).hosts;
 }
 
-async function untilRuns(owner: Account, id: string): Promise<void> {
+async function untilRuns(id: string): Promise<void> {
   let failure = "";
   await owner.client.events(`${owner.dashboard}/api/v1/tenants/${id}/events`, ({ event, data }) => {
     if (event !== "state") return false;
@@ -246,5 +253,16 @@ describe("the same server, later", () => {
     expect([refused.code, refused.text]).toEqual([1, expect.stringContaining("host_not_empty")]);
     expect((await run("show", "bare")).text).toContain("draining");
     expect((await run("show", "nobody")).text).toContain("no host is called");
+
+    await owner.api(`/api/v1/tenants/${tenantId}`, { method: "DELETE" });
+    await expect.poll(async () => (await run("remove", "bare")).code, { timeout: 60_000, interval: 1_000 }).toBe(0);
+    expect((await run("list")).text).toContain("No host is enrolled.");
+  });
+
+  test("removed, it can be taken in again under another host key, as a new host", async () => {
+    const { text, code } = await host(withKey());
+    expect(text).toContain("is enrolled as hst_");
+    expect(code).toBe(0);
+    expect((await listed()).map(({ state }) => state)).toEqual(["enrolled"]);
   });
 });
