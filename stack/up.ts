@@ -91,7 +91,7 @@ export async function up(options: UpOptions): Promise<void> {
     const failure = await Promise.race([ending, edge.failed, host.failed, ...(engine.part ? [engine.part.ended] : [])]);
     if (typeof failure === "string") throw new Error(`${failure}; its log is under ${dir}`);
   } finally {
-    say("up", "ending what was started; agents and data stay for the next time …");
+    if (undo.length > 1) say("up", "ending what was started; agents and data stay for the next time …");
     for (const step of undo.reverse()) await step().catch((error: Error) => say("up", error.message));
   }
 }
