@@ -95,6 +95,8 @@ my %operations = (
   },
   # Opens without reading or writing: a device that must not be disturbed.
   open => sub { return sysopen(my $file, $_[0], $_[1]) ? done("opened $_[0]") : refused() },
+  # Docker hides a file by laying /dev/null over it.
+  masked => sub { return -c $_[0] ? done('masked') : -e $_[0] ? done('there to be read') : refused() },
   # Copies a program, makes it executable and runs it.
   execute => sub {
     my ($from, $to) = @_;

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { chmod, chown, copyFile, mkdir, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { type ContainerSpec, containerSpec, type Docker, networkSpec } from "../containers/index.ts";
 import { imageRef, libraries, RUNTIME_TABLE, runtimes } from "../runtimes/index.ts";
@@ -9,8 +9,12 @@ import { CANARY_LIMITS } from "./ground.ts";
 import { type Attempt, attemptLine, parseSeen, type Seen } from "./rules.ts";
 import { PROGRAM, type Tools } from "./tools.ts";
 
-/** Removes one defence from a plan: what the tests do to see the attack succeed. Nothing else ever does. */
-export type Weaken = (plan: ContainerSpec) => ContainerSpec;
+/** Takes one defence away: what the tests do to see the attack succeed. Nothing else ever does. */
+export interface Weaken {
+  plan?: (plan: ContainerSpec) => ContainerSpec;
+  /** After the volume was opened, before the container is made. */
+  volume?: (layout: TenantLayout) => Promise<void>;
+}
 
 export interface CanaryOptions {
   docker: Docker;
@@ -37,7 +41,7 @@ const TOOLS_DIRECTORY = "attack";
 
 /** A tenant's container in all but its owner: the same plan, volume, network and image. */
 export async function createCanary(layout: TenantLayout, options: CanaryOptions): Promise<Canary> {
-  const { docker, hostId, resolvers, tools, weaken = (plan: ContainerSpec) => plan } = options;
+  const { docker, hostId, resolvers, tools, weaken = {} } = options;
   const tenant = canaryTenant(layout);
   const volumes = directoryVolumes();
   const files = runtimes({ isRunning: async () => true });
@@ -57,11 +61,13 @@ export async function createCanary(layout: TenantLayout, options: CanaryOptions)
     };
     const busyboxPath = options.busyboxPath ?? "/bin/busybox";
     const specOptions = { hostId: canaryHost(hostId), image, resolvers, busyboxPath, kernel };
-    const plan = weaken(containerSpec(tenant, RUNTIME_TABLE.echo, 0, specOptions));
-    await docker.createContainer(plan);
+    const planned = containerSpec(tenant, RUNTIME_TABLE.echo, 0, specOptions);
+    const plan = weaken.plan?.(planned) ?? planned;
     const linker = await bringTools(layout, tools);
+    await weaken.volume?.(layout);
+    await docker.createContainer(plan);
     await docker.startContainer(plan.name);
-    const pid = await untilRunning(docker, plan.name, tools);
+    const pid = await untilRunning(docker, plan.name);
     await files.clearEnv(layout);
     const own = `/data/${TOOLS_DIRECTORY}`;
     return {
@@ -129,17 +135,21 @@ async function bringTools(layout: TenantLayout, { run }: Tools): Promise<string>
   return linker;
 }
 
-async function untilRunning(docker: Docker, name: string, { run }: Tools): Promise<number> {
-  for (let attempt = 0; attempt < 50; attempt++) {
+/** Resolves with the process of the container's init, once the entrypoint has read the environment and become the runtime. */
+async function untilRunning(docker: Docker, name: string): Promise<number> {
+  const [program] = RUNTIME_TABLE.echo.command;
+  for (let attempt = 0; attempt < 200; attempt++) {
     const { State } = await docker.inspectContainer(name);
     const pid = (State as typeof State & { Pid?: number }).Pid ?? 0;
-    if (State.Running && pid > 0) {
-      // The kernel's word, in the name of the namespaces that are entered later.
-      await run("readlink", [`/proc/${pid}/ns/net`]);
-      return pid;
-    }
     if (State.Status === "exited") throw new Error(`the canary ended with ${State.ExitCode}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    if (State.Running && pid > 0 && (await childOf(pid)) === program) return pid;
+    await new Promise((resolve) => setTimeout(resolve, 25));
   }
   throw new Error("the canary did not start");
+}
+
+async function childOf(pid: number): Promise<string> {
+  const read = (path: string) => readFile(path, "utf8").catch(() => "");
+  const [child = ""] = (await read(`/proc/${pid}/task/${pid}/children`)).split(" ");
+  return child === "" ? "" : ((await read(`/proc/${child}/cmdline`)).split("\0")[0] ?? "");
 }

@@ -267,11 +267,11 @@ export function hardeningAttacks(ground: Ground): Attack[] {
       "masked-proc",
       "CVE-2025-31133",
       "read the kernel's keys in /proc/keys, which has no namespace",
-      "masked: empty",
-      read("/proc/keys"),
+      "masked",
+      simply("masked")("/proc/keys"),
       showing(
-        (text) => (text === "" ? null : "it can be read"),
-        () => "empty",
+        (found) => (found === "masked" ? null : found),
+        (found) => found,
       ),
     ),
     refused(

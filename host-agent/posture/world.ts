@@ -3,7 +3,7 @@ import { WORLD } from "./ground.ts";
 import type { Receiving, Tools } from "./tools.ts";
 
 /** Ours alone; behind the routing lock's (5210 to 5290), so that the lock is put to the test too. */
-const RULES = { toNeighbour: "5299", fromAttacker: "5300", fromHost: "5301" } as const;
+const RULES = { answers: "5298", toNeighbour: "5299", fromAttacker: "5300", fromHost: "5301" } as const;
 const TABLE = "5300";
 
 export interface World {
@@ -69,11 +69,14 @@ export async function createWorld(
       `route add unreachable default metric 9999 table ${TABLE}`,
       `-6 route add default via ${address6} dev ${device} table ${TABLE}`,
       `-6 route add unreachable default metric 9999 table ${TABLE}`,
-      `rule add priority ${RULES.toNeighbour} from ${attacker.subnet} to ${neighbour.subnet} lookup main`,
-      `rule add priority ${RULES.fromAttacker} from ${attacker.subnet} lookup ${TABLE}`,
+      `rule add priority ${RULES.toNeighbour} iif ${attacker.network} to ${neighbour.subnet} lookup main`,
+      // Its answers to the attacker go back as they would without us.
+      `rule add priority ${RULES.answers} from ${hostAddress} to ${attacker.subnet} lookup main`,
+      // By the bridge and not by the source, which an attacker chooses.
+      `rule add priority ${RULES.fromAttacker} iif ${attacker.network} lookup ${TABLE}`,
       `rule add priority ${RULES.fromHost} from ${hostAddress} lookup ${TABLE}`,
       `-6 rule add priority ${RULES.fromHost} from ${hostAddress6} lookup ${TABLE}`,
-      `-6 rule add priority ${RULES.fromAttacker} from ${WORLD.attackerNetwork6}/64 lookup ${TABLE}`,
+      `-6 rule add priority ${RULES.fromAttacker} iif ${attacker.network} lookup ${TABLE}`,
     ]);
     return { receiving, enter, remove };
   } catch (error) {
