@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { enrolRequest, runtimeName } from "../schema/protocol/index.ts";
+import { type PerimeterInputsGiven, parsePerimeter } from "./firewall/index.ts";
 import { parsePool } from "./tenants/layout.ts";
 
 const absolutePath = z
@@ -18,6 +19,11 @@ const poolCidr = z.string().superRefine((pool, context) => {
   } catch (error) {
     context.addIssue({ code: "custom", message: (error as Error).message });
   }
+});
+
+const perimeter = z.custom<PerimeterInputsGiven>().superRefine((given, context) => {
+  const parsed = parsePerimeter(given);
+  for (const message of parsed.ok ? [] : parsed.refusals) context.addIssue({ code: "custom", message });
 });
 
 /** The operator's file. Everything in it may be read by anyone: keys are in the identity file. */
@@ -47,6 +53,8 @@ export const hostConfig = z.strictObject({
   prebuild: z.array(runtimeName).default([]),
   /** Finished image archives are kept here for other engines of the same machine, instead of being built again. */
   imageCacheDir: absolutePath.optional(),
+  /** Who may reach this host from outside: the second wall (UFW) is the agent's to keep. Absent: UFW is never touched. */
+  perimeter: perimeter.optional(),
   /** Group that may connect to the agent's socket (Caddy's), where Caddy does not run as root. */
   socketGroupId: z.int().min(0).optional(),
 });

@@ -1,6 +1,6 @@
 import type { HostConfig } from "./config.ts";
 import { connectDocker, type Docker, dockerContainers } from "./containers/index.ts";
-import { createFirewall, type HostFirewall } from "./firewall/index.ts";
+import { createFirewall, createUfw, type HostFirewall, hostRun, parsePerimeter, type Wall } from "./firewall/index.ts";
 import type { Log } from "./log.ts";
 import { createImages, imageRef } from "./runtimes/images.ts";
 import { runtimes } from "./runtimes/index.ts";
@@ -11,6 +11,8 @@ import type { Routes } from "./tenants/ports.ts";
 export interface HostPorts extends Ports {
   firewall: HostFirewall;
   docker: Docker;
+  /** Every wall that this host keeps itself, outermost first. */
+  walls: readonly Wall[];
 }
 
 /** The real host behind the lifecycle's ports. */
@@ -24,12 +26,15 @@ export function hostPorts(config: HostConfig, hostId: string, routes: Routes, lo
     imageRef,
     log: (line) => log.warn("docker", { line }),
   });
+  const firewall = createFirewall({ inputs: { pool, resolvers } });
+  const perimeter = config.perimeter && parsePerimeter(config.perimeter);
   return {
     routes,
+    walls: perimeter?.ok ? [createUfw(perimeter.openings, hostRun()), firewall] : [firewall],
     docker,
     containers,
     volumes: directoryVolumes(),
-    firewall: createFirewall({ inputs: { pool, resolvers } }),
+    firewall,
     runtimes: runtimes({ isRunning: async (tenantId) => (await containers.find(tenantId))?.running === true }),
     images: createImages({ stateDir, docker, cacheDir: config.imageCacheDir }),
   };

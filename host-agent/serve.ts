@@ -44,7 +44,7 @@ export async function serve(
   const steps = createSteps({ ...config, ports, sealingKey, place: (id) => journal.tenants.place(id, slots) });
   const supervisor = createSupervisor({ journal, ports, steps, log, nowMs, random: Math.random });
   const guard = createGuard({
-    walls: [ports.firewall],
+    walls: ports.walls,
     watches: [watchKernel()],
     onDrift: ({ wall, differences, failure }) =>
       log.warn("wall.drift", { wall, differences: differences.slice(0, 5).join("; "), failure }),
@@ -75,7 +75,7 @@ export async function serve(
   async function posture(onProgress: Parameters<typeof runPosture>[1]) {
     const begun = nowMs();
     await ports.images.ensure("echo", () => {});
-    const managed = { cloud: false, ufw: false };
+    const managed = { cloud: false, ufw: config.perimeter !== undefined };
     const verdict = await runPosture({ ...config, hostId: identity.hostId, docker: ports.docker, managed }, onProgress);
     const { held, breached, unproven } = verdict;
     journal.reports.add(postureReport(verdict, begun, nowMs() - begun));

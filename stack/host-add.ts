@@ -9,6 +9,7 @@ import {
   fingerprint,
   nameOf,
   openKnownHosts,
+  type PostureVerdict,
   type Progress,
   parseTarget,
   sitePort,
@@ -53,7 +54,6 @@ export async function addHost(subject: string, values: HostOptions): Promise<num
         pool: POOL,
         resolvers: values.resolver ?? null,
         prebuild: values.prebuild.filter((name) => name !== ""),
-        agent: {},
       },
       needs: NEEDS,
       adminNetworks: values["admin-network"] ?? null,
@@ -61,12 +61,26 @@ export async function addHost(subject: string, values: HostOptions): Promise<num
       onProgress: printProgress,
     });
 
-  const { hostId } = await confirmingKey(add, target, values.fingerprint, known).catch((error: Error) => {
+  const { hostId, posture } = await confirmingKey(add, target, values.fingerprint, known).catch((error: Error) => {
     throw error instanceof BootstrapFailed ? new Refusal(error.message) : error;
   });
   console.log(`\n${values.name ?? hostName(target.address)} is enrolled as ${hostId}.`);
-  console.log("Posture attacks: skipped, this build of the host agent has none.");
-  return 0;
+  printPosture(posture);
+  return posture.breached + posture.unproven > 0 ? 1 : 0;
+}
+
+/** What did not hold, in full; what did, as a number. The whole list: `npm run posture`, or the host's page. */
+function printPosture({ attacks, held, breached, unproven, notManaged, gates }: PostureVerdict): void {
+  for (const { name, have, need, ok } of gates) {
+    if (!ok) console.log(`  below production: ${name} ${have}, ${need} is needed`);
+  }
+  for (const { id, outcome, evidence } of attacks) {
+    if (outcome === "breached" || outcome === "unproven") console.log(`  ${outcome.toUpperCase()} ${id}: ${evidence}`);
+  }
+  const verdict = breached > 0 ? "POSTURE BREACHED" : unproven > 0 ? "posture not proven" : "posture held";
+  console.log(
+    `${verdict}: ${held} of ${attacks.length} attacks held, ${breached} breached, ${unproven} not proven, ${notManaged} not managed here.`,
+  );
 }
 
 /** Strict: a key that nobody confirmed ends the connection; one that changed does so even at a terminal. */

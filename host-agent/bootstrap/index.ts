@@ -9,6 +9,7 @@ import {
 import { reaches, readAddresses, readResolvers, readServerFacts } from "./facts.ts";
 import { BootstrapFailed, type Failure } from "./failure.ts";
 import type { HostSettings, Programs } from "./plan.ts";
+import { attackPosture, type PostureVerdict } from "./posture.ts";
 import { type Needs, refuseServer, sitePort, type Unfit } from "./rules.ts";
 import { type Credentials, connect, type Expected, type Server, type Target } from "./ssh.ts";
 import { hostIdOf, type OperatorApi, type Site, STEPS, take } from "./steps.ts";
@@ -17,6 +18,7 @@ export { BootstrapFailed, type Failure } from "./failure.ts";
 export { type KnownHosts, openKnownHosts } from "./known-hosts.ts";
 export { HOST_FILES, HOST_PROGRAMS, SERVER_PACKAGE_LIST } from "./packages.ts";
 export type { HostSettings, Programs, ShippedFile } from "./plan.ts";
+export type { PostureVerdict } from "./posture.ts";
 export { fingerprint, parseTarget, sitePort } from "./rules.ts";
 export { type Credentials, digestFile, type Expected, nameOf, type Target } from "./ssh.ts";
 export type { KnownHost, OperatorApi } from "./steps.ts";
@@ -27,7 +29,7 @@ export interface BootstrapOptions {
   expected: Expected | null;
   programs: Programs;
   /** Without resolvers: the server's own, or public ones. */
-  settings: Omit<HostSettings, "resolvers"> & { resolvers: readonly string[] | null };
+  settings: Omit<HostSettings, "resolvers" | "perimeter"> & { resolvers: readonly string[] | null };
   needs: Pick<Needs, "diskMiB" | "memoryMiB">;
   /** Networks that may administer the server; null: the address from which we come. */
   adminNetworks: readonly string[] | null;
@@ -51,13 +53,13 @@ export const STEP_IDS: readonly string[] = STEPS.map(({ id }) => id);
 const PUBLIC_RESOLVERS = ["9.9.9.9", "1.1.1.1"];
 
 /**
- * Takes a bare server to an enrolled host and resolves with its id. Looks at everything first and changes nothing when
+ * Takes a bare server to an enrolled host and resolves with its id and the verdict on its walls. Looks at everything first and changes nothing when
  * the server is unfit; can be cut off anywhere and run again. Rejects with {@link BootstrapFailed}.
  */
-export async function bootstrap(options: BootstrapOptions): Promise<{ hostId: string }> {
+export async function bootstrap(options: BootstrapOptions): Promise<{ hostId: string; posture: PostureVerdict }> {
   const { onProgress, nowMs = Date.now } = options;
   const sleep = options.sleep ?? ((ms: number) => new Promise<void>((resolve) => void setTimeout(resolve, ms)));
-  const of = STEPS.length + 1;
+  const of = STEPS.length + 2;
   const progress = async (number: number, step: string, title: string, work: () => Promise<boolean>) => {
     const at = nowMs();
     onProgress({ number, of, step, title, state: { now: "begins" } });
@@ -72,14 +74,22 @@ export async function bootstrap(options: BootstrapOptions): Promise<{ hostId: st
       site = await survey(server, options, { sleep, nowMs });
       return true;
     });
-    if (!site) throw new Error("unreachable");
+    if (!site) throw new Error("the look ended without a site");
     for (const [index, step] of STEPS.entries()) {
       const head = { number: index + 2, of, step: step.id, title: step.title };
       site.say = (detail) => onProgress({ ...head, state: { now: "goes on", detail } });
       const here = site;
       await progress(head.number, step.id, step.title, () => take(step, here));
     }
-    return { hostId: (await hostIdOf(site)) ?? "" };
+    const attacked = { number: of, of, step: "posture", title: "the host attacks its own walls" };
+    let posture: PostureVerdict | undefined;
+    await progress(of, attacked.step, attacked.title, async () => {
+      const say = (detail: string) => onProgress({ ...attacked, state: { now: "goes on", detail } });
+      posture = await attackPosture(server, options.programs, say);
+      return true;
+    });
+    if (!posture) throw new Error("the posture run ended without a verdict");
+    return { hostId: (await hostIdOf(site)) ?? "", posture };
   } finally {
     server.close();
   }
@@ -103,21 +113,22 @@ async function survey(server: Server, options: BootstrapOptions, world: Pick<Sit
   const inputs = { pool: options.settings.pool, resolvers: [...resolvers] };
   const parsed = parseInputs(inputs);
   const refusals = parsed.ok ? refuseInputs(parsed.inputs, await readAddresses(server)) : parsed.refusals;
-  const perimeter = parsePerimeter({
+  const perimeter = {
     adminNetworks: [...(options.adminNetworks ?? [await cameFrom(server)])],
     sshPort: options.target.port,
-  });
-  for (const detail of [...refusals.map(describeRefusal), ...(perimeter.ok ? [] : perimeter.refusals)]) {
+  };
+  const openings = parsePerimeter(perimeter);
+  for (const detail of [...refusals.map(describeRefusal), ...(openings.ok ? [] : openings.refusals)]) {
     unfit.push({ reason: "firewall", detail });
   }
-  if (unfit.length > 0 || !perimeter.ok) return refuse({ reason: "unfit", server: server.name, unfit });
+  if (unfit.length > 0 || !openings.ok) return refuse({ reason: "unfit", server: server.name, unfit });
   if ((await server.hold(LOCK)) === null) return refuse({ reason: "busy", server: server.name });
   return {
     server,
     programs: options.programs,
-    settings: { ...options.settings, resolvers },
+    settings: { ...options.settings, resolvers, perimeter },
     edge: options.edge,
-    walls: [createUfw(perimeter.openings, server.run), createFirewall({ inputs, run: server.run })],
+    walls: [createUfw(openings.openings, server.run), createFirewall({ inputs, run: server.run })],
     say: () => {},
     ...world,
   };

@@ -47,8 +47,8 @@ export interface HostSettings {
   pool: string;
   resolvers: readonly string[];
   prebuild: readonly string[];
-  /** More of the agent's configuration. */
-  agent: Readonly<Record<string, unknown>>;
+  /** Who may reach the server from outside; the agent keeps that wall from then on. */
+  perimeter: { adminNetworks: readonly string[]; sshPort: number };
 }
 
 /** Docker's own bridges; not the tenants' pool, which the agent hands out itself. */
@@ -83,7 +83,7 @@ export const agentJson = (settings: HostSettings, ingressGroupId: number): strin
     endpoint: settings.endpoint,
     prebuild: settings.prebuild,
     socketGroupId: ingressGroupId,
-    ...settings.agent,
+    perimeter: settings.perimeter,
   });
 
 export const ingressEnv = ({ edgeUrl, tenantSite, hostSite }: HostSettings): string =>

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
+import { createInterface } from "node:readline";
 import { pipeline } from "node:stream/promises";
 import ssh2, { type Client, type Sftp } from "ssh2";
 import { CommandFailed, type Run } from "../firewall/index.ts";
@@ -31,8 +32,8 @@ export interface Answer {
 /** A server over one SSH connection, as root. */
 export interface Server {
   name: string;
-  /** Resolves with any exit code; rejects only when the connection is gone. */
-  exec(argv: readonly string[], input?: string): Promise<Answer>;
+  /** Resolves with any exit code; rejects only when the connection is gone. `onLine` hears its output as it comes. */
+  exec(argv: readonly string[], input?: string, onLine?: (line: string) => void): Promise<Answer>;
   /** The same as every room of the host agent starts programs: rejects with {@link CommandFailed}. */
   run: Run;
   /** Puts a file there whole or not at all; its checksum is taken on the server before it gets its name. */
@@ -66,7 +67,7 @@ export async function connect(target: Target, credentials: Credentials, expected
   // A later fault of the transport is told by "close"; without a listener it would end the process.
   client.on("error", () => {});
   const during = <T>(work: Promise<T>): Promise<T> => Promise.race([work, lost]);
-  const exec: Server["exec"] = (argv, input) => during(execute(client, argv, input));
+  const exec: Server["exec"] = (argv, input, onLine) => during(execute(client, argv, input, onLine));
   const run: Run = async (file, args, input) => {
     const { code, stdout, stderr } = await exec([file, ...args], input);
     if (code === 0) return stdout;
@@ -172,13 +173,19 @@ function handshake(client: Client, target: Target, credentials: Credentials, exp
   });
 }
 
-function execute(client: Client, argv: readonly string[], input = ""): Promise<Answer> {
+function execute(
+  client: Client,
+  argv: readonly string[],
+  input = "",
+  onLine?: (line: string) => void,
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     client.exec(quoted(argv), (error, channel) => {
       if (error) return reject(error);
       const [out, err]: [Buffer[], Buffer[]] = [[], []];
       let code = -1;
       channel.on("data", (data: Buffer) => out.push(data));
+      if (onLine) createInterface({ input: channel }).on("line", onLine);
       channel.stderr.on("data", (data: Buffer) => err.push(data));
       channel.on("exit", (status: number | null) => {
         code = status ?? -1;
