@@ -39,7 +39,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   const { dir, runDir, port, secrets } = options;
   mkdirSync(runDir, { recursive: true, mode: 0o700 });
   const [database] = await Promise.all([startSqld({ dir: `${dir}/sqld` }), buildWorker(`${dir}/worker`)]);
-  await migrate(database.url);
+  await migrate(database.url, database.authToken);
   const dashboard = `http://localhost:${port}`;
   const start = () =>
     startWorker({
@@ -51,6 +51,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
         DASHBOARD_ORIGIN: dashboard,
         TENANT_ORIGIN: options.tenantOrigin,
         DATABASE_URL: database.url,
+        DATABASE_AUTH_TOKEN: database.authToken,
         ...secrets,
         ...options.extra,
       },

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { generateKeyPairSync, sign } from "node:crypto";
 import { existsSync, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
@@ -11,6 +12,8 @@ const STOP_WITHIN_MS = 10_000;
 export interface RunningSqld {
   /** `http://127.0.0.1:PORT`, what DATABASE_URL takes. */
   url: string;
+  /** What DATABASE_AUTH_TOKEN takes: good for this run of the server only. */
+  authToken: string;
   port: number;
   pid: number;
   /** Resolves with a sentence when the server ends without `stop()` having been called. */
@@ -34,17 +37,22 @@ export function sqldBinary(): string {
 
 /**
  * Starts the libSQL server on loopback with its data in `dir`, and waits until it answers. Without `port` a free one
- * is taken. Whoever can reach the port owns the data: it has no password, so it listens on 127.0.0.1 only.
+ * is taken. It listens on 127.0.0.1 only, and that is not enough: any page in a browser of this machine reaches
+ * every loopback port, and the server lets every origin read its answers. So nobody gets in without the token.
  */
 export async function startSqld({ dir, port }: { dir: string; port?: number }): Promise<RunningSqld> {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const listenPort = await freePort(port).catch(() => {
     throw new Error(`The database cannot listen on 127.0.0.1:${port}: something else does.`);
   });
+  const { publicKey, authToken } = makeToken();
   const child = spawn(
     sqldBinary(),
     ["--no-welcome", "--db-path", join(dir, "data"), "--http-listen-addr", `127.0.0.1:${listenPort}`],
-    { stdio: ["ignore", "ignore", "pipe"], env: { PATH: process.env.PATH, RUST_LOG: "warn" } },
+    {
+      stdio: ["ignore", "ignore", "pipe"],
+      env: { PATH: process.env.PATH, RUST_LOG: "warn", SQLD_AUTH_JWT_KEY: publicKey },
+    },
   );
 
   let said = "";
@@ -77,7 +85,16 @@ export async function startSqld({ dir, port }: { dir: string; port?: number }): 
       if (!stopping) resolve(sentence);
     });
   });
-  return { url, port: listenPort, pid: child.pid as number, died, stop };
+  return { url, authToken, port: listenPort, pid: child.pid as number, died, stop };
+}
+
+/** A JWT (RFC 7519) for everything, by a key that is forgotten at once: the server is given its public half only. */
+function makeToken(): { publicKey: string; authToken: string } {
+  const pair = generateKeyPairSync("ed25519");
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const signed = `${part({ alg: "EdDSA", typ: "JWT" })}.${part({ a: "rw" })}`;
+  const signature = sign(null, Buffer.from(signed), pair.privateKey).toString("base64url");
+  return { publicKey: pair.publicKey.export({ format: "jwk" }).x as string, authToken: `${signed}.${signature}` };
 }
 
 async function answers(url: string): Promise<string | null> {

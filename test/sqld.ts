@@ -9,7 +9,7 @@ import { type RunningSqld, startSqld } from "../stack/sqld.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
-    /** Answers each POST with the URL of a fresh, migrated database on a libSQL server of its own. */
+    /** Answers each POST with the bindings of a fresh, migrated database on a libSQL server of its own. */
     databases: string;
   }
 }
@@ -26,8 +26,8 @@ export default async function setup(project: TestProject) {
     try {
       const sqld = await startSqld({ dir: join(dir, String(++count)) });
       running.push(sqld);
-      await migrate(sqld.url);
-      response.end(sqld.url);
+      await migrate(sqld.url, sqld.authToken);
+      response.end(JSON.stringify({ DATABASE_URL: sqld.url, DATABASE_AUTH_TOKEN: sqld.authToken }));
     } catch (error) {
       response.writeHead(500).end(String(error));
     }

@@ -36,7 +36,7 @@ async function makeBindings(): Promise<Record<string, string>> {
   return {
     DASHBOARD_ORIGIN: DASHBOARD,
     TENANT_ORIGIN: "https://*.agents.example",
-    DATABASE_URL: await (await fetch(inject("databases"), { method: "POST" })).text(),
+    ...((await (await fetch(inject("databases"), { method: "POST" })).json()) as Record<string, string>),
     AUTH_SECRET: "a-secret-of-the-tests-that-is-long-enough",
     OPERATOR_TOKEN,
     COMMAND_KEYS: JSON.stringify({ version: 1, current: kid, keys: [{ kid, ...commandKey }] }),
