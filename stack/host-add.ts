@@ -1,5 +1,6 @@
-import { readFileSync } from "node:fs";
-import { homedir } from "node:os";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import {
   BootstrapFailed,
@@ -37,7 +38,9 @@ export async function addHost(subject: string, values: HostOptions): Promise<num
       throw new Refusal(`${site}: a server of its own serves ports 80 and 443 only, all others stay shut.`);
     }
   }
-  const programs = await makePrograms(`${values.dir}/programs`);
+  // A directory of our own: two at once must not write into each other's bundle.
+  const building = mkdtempSync(join(tmpdir(), "chelar-programs-"));
+  const programs = await makePrograms(building);
   const add = (expected: Expected | null) =>
     bootstrap({
       target,
@@ -61,9 +64,11 @@ export async function addHost(subject: string, values: HostOptions): Promise<num
       onProgress: printProgress,
     });
 
-  const { hostId, posture } = await confirmingKey(add, target, values.fingerprint, known).catch((error: Error) => {
-    throw error instanceof BootstrapFailed ? new Refusal(error.message) : error;
-  });
+  const { hostId, posture } = await confirmingKey(add, target, values.fingerprint, known)
+    .catch((error: Error) => {
+      throw error instanceof BootstrapFailed ? new Refusal(error.message) : error;
+    })
+    .finally(() => rmSync(building, { recursive: true, force: true }));
   console.log(`\n${values.name ?? hostName(target.address)} is enrolled as ${hostId}.`);
   printPosture(posture);
   return posture.breached + posture.unproven > 0 ? 1 : 0;

@@ -11,8 +11,9 @@ import { BootstrapFailed, type Failure } from "./failure.ts";
 import type { HostSettings, Programs } from "./plan.ts";
 import { attackPosture, type PostureVerdict } from "./posture.ts";
 import { type Needs, refuseServer, sitePort, type Unfit } from "./rules.ts";
+import { type OperatorApi, type Site, take } from "./site.ts";
 import { type Credentials, connect, type Expected, type Server, type Target } from "./ssh.ts";
-import { hostIdOf, type OperatorApi, type Site, STEPS, take } from "./steps.ts";
+import { hostIdOf, STEPS } from "./steps.ts";
 
 export { BootstrapFailed, type Failure } from "./failure.ts";
 export { type KnownHosts, openKnownHosts } from "./known-hosts.ts";
@@ -20,8 +21,8 @@ export { HOST_FILES, HOST_PROGRAMS, SERVER_PACKAGE_LIST } from "./packages.ts";
 export type { HostSettings, Programs, ShippedFile } from "./plan.ts";
 export type { PostureVerdict } from "./posture.ts";
 export { fingerprint, parseTarget, sitePort } from "./rules.ts";
+export type { KnownHost, OperatorApi } from "./site.ts";
 export { type Credentials, digestFile, type Expected, nameOf, type Target } from "./ssh.ts";
-export type { KnownHost, OperatorApi } from "./steps.ts";
 
 export interface BootstrapOptions {
   target: Target;

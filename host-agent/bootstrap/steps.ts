@@ -1,5 +1,3 @@
-import type { Wall } from "../firewall/index.ts";
-import { BootstrapFailed } from "./failure.ts";
 import { missingFiles, placeFiles, type WantedFile } from "./files.ts";
 import { SERVER_PACKAGE_LIST } from "./packages.ts";
 import {
@@ -7,7 +5,6 @@ import {
   agentJson,
   agentUnit,
   daemonJson,
-  type HostSettings,
   ingressEnv,
   ingressUnit,
   nodePath,
@@ -16,45 +13,8 @@ import {
   planMark,
   type ShippedFile,
 } from "./plan.ts";
-import type { Server } from "./ssh.ts";
-
-/** A host as its edge tells it. */
-export interface KnownHost {
-  id: string;
-  lastReportAt: string | null;
-}
-/** The edge, as its operator may ask it. */
-export interface OperatorApi {
-  hosts(): Promise<readonly KnownHost[]>;
-  enrolmentToken(): Promise<string>;
-  /** What the host's ingress says to a command that is none; the agent's own refusal is the right answer. */
-  knock(endpoint: string): Promise<string | null>;
-}
-
-export interface Site {
-  server: Server;
-  programs: Programs;
-  settings: HostSettings;
-  edge: OperatorApi;
-  /** The second and third wall, driven over this connection. */
-  walls: readonly Wall[];
-  say(detail: string): void;
-  sleep(ms: number): Promise<void>;
-  nowMs(): number;
-}
-
-/**
- * One step towards the host. `missing` looks and changes nothing; `act` is safe to cut off anywhere and to repeat. A step
- * is done when `missing` finds nothing, whoever did it.
- */
-export interface Step {
-  id: string;
-  title: string;
-  missing(site: Site): Promise<string[]>;
-  act(site: Site, missing: readonly string[]): Promise<void>;
-  /** What `act` began comes true by itself: how long to wait for it. */
-  settleSeconds?: number;
-}
+import type { Site, Step } from "./site.ts";
+import { isEnabled, isMasked, lastWords, missingService } from "./units.ts";
 
 const APT_LOG = "/var/log/chelar-bootstrap.log";
 const UNITS = ["chelar-agent.service", "chelar-ingress.service"] as const;
@@ -254,53 +214,9 @@ async function marksOf(site: Site): Promise<string[]> {
   );
 }
 
-async function missingService(server: Server, unit: string, mark: string): Promise<string[]> {
-  const show = await server.run("systemctl", ["show", "-p", "MainPID,ActiveState,UnitFileState", unit]);
-  const property = (name: string) => new RegExp(`^${name}=(.*)$`, "m").exec(show)?.[1] ?? "";
-  if (property("ActiveState") !== "active") {
-    const { stdout } = await server.exec(["journalctl", "-u", unit, "-n", "1", "-o", "cat", "--no-pager"]);
-    return [`${unit} is ${property("ActiveState")}: ${lastWords(stdout)}`];
-  }
-  const environment = (await server.exec(["cat", `/proc/${property("MainPID")}/environ`])).stdout.split("\0");
-  return [
-    ...(environment.includes(`CHELAR_PLAN=${mark}`) ? [] : [`${unit} still runs an older plan`]),
-    ...(property("UnitFileState") === "enabled" ? [] : [`${unit} does not start at boot`]),
-  ];
-}
-
 /** Only the id: the rest of that file is private keys, which never leave the server. */
 export async function hostIdOf({ server, programs }: Site): Promise<string | null> {
   const script = "process.stdout.write(String(JSON.parse(require('fs').readFileSync(process.argv[1])).hostId ?? ''))";
   const { code, stdout } = await server.exec([nodePath(programs), "-e", script, `${PATHS.state}/identity.json`]);
   return code === 0 && stdout !== "" ? stdout : null;
-}
-
-const isMasked = async (server: Server, unit: string) =>
-  (await server.exec(["systemctl", "is-enabled", unit])).stdout.trim() === "masked";
-const isEnabled = async (server: Server, unit: string) =>
-  (await server.exec(["systemctl", "is-enabled", unit])).stdout.trim() === "enabled";
-
-/** Why a program of ours ended: `error="…"` of its last log line, or that line. */
-export function lastWords(text: string): string {
-  const last = text.trim().split("\n").at(-1) ?? "";
-  return /\berror="(.*)"$/.exec(last)?.[1] ?? (last || "it gave no reason");
-}
-
-/** Brings one step to its end. Resolves with whether anything had to be done. */
-export async function take(step: Step, site: Site): Promise<boolean> {
-  try {
-    const before = await step.missing(site);
-    if (before.length === 0) return false;
-    await step.act(site, before);
-    const deadline = site.nowMs() + (step.settleSeconds ?? 0) * 1_000;
-    for (;;) {
-      const left = await step.missing(site);
-      if (left.length === 0) return true;
-      if (site.nowMs() >= deadline) throw new Error(`still missing: ${left.slice(0, 5).join("; ")}`);
-      await site.sleep(500);
-    }
-  } catch (error) {
-    if (error instanceof BootstrapFailed) throw error;
-    throw new BootstrapFailed({ reason: "step_failed", step: step.id, detail: (error as Error).message }, error);
-  }
 }

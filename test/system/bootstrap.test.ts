@@ -1,4 +1,5 @@
 import { execFile, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
@@ -56,14 +57,17 @@ interface Run {
   steps: string[];
 }
 
-/** The command as an operator types it, in a process of its own. `until` kills it when that step begins. */
-async function host(args: readonly string[], until?: string): Promise<Run> {
+/** The command as an operator types it, in a process of its own. `until` kills it soon after that step has begun. */
+async function host(
+  args: readonly string[],
+  { until, ...more }: { until?: string; SSH_AUTH_SOCK?: string } = {},
+): Promise<Run> {
   const child = spawn(
     process.execPath,
     ["--disable-warning=ExperimentalWarning", `${ROOT}/stack/cli.ts`, "host", ...args],
     {
       cwd: ROOT,
-      env: { ...process.env, CHELAR_OPERATOR_TOKEN: secrets.OPERATOR_TOKEN, SSH_AUTH_SOCK: "" },
+      env: { ...process.env, CHELAR_OPERATOR_TOKEN: secrets.OPERATOR_TOKEN, SSH_AUTH_SOCK: "", ...more },
       stdio: ["ignore", "pipe", "pipe"],
     },
   );
@@ -167,7 +171,7 @@ describe("from SSH to an enrolled host", () => {
   test("cut off at one step after another, the same command completes it in the end", async () => {
     const cuts = ["packages", "docker", "runtime", "configuration", "enrolment", "walls", "services"];
     for (const cut of cuts) {
-      const { code } = await host(withKey(), cut);
+      const { code } = await host(withKey(), { until: cut });
       expect(code, `killed at ${cut}`).toBe(null);
     }
     const { code, text, steps } = await host(withKey());
@@ -178,10 +182,21 @@ describe("from SSH to an enrolled host", () => {
     expect((await listed()).map(({ name, state }) => [name, state])).toEqual([["bare", "enrolled"]]);
   });
 
-  test("run once more, it finds everything as it should be", async () => {
-    const { code, steps } = await host(withKey());
-    expect(code).toBe(0);
+  test("run once more with the key in an ssh-agent, it finds everything as it should be", async () => {
+    const socket = `${dir}/ssh-agent`;
+    const agent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
+    await expect.poll(() => existsSync(socket)).toBe(true);
+    await execute("ssh-add", ["-q", `${dir}/key`], { env: { ...process.env, SSH_AUTH_SOCK: socket } });
+    const { code, steps, text } = await host(add(), { SSH_AUTH_SOCK: socket });
+    agent.kill();
+    expect(code, text).toBe(0);
     expect(steps.slice(1, -1)).toEqual(STEP_IDS.map((id) => `${id} as it should be`));
+  });
+
+  test("twice at once, one does it and the other is told so", async () => {
+    const both = await Promise.all([host(withKey()), host(withKey())]);
+    expect(both.map(({ code }) => code).sort()).toEqual([0, 1]);
+    expect(both.find(({ code }) => code === 1)?.text).toContain("another `host add` is at work");
   });
 
   test("the one-time token is in no file, journal or command line of the server", async () => {
