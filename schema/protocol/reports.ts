@@ -3,8 +3,8 @@ import { generation, runtimeName, tenantId } from "./commands.ts";
 
 /** What a host tells the edge. `seq` rises by one per host, so that the edge can drop what it has seen. */
 const seq = z.int().min(1);
-/** Milliseconds since the epoch, by the host's clock. */
-const at = z.int().min(0);
+/** Milliseconds since the epoch, by the host's clock. Beyond the limit no Date exists (ECMA-262 21.4.1.1). */
+const at = z.int().min(0).max(8_640_000_000_000_000);
 
 /** The steps of apply, stop and purge, in the words that the owner's page translates. */
 export const STEPS = [
@@ -45,8 +45,8 @@ export const tenantProgress = z.strictObject({
   detail: publicDetail.optional(),
   /** 0 to 1, where the step can tell. */
   fraction: z.number().min(0).max(1).optional(),
-  /** How long the step took, in milliseconds, when it is done. */
-  tookMs: z.number().min(0).optional(),
+  /** How long the step took, in milliseconds, when it is done. A larger number could be stored and never read again. */
+  tookMs: z.number().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
 });
 
 export const tenantState = z.strictObject({

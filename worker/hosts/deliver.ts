@@ -15,7 +15,7 @@ import { atomically, type Database, isGuardFailure } from "../db.ts";
 import type { Config } from "../env.ts";
 import { readLimited } from "../http.ts";
 import { buildCommand } from "./command.ts";
-import { retryDelayMs } from "./rules.ts";
+import { overtakingGeneration, retryDelayMs } from "./rules.ts";
 import * as store from "./store.ts";
 
 const TIMEOUT_MS = 10_000;
@@ -36,7 +36,9 @@ export type DeliveryFailure =
   | "journal_unavailable"
   | "tenant_purged"
   | "jti_reused"
-  | "keyset_stale";
+  | "keyset_stale"
+  /** Something of ours broke; the log has its words. */
+  | "unforeseen";
 
 type Sent = { ok: true; outcome: CommandOutcome } | { ok: false; failure: DeliveryFailure };
 
@@ -67,9 +69,12 @@ export async function deliverTenant(context: DeliveryContext, tenantId: string):
     case "refused":
       switch (outcome.reason) {
         case "generation_stale":
-        case "generation_conflict":
-          await overtake(context, tenant, outcome);
+        case "generation_conflict": {
+          const generation = overtakingGeneration(tenant.generation, outcome.have ?? 0);
+          if (generation === null) return failed(context, about, "result_invalid");
+          await overtake(context, tenant, generation, outcome);
           return "failed";
+        }
         case "tenant_purged":
           // What the host has destroyed, and proven so, cannot be purged again: nothing is left to say.
           if (tenant.desired === "deleted") {
@@ -92,10 +97,10 @@ export async function deliverTenant(context: DeliveryContext, tenantId: string):
 async function overtake(
   { db, world }: DeliveryContext,
   tenant: store.TenantRow,
+  generation: number,
   { reason, have = 0 }: { reason: string; have?: number },
 ): Promise<void> {
   const now = world.now();
-  const generation = Math.max(tenant.generation, have) + 1;
   try {
     await atomically(db, [
       ...store.raiseGeneration(db, tenant, generation, now),
@@ -131,7 +136,7 @@ export async function deliverHost(context: DeliveryContext, hostId: string): Pro
   return "delivered";
 }
 
-async function failed(
+export async function failed(
   { db, world }: DeliveryContext,
   about: { hostId: string; tenantId: string | null },
   error: DeliveryFailure,

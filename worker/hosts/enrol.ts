@@ -7,7 +7,8 @@ import {
   newId,
   type PublicKeyset,
   publicPart,
-  signingJwk,
+  type SealingJwk,
+  type SigningJwk,
   toBase64url,
 } from "../../schema/protocol/index.ts";
 import type { World } from "../clock.ts";
@@ -39,6 +40,8 @@ export async function issueToken(db: Database, world: World): Promise<{ token: s
   return { token, expiresAt: new Date(expiresAt).toISOString() };
 }
 
+const badToken = refuse("enrolment_refused", { detail: "The token is unknown, used or expired." });
+
 export interface EnrolContext {
   db: Database;
   world: World;
@@ -46,25 +49,34 @@ export interface EnrolContext {
   keyset: PublicKeyset;
 }
 
-const normal = (jwk: string) => JSON.stringify(publicPart(signingJwk.parse(JSON.parse(jwk))));
+const normal = (jwk: SigningJwk | SealingJwk) => JSON.stringify(publicPart(jwk));
 
 /**
  * Takes a host in. The token is consumed in the same transaction, so it works once even for two at the same moment.
- * A known name with the same signing key is the same server again: it keeps its id and starts a new epoch, which
- * makes every older command and report worthless. A known name with another key is somebody else.
+ * A known name with the same two keys is the same server again: it keeps its id and starts a new epoch, which makes
+ * every older command and report worthless. A known name with another key is somebody else; with another sealing key
+ * too, since a signing key shown here is public and proves nothing, and secrets would be sealed to the new one.
  */
 export async function enrolHost(request: EnrolRequest, context: EnrolContext): Promise<Result<EnrolResponse>> {
   const { db, world, edge, keyset } = context;
   if (!/^https?:$/.test(new URL(request.endpoint).protocol)) return refuse("invalid_body", { field: "endpoint" });
   const now = world.now();
+  const hash = tokenHash(request.token);
+  const isGood = and(
+    eq(enrolmentTokens.hash, hash),
+    isNull(enrolmentTokens.usedAt),
+    gt(enrolmentTokens.expiresAt, now),
+  );
+  // First of all, or strangers could ask which hosts there are. That it works once is the transaction's word below.
+  if ((await db.select().from(enrolmentTokens).where(isGood)).length === 0) return badToken;
   const known = (
     await db
       .select()
       .from(hosts)
       .where(and(eq(hosts.name, request.name), ne(hosts.state, "removed")))
   )[0];
-  const signingKey = JSON.stringify(publicPart(request.signing));
-  if (known && normal(known.signingKey) !== signingKey) {
+  const [signingKey, sealingKey] = [normal(request.signing), normal(request.sealing)];
+  if (known && (known.signingKey !== signingKey || known.sealingKey !== sealingKey)) {
     return refuse("enrolment_refused", { detail: "A host of this name is enrolled with another key." });
   }
 
@@ -78,7 +90,7 @@ export async function enrolHost(request: EnrolRequest, context: EnrolContext): P
     state: "enrolled",
     epoch,
     signingKey,
-    sealingKey: JSON.stringify(publicPart(request.sealing)),
+    sealingKey,
     memoryMiB: request.capacity.memoryMiB,
     diskMiB: request.capacity.diskMiB,
     maxTenants: request.capacity.tenants,
@@ -86,13 +98,9 @@ export async function enrolHost(request: EnrolRequest, context: EnrolContext): P
     reportSeq: 0,
     enrolledAt: now,
   };
-  const hash = tokenHash(request.token);
   try {
     await atomically(db, [
-      db
-        .update(enrolmentTokens)
-        .set({ usedAt: now, usedBy: id })
-        .where(and(eq(enrolmentTokens.hash, hash), isNull(enrolmentTokens.usedAt), gt(enrolmentTokens.expiresAt, now))),
+      db.update(enrolmentTokens).set({ usedAt: now, usedBy: id }).where(isGood),
       insist(db, changedOne),
       ...(known
         ? [
@@ -119,7 +127,7 @@ export async function enrolHost(request: EnrolRequest, context: EnrolContext): P
     ]);
   } catch (error) {
     // Unknown, used, expired or lost against another: a guesser learns nothing from the difference.
-    if (isGuardFailure(error)) return refuse("enrolment_refused", { detail: "The token is unknown, used or expired." });
+    if (isGuardFailure(error)) return badToken;
     throw error;
   }
   return good({ hostId: id, epoch, edge, keyset });

@@ -1,7 +1,8 @@
 import { and, eq, gt, isNull, lt, notExists, or, sql } from "drizzle-orm";
 import { enrolmentTokens, outbox, rateLimit, session, tenants, tickets } from "../../schema/db/index.ts";
 import { atomically } from "../db.ts";
-import { type DeliveryContext, deliverHost, deliverTenant } from "./deliver.ts";
+import { describeError } from "../http.ts";
+import { type DeliveryContext, deliverHost, deliverTenant, failed } from "./deliver.ts";
 import { type Drift, findDrift, SETTLE_MS } from "./rules.ts";
 import * as store from "./store.ts";
 
@@ -29,7 +30,13 @@ async function deliverAll(
   const queue = [...due];
   const worker = async () => {
     for (let next = queue.shift(); next; next = queue.shift()) {
-      await (next.tenantId === null ? deliverHost(context, next.hostId) : deliverTenant(context, next.tenantId));
+      try {
+        await (next.tenantId === null ? deliverHost(context, next.hostId) : deliverTenant(context, next.tenantId));
+      } catch (error) {
+        // What one host sent us, such as a key that nothing can be sealed to, must not end the round for all others.
+        console.error(JSON.stringify({ event: "delivery_failed", ...next, error: describeError(error) }));
+        await failed(context, next, "unforeseen");
+      }
     }
   };
   await Promise.all(Array.from({ length: PARALLEL }, worker));

@@ -50,6 +50,16 @@ export function retryDelayMs(attempts: number, random01: number): number {
   return Math.round(ceiling / 2 + (ceiling / 2) * random01);
 }
 
+const MAX_LEAP = 1_000_000;
+
+/**
+ * The generation above everything that a host has seen, or null when what it says cannot be: no database was ever
+ * restored from so far back, and numbers beyond 2^53 could be stored but not read again, by anybody.
+ */
+export function overtakingGeneration(own: number, have: number): number | null {
+  return have > own + MAX_LEAP ? null : Math.max(own, have) + 1;
+}
+
 export interface WantedTenant {
   id: string;
   desired: "running" | "suspended" | "stopped" | "deleted";

@@ -1,0 +1,101 @@
+import { eq } from "drizzle-orm";
+import { beforeAll, describe, expect, it } from "vitest";
+import { hosts, outbox, tenants } from "../../schema/db/index.ts";
+import { type CommandOutcome, generateSealingKey, publicPart } from "../../schema/protocol/index.ts";
+import { Client, OPERATOR_TOKEN, startTestEdge, type TestEdge } from "../testing/edge.ts";
+import { TestHost } from "../testing/host.ts";
+
+/** What one host that was broken into, or a thief of one enrolment token, can do to everybody else: nothing. */
+let edge: TestEdge;
+let owner: Client;
+let sound: TestHost;
+let broken: TestHost;
+
+beforeAll(async () => {
+  [sound, broken] = await Promise.all([TestHost.make(), TestHost.make()]);
+  const reach = (input: RequestInfo | URL, init?: RequestInit) =>
+    (String(input).startsWith(broken.endpoint) ? broken : sound).fetch(input, init);
+  edge = await startTestEdge({ fetch: reach as typeof fetch });
+  await sound.enrol(edge);
+  owner = await new Client(edge).signUp();
+});
+
+/** The one with more free memory gets the next agent. */
+const enrolBroken = (more: object = {}) =>
+  broken.enrol(edge, { capacity: { memoryMiB: 2_000_000, diskMiB: 1, tenants: 4_000 }, ...more });
+const makeDue = () => edge.db.update(outbox).set({ deliveredAt: null, nextAttemptAt: 0 });
+const rowOf = async (id: string) => (await edge.db.select().from(tenants).where(eq(tenants.id, id)))[0];
+
+describe("a host that lies", () => {
+  it("cannot push a generation to where the database can no longer be read", async () => {
+    await enrolBroken();
+    const { id } = (await owner.create()).body;
+    expect((await rowOf(id))?.hostId).toBe(broken.enrolment.hostId);
+    const lie: CommandOutcome = { status: "refused", reason: "generation_stale", have: Number.MAX_SAFE_INTEGER };
+    broken.answer = () => lie;
+    await owner.request("POST", `/api/v1/tenants/${id}/stop`);
+    broken.answer = null;
+    expect((await rowOf(id))?.generation).toBe(2);
+    expect((await owner.request("GET", "/api/v1/tenants")).status).toBe(200);
+  });
+
+  it.each([
+    ["a step that took longer than there is time", { tookMs: 2 ** 60 }],
+    ["a moment that no calendar has", { at: Number.MAX_SAFE_INTEGER }],
+  ])("cannot make an agent's story unreadable with %s", async (_what, more) => {
+    await enrolBroken();
+    const { id } = (await owner.create()).body;
+    const seq = 1_000;
+    const step = { type: "tenant.progress", tenantId: id, generation: 1, step: "volume", status: "done" } as const;
+    expect((await broken.post(edge, await broken.sign([{ ...step, seq, at: 1, ...more }]))).status).toBe(403);
+    expect((await owner.request("GET", `/agents/${id}`)).status).toBe(200);
+  });
+
+  it("cannot take the operator's list away with the date of its inventory", async () => {
+    await enrolBroken();
+    const capacity = { memoryMiB: 1, diskMiB: 1, tenants: 1 };
+    const lists = { type: "host.inventory" as const, tenants: [], images: [], versions: {}, capacity };
+    await broken.post(edge, await broken.sign([{ ...lists, seq: 1, at: Number.MAX_SAFE_INTEGER }]));
+    const list = await edge.send("/api/v1/hosts", { headers: { authorization: `Bearer ${OPERATOR_TOKEN}` } });
+    expect(list.status).toBe(200);
+  });
+
+  it("cannot stop deliveries to the others with a key that nothing can be sealed to", async () => {
+    await edge.db.update(hosts).set({ state: "draining" }).where(eq(hosts.id, broken.enrolment.hostId));
+    const { id: other } = (await owner.create()).body;
+    expect((await rowOf(other))?.hostId).toBe(sound.enrolment.hostId);
+    broken = await TestHost.make();
+    await enrolBroken({ sealing: { kty: "OKP", crv: "X25519", x: "A".repeat(43) } });
+    const secrets = { ANTHROPIC_API_KEY: "sk-ant-aaaaaaaaaaaaaaaaaaaa" };
+    for (let n = 0; n < 6; n += 1) await owner.create(undefined, { secrets });
+    await makeDue();
+    const before = sound.commands.length;
+    await edge.tick();
+    expect(sound.commands.length).toBeGreaterThan(before);
+    const due = await edge.db.select().from(outbox).where(eq(outbox.hostId, broken.enrolment.hostId));
+    expect(due.every(({ attempts, nextAttemptAt }) => attempts > 0 && nextAttemptAt > Date.now())).toBe(true);
+  });
+});
+
+describe("the thief of an enrolment token", () => {
+  it("cannot take over a host by its public key, to have its agents' secrets sealed to himself", async () => {
+    const thief = await TestHost.make();
+    const response = await thief.enrol(edge, {
+      name: sound.name,
+      signing: publicPart(sound.signing),
+      sealing: publicPart(await generateSealingKey()),
+    });
+    expect(response.status).toBe(403);
+    const row = (await edge.db.select().from(hosts).where(eq(hosts.id, sound.enrolment.hostId)))[0];
+    expect(JSON.parse(row?.sealingKey ?? "")).toEqual(publicPart(sound.sealing));
+    expect(row).toMatchObject({ epoch: 1, endpoint: sound.endpoint });
+  });
+
+  it("learns without a good token not even which hosts there are", async () => {
+    const token = `chelar-enrol.${"A".repeat(43)}`;
+    const stranger = await TestHost.make();
+    const known = await stranger.enrol(edge, { token, name: sound.name });
+    const unknown = await stranger.enrol(edge, { token });
+    expect([known.status, await known.text()]).toEqual([unknown.status, await unknown.text()]);
+  });
+});
