@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { request } from "node:http";
+import { createServer, request } from "node:http";
+import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { HOST, type IngressLab, startIngress } from "./ingress-lab.ts";
@@ -158,6 +159,33 @@ describe("cookies", () => {
       "refused=; Max-Age=0",
       "refused=; Max-Age=0",
     ]);
+  });
+
+  // A browser takes cookies from the answer to a WebSocket's handshake as from any other.
+  it("come from no WebSocket's handshake, where Caddy changes no header", async () => {
+    const runtime = createServer().listen(0, "127.0.0.1");
+    await once(runtime, "listening");
+    let more: string[] = [];
+    runtime.on("upgrade", (_, socket) => {
+      const lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade", ...more, "", ""];
+      socket.on("error", () => {}).end(lines.join("\r\n"));
+    });
+    const upstream = `127.0.0.1:${(runtime.address() as AddressInfo).port}`;
+    lab.gate.set("evil.agents.localhost", { tenantId: "tnt_e", upstream, requestsPerMinute: 10 });
+    const handshake = async () => {
+      const headers = { host: "evil.agents.localhost", connection: "Upgrade", upgrade: "websocket" };
+      const outgoing = request({ host: "127.0.0.1", port: lab.port, headers, agent: false }).end();
+      const [answer] = await Promise.race([once(outgoing, "upgrade"), once(outgoing, "response")]);
+      outgoing.destroy();
+      return [answer.statusCode, answer.headers["set-cookie"]];
+    };
+    try {
+      expect(await handshake()).toEqual([101, undefined]);
+      more = ["Set-Cookie: chelar-door=fixed; Domain=agents.localhost", "Set-Cookie: own=1"];
+      expect(await handshake()).toEqual([502, undefined]);
+    } finally {
+      runtime.close();
+    }
   });
 });
 
