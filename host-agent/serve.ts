@@ -10,7 +10,7 @@ import { type Identity, readIdentity } from "./identity.ts";
 import { createGate } from "./ingress/index.ts";
 import { type Journal, openJournal } from "./journal.ts";
 import { describeError, type Log } from "./log.ts";
-import { createDoor, openDoor, postureReport, runPosture, tenantSlots } from "./posture/index.ts";
+import { createDoor, openDoor, postureReport, removeLeftovers, runPosture, tenantSlots } from "./posture/index.ts";
 import { startReportSender } from "./reports.ts";
 import { startRounds } from "./rounds.ts";
 import { createServer, listen } from "./server.ts";
@@ -67,21 +67,28 @@ export async function serve(
   const command = await createCommandDesk({ identity, journal, log, nowMs, random, onAccepted });
   const server = createServer({ command, gate: gate.handle, log });
   await listen(server, join(config.runDir, "agent.sock"), config.socketGroupId);
-  const door = createDoor({ run: posture, log });
-  await openDoor(door, join(config.runDir, "operator.sock"));
-  log.info("serving", { host: identity.hostId, epoch: identity.epoch, keyset: journal.keyset().version });
+
+  const managed = { cloud: false, ufw: config.perimeter !== undefined };
+  const postureOptions = { ...config, hostId: identity.hostId, docker: ports.docker, managed };
+  const cleared = removeLeftovers(postureOptions).catch((error) =>
+    log.warn("posture.leftovers", { error: describeError(error) }),
+  );
 
   /** What is signed is always a full run; whoever asked for it hears the same. */
   async function posture(onProgress: Parameters<typeof runPosture>[1]) {
     const begun = nowMs();
+    await cleared;
     await ports.images.ensure("echo", () => {});
-    const managed = { cloud: false, ufw: config.perimeter !== undefined };
-    const verdict = await runPosture({ ...config, hostId: identity.hostId, docker: ports.docker, managed }, onProgress);
+    const verdict = await runPosture(postureOptions, onProgress);
     const { held, breached, unproven } = verdict;
     journal.reports.add(postureReport(verdict, begun, nowMs() - begun));
     log.info("posture", { held, breached, unproven, tookMs: nowMs() - begun });
     return verdict;
   }
+
+  const door = createDoor({ run: posture, log });
+  await openDoor(door, join(config.runDir, "operator.sock"));
+  log.info("serving", { host: identity.hostId, epoch: identity.epoch, keyset: journal.keyset().version });
 
   const resume = async () => {
     await supervisor.start();

@@ -64,7 +64,10 @@ export function askPosture(
         if (line.verdict) resolve(line.verdict);
         if (line.error) reject(new Refusal(`the host agent could not finish the attacks: ${line.error}`));
       });
-      lines.on("close", () => reject(new Refusal("the host agent ended before it had a verdict")));
+      // A connection cut off is an error of both, and each must find a listener.
+      const cutOff = () => reject(new Refusal("the host agent ended before it had a verdict"));
+      response.on("error", cutOff);
+      lines.on("error", cutOff).on("close", cutOff);
     });
     call.on("error", (error: NodeJS.ErrnoException) =>
       reject(

@@ -46,7 +46,7 @@ export async function createCanary(layout: TenantLayout, options: CanaryOptions)
   const volumes = directoryVolumes();
   const files = runtimes({ isRunning: async () => true });
   const image = imageRef("echo");
-  const remove = () => removeCanary(layout, options);
+  const remove = () => removeCanary(layout, docker);
   await remove();
   try {
     await ensureMemoryBacked(`${options.runDir}/env`);
@@ -101,7 +101,7 @@ function canaryTenant(layout: TenantLayout): Tenant {
 }
 
 /** Converges: also removes what a crashed run left behind. */
-async function removeCanary(layout: TenantLayout, { docker }: CanaryOptions): Promise<void> {
+export async function removeCanary(layout: TenantLayout, docker: Docker): Promise<void> {
   const gone = (error: { status?: number | null }) => {
     if (error.status !== 404) throw error;
   };

@@ -59,7 +59,7 @@ export const WORLD = {
 } as const;
 
 /** Ports of the decoys that the host itself puts up. */
-export const DECOY = { tcp: 39_171, udp: 39_172, loopbackUdp: 39_173 } as const;
+export const DECOY = { tcp: 39_171, udp: 39_172, loopbackUdp: 39_173, marker: 39_175 } as const;
 
 export interface Seat {
   /** Several pairs of canaries may stand side by side. */

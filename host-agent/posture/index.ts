@@ -1,7 +1,7 @@
 import type { Docker } from "../containers/index.ts";
-import { type Canary, createCanary, type Weaken } from "./canary.ts";
+import { type Canary, createCanary, removeCanary, type Weaken } from "./canary.ts";
 import { type Gate, versionGates } from "./gates.ts";
-import { CANARY_LIMITS, canaryLayouts, type Ground, WORLD } from "./ground.ts";
+import { CANARY_LIMITS, canaryLayouts, DECOY, type Ground, WORLD } from "./ground.ts";
 import { hardeningAttacks } from "./hardening.ts";
 import { networkAttacks, probe } from "./network.ts";
 import { perimeterAttacks } from "./perimeter.ts";
@@ -19,7 +19,7 @@ import {
   verdictOf,
 } from "./rules.ts";
 import { postureTools, type Receiving, type Tools } from "./tools.ts";
-import { createWorld, type World } from "./world.ts";
+import { createWorld, removeSteering, type World } from "./world.ts";
 
 export { createDoor, openDoor } from "./door.ts";
 export type { Gate } from "./gates.ts";
@@ -49,6 +49,15 @@ export interface PostureOptions {
 }
 
 export type Progress = (note: { fraction: number; detail: string }) => void;
+
+/** What a run that died may have left: containers and networks by their names, volumes, routing rules. Safe at any time but during a run. */
+export async function removeLeftovers(options: PostureOptions): Promise<void> {
+  const tools = postureTools(options.enter);
+  for (const layout of Object.values(canaryLayouts({ ...options, seat: options.seat ?? 0 }))) {
+    await removeCanary(layout, options.docker);
+  }
+  await removeSteering(tools);
+}
 
 /** The stage on which attacks run; made once, used for one or many runs, always removed. */
 export interface Stage {
@@ -107,7 +116,8 @@ export async function createStage(options: PostureOptions): Promise<Stage> {
         ground,
         attacks,
         attacker,
-        run: (rows, progress) => runAttacks(crew, new Map(), rows, progress),
+        run: (rows, progress) =>
+          runAttacks({ crew, receivers: new Map(), neighbour: layouts.neighbour }, rows, progress),
         remove,
       };
     }
@@ -128,7 +138,13 @@ export async function createStage(options: PostureOptions): Promise<Stage> {
       ["host", host],
     ]);
     const crew = createCrew({ tools, attacker, world });
-    return { ground, attacks, attacker, run: (rows, progress) => runAttacks(crew, receivers, rows, progress), remove };
+    return {
+      ground,
+      attacks,
+      attacker,
+      run: (rows, progress) => runAttacks({ crew, receivers, neighbour: layouts.neighbour }, rows, progress),
+      remove,
+    };
   } catch (error) {
     await remove();
     throw error;
@@ -144,7 +160,7 @@ function targetsAt(attacks: readonly (Attack | Unmanaged)[], at: Receiver): stri
 
 /** Decoys of the host; SSH's own port may be taken by the real one, which is as good a target. */
 const listenersFor = (attacks: readonly (Attack | Unmanaged)[]): string[] =>
-  targetsAt(attacks, "host").map((key) => key.replaceAll(" ", "\t"));
+  [...targetsAt(attacks, "host"), `udp 127.0.0.1 ${DECOY.marker}`].map((key) => key.replaceAll(" ", "\t"));
 
 /** What a tenant may do: if even this does not arrive, nothing that does not arrive is proven to be stopped. */
 const ALLOWED = { key: `tcp ${WORLD.web} 443`, attempt: probe("tcp", WORLD.web, 443) };
@@ -233,16 +249,43 @@ function createCrew({ tools, attacker, world }: { tools: Tools; attacker: Canary
   };
 }
 
-/** For packets on their way when the sender has given up. */
-const SETTLE_MS = 250;
-const settle = () => new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+/** Sent behind everything else: who has seen it has seen what came before it, however busy the machine is. */
+const MARKERS: Record<Receiver, (neighbour: Ground["neighbour"]) => string> = {
+  world: () => WORLD.address,
+  neighbour: ({ address }) => address,
+  host: () => "127.0.0.1",
+};
+const MARKER_WITHIN_MS = 5_000;
+
+async function settle({ crew, receivers, neighbour }: Scene): Promise<void> {
+  const marks = [...receivers].map(([at, receiving]) => {
+    const key = `udp ${MARKERS[at](neighbour)} ${DECOY.marker}`;
+    return { at, receiving, key, had: receiving.arrived(key).length };
+  });
+  const markers = marks.map(({ at }): [string, Attempt] => [
+    at,
+    { operation: "udp", arguments: [MARKERS[at](neighbour), DECOY.marker, 0] },
+  ]);
+  await crew("host", new Map(markers));
+  const deadline = performance.now() + MARKER_WITHIN_MS;
+  while (marks.some(({ receiving, key, had }) => receiving.arrived(key).length === had)) {
+    if (performance.now() > deadline) throw new Error("a receiver of the posture run has stopped to answer");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+interface Scene {
+  crew: Crew;
+  receivers: ReadonlyMap<Receiver, Receiving>;
+  neighbour: Ground["neighbour"];
+}
 
 async function runAttacks(
-  crew: Crew,
-  receivers: ReadonlyMap<Receiver, Receiving>,
+  scene: Scene,
   rows: readonly (Attack | Unmanaged)[],
   onProgress: Progress = () => {},
 ): Promise<Row[]> {
+  const { crew, receivers } = scene;
   const attacks = rows.filter(isAttack);
   const count = (attack: Attack): number => {
     if (!attack.target) return 0;
@@ -258,8 +301,8 @@ async function runAttacks(
     crew,
     attacks.flatMap(({ id, control }) => (control ? [{ id, ...control }] : [])),
   );
-  const path = receivers.has("world") ? await allowedArrives(crew, receivers) : true;
-  await settle();
+  const path = receivers.has("world") ? await allowedArrives(scene) : true;
+  await settle(scene);
   const middle = counts(attacks);
 
   const judge = (attack: Attack, seen: Seen | undefined, had: number): Row => {
@@ -279,13 +322,13 @@ async function runAttacks(
     crew,
     together.map(({ id, from, attempt }) => ({ id, from, attempt })),
   );
-  await settle();
+  await settle(scene);
   for (const attack of together) done.set(attack.id, judge(attack, seen.get(attack.id), middle.get(attack.id) ?? 0));
   for (const attack of attacks.filter(({ alone }) => alone)) {
     tell();
     const had = count(attack);
     const only = await crew(attack.from, new Map([[attack.id, attack.attempt]]));
-    if (attack.target) await settle();
+    if (attack.target) await settle(scene);
     done.set(attack.id, judge(attack, only.get(attack.id), had));
   }
   tell();
@@ -294,11 +337,12 @@ async function runAttacks(
   );
 }
 
-async function allowedArrives(crew: Crew, receivers: ReadonlyMap<Receiver, Receiving>): Promise<boolean> {
+async function allowedArrives(scene: Scene): Promise<boolean> {
+  const { crew, receivers } = scene;
   const arrived = () => receivers.get("world")?.arrived(ALLOWED.key).length ?? 0;
   const had = arrived();
   await crew("inside", new Map([["allowed", ALLOWED.attempt]]));
-  await settle();
+  await settle(scene);
   return arrived() > had;
 }
 

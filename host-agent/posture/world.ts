@@ -105,7 +105,7 @@ async function batch(
   }
 }
 
-async function removeSteering({ run }: Tools): Promise<void> {
+export async function removeSteering({ run }: Tools): Promise<void> {
   for (const family of ["-4", "-6"]) {
     const rules = await run("ip", [family, "rule", "show"]);
     for (const [, priority = ""] of rules.matchAll(/^(\d+):/gm)) {

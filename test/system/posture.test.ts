@@ -1,7 +1,13 @@
 import { readlink } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { createFirewall, createUfw, hostRun, parsePerimeter, type Run } from "../../host-agent/firewall/index.ts";
-import { createStage, type PostureOptions, runPosture, type Stage } from "../../host-agent/posture/index.ts";
+import {
+  createStage,
+  type PostureOptions,
+  removeLeftovers,
+  runPosture,
+  type Stage,
+} from "../../host-agent/posture/index.ts";
 import { postureReport } from "../../host-agent/posture/report.ts";
 import type { Row } from "../../host-agent/posture/rules.ts";
 import { report } from "../../schema/protocol/index.ts";
@@ -125,6 +131,8 @@ describe("a host whose walls stand", () => {
   test("clears away what a run that died left behind", async () => {
     await createStage(managed.options);
     expect(await traces(managed)).not.toEqual([]);
+    await removeLeftovers(managed.options);
+    expect((await traces(managed)).filter((trace) => !trace.includes("posture"))).toEqual([]);
     const verdict = await runPosture(managed.options);
     expect(verdict.breached + verdict.unproven).toBe(0);
     expect(await traces(managed)).toEqual([]);
