@@ -51,6 +51,16 @@ test("does not start while a wall cannot be made to stand", async () => {
   expect(guard.state().standing).toBe(false);
 });
 
+test("goes on guarding when the walls did not stand at the start", async () => {
+  const wall = wallOf("iptables");
+  wall.broken = ["Docker is writing"];
+  wall.stuck = true;
+  const { guard } = build([wall], { intervalMs: 5 });
+  await expect(guard.start()).rejects.toThrow("Docker is writing");
+  wall.stuck = false;
+  await vi.waitFor(() => expect(guard.state().standing).toBe(true));
+});
+
 test("repairs what drifted, counts it once and says what it was", async () => {
   const wall = wallOf("iptables");
   const { guard, drifts } = build([wall]);

@@ -39,7 +39,7 @@ export interface GuardOptions {
 }
 
 export interface Guard {
-  /** Rejects when a wall cannot be made to stand; then nothing may start. Does not count as drift. */
+  /** Rejects when a wall does not stand yet; nothing may start then, and it goes on trying. Does not count as drift. */
   start(): Promise<void>;
   /** Looks now (or joins a look that has not begun yet); resolves with the state after it. */
   check(): Promise<GuardState>;
@@ -124,13 +124,19 @@ export function createGuard(options: GuardOptions): Guard {
 
   return {
     start: async () => {
-      for (const wall of walls) await wall.repair();
-      const left = (await Promise.all(walls.map((wall) => wall.verify()))).flat();
-      if (left.length > 0) throw new Error(`the walls do not stand: ${left.join("; ")}`);
-      state.standing = true;
       stopped = false;
-      stopWatches = watches.map((watch) => watch(() => !stopped && schedule(quietMs)));
-      schedule(intervalMs);
+      try {
+        for (const wall of walls) await wall.repair();
+        const left = (await Promise.all(walls.map((wall) => wall.verify()))).flat();
+        if (left.length > 0) throw new Error(`the walls do not stand: ${left.join("; ")}`);
+        state.standing = true;
+      } finally {
+        // Also when it failed: Docker may just have been writing, and what runs by then must not stay unguarded.
+        if (!stopped) {
+          stopWatches = watches.map((watch) => watch(() => !stopped && schedule(quietMs)));
+          schedule(intervalMs);
+        }
+      }
     },
     check,
     state: () => ({ ...state }),
