@@ -11,7 +11,7 @@ async function setUp() {
   const edge = await createTestEdge();
   const path = join(testDirectory(onTestFinished), "journal.db");
   const host = createModelHost();
-  const start = async (more: { before?: (call: string) => void; after?: (call: string) => void } = {}) => {
+  const start = async (more: Partial<Parameters<typeof startTestAgent>[0]> = {}) => {
     const agent = await startTestAgent({ path, edge, host, ...more });
     await agent.supervisor.start();
     return agent;
@@ -192,6 +192,28 @@ describe("a container that ends by itself", () => {
     expect(host.containers.get(id)).toMatchObject({ running: true, starts: 2 });
     expect(routesAtStart[0]).toBe(0);
     expect(host.envs.size).toBe(0);
+    await agent.stop();
+  });
+
+  test("is tried again soon, also when the clock is set back during the pause", async () => {
+    const { start } = await setUp();
+    let isAway = true;
+    let setBackMs = 0;
+    const agent = await start({
+      nowMs: () => Date.now() - setBackMs,
+      before(call) {
+        if (call !== "containers.start" || !isAway) return;
+        isAway = false;
+        // The pause has begun by then: nothing of the model host waits for a timer.
+        setImmediate(() => {
+          setBackMs = 86_400_000;
+        });
+        throw new Error("the engine is away");
+      },
+    });
+    const id = newId("tnt");
+    await agent.command(applyCommand(id));
+    await until(() => expect(agent.states(id)).toContain("running"));
     await agent.stop();
   });
 

@@ -55,7 +55,8 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
     if (!record || record.state === "purged") return null;
     if (attempts.generation !== record.generation) attempts = fresh(record.generation);
     const waitMs = attempts.notBeforeMs - nowMs();
-    if (waitMs > 0) return waitMs;
+    // No pause is longer than the longest: then the clock was set back, and the pause would last until it has caught up.
+    if (waitMs > 0 && waitMs <= backoff.maxMs) return waitMs;
 
     const decision = decide({ ...record, firstLook, container: await ports.containers.find(tenantId) });
     switch (decision) {
