@@ -20,7 +20,11 @@ export function directoryVolumes(): Volumes {
         await rootOnly(layout.volumeDir);
         await ownDirectory(backing);
         // Never 0700 of root for a moment in between: nobody but root can reach it below a root-only parent.
-        await chown(backing, layout.uid, layout.uid);
+        const { uid } = await lstat(backing);
+        if (uid === 0) await chown(backing, layout.uid, layout.uid);
+        // A host that lost its journal gives each tenant a new UID, to which its files would be closed. chown(1) changes
+        // links and not what they point to, and the directory itself last: a walk that was killed is begun again.
+        else if (uid !== layout.uid) await run("chown", ["-hR", `${layout.uid}:${layout.uid}`, "--", backing]);
         await chmod(backing, 0o700);
         await rootOnly(dirname(layout.dataDir));
         if (await sameDirectory(backing, layout.dataDir)) {

@@ -282,6 +282,25 @@ describe("volumes", () => {
     expect(await readdir(layout.dataDir)).toEqual(["kept"]);
   });
 
+  it("stay readable to their tenant when a host that lost its journal gives it another UID", async () => {
+    const { layout } = newTenant();
+    await volumes.open(layout, 64);
+    await mkdir(`${layout.dataDir}/inside`, { mode: 0o700 });
+    await writeFile(`${layout.dataDir}/inside/kept`, "1", { mode: 0o600 });
+    const outside = `${host.dir}/not-theirs`;
+    await writeFile(outside, "1");
+    await symlink(outside, `${layout.dataDir}/link`);
+    execFileSync("chown", ["-hR", `${layout.uid}:${layout.uid}`, layout.dataDir]);
+    await volumes.close(layout);
+    const uid = layout.uid + 65_536;
+    await volumes.open({ ...layout, uid }, 64);
+    for (const name of [".", "inside", "inside/kept", "link"]) {
+      const found = await lstat(`${layout.dataDir}/${name}`);
+      expect([name, found.uid, found.gid]).toEqual([name, uid, uid]);
+    }
+    expect((await lstat(outside)).uid).toBe(0);
+  });
+
   it("are mounted anew when someone took the guards off", async () => {
     const { layout } = newTenant();
     await volumes.open(layout, 64);
