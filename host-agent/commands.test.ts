@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
@@ -272,6 +272,17 @@ describe("the journal", () => {
     journal.adopt({ ...edge.identity, epoch: 2 }, 200_000);
     expect(journal.reports.lastSeq()).toBeGreaterThanOrEqual(2 ** 32);
     journal.close();
+  });
+
+  test("holds no byte of a purged tenant's secrets, whose key lies beside it", async () => {
+    const { edge, open, path } = await setUp();
+    const { answer, journal } = await open();
+    const tenantId = newId("tnt");
+    const secretsJwe = "SEALED".repeat(500);
+    await answer(await edge.sign(applyCommand(tenantId, { secretsJwe }), NOW));
+    await answer(await edge.sign({ type: "tenant.purge", tenantId, generation: 2 }, NOW));
+    journal.close();
+    expect(readFileSync(path).includes("SEALED")).toBe(false);
   });
 
   test("gives no UID twice, also not after the journal was lost and the host enrolled again", async () => {

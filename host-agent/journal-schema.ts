@@ -3,13 +3,15 @@ import { DatabaseSync } from "node:sqlite";
 /**
  * Durable before it is acknowledged: WAL with synchronous=FULL writes and fsyncs the log at every commit. The
  * exclusive lock makes a second agent on the same directory fail at once instead of taking turns with this one; the
- * kernel gives it back when the process dies.
+ * kernel gives it back when the process dies. What is deleted is overwritten: the sealed secrets of an agent that is
+ * gone, in a backup that holds this host's key too, would still open.
  */
 const PRAGMAS = `
   PRAGMA locking_mode = EXCLUSIVE;
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = FULL;
   PRAGMA foreign_keys = ON;
+  PRAGMA secure_delete = ON;
 `;
 
 const TABLES = `
