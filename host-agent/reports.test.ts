@@ -106,6 +106,16 @@ test("repeats until the edge has acknowledged: refusals, errors and lost answers
   expect(batches.map((batch) => batch.length)).toEqual([1, 1]);
 });
 
+test("goes on when the journal could not be read for a moment", async () => {
+  const { journal, batches, start } = await setUp();
+  vi.spyOn(journal.reports, "pending").mockImplementationOnce(() => {
+    throw new Error("disk I/O error");
+  });
+  journal.reports.add(progress(1));
+  start();
+  await until(() => expect(batches).toHaveLength(1));
+});
+
 test("carries on after a restart where the edge left off", async () => {
   const { edge, journal, path } = await setUp();
   journal.reports.add(progress(1));

@@ -50,12 +50,13 @@ export function startReportSender(options: ReportSenderOptions): ReportSender {
     const send = await createSend(options, ending.signal);
     let failures = 0;
     while (!ending.signal.aborted) {
-      const batch = journal.reports.pending(MAX_BATCH, MAX_BATCH_BYTES);
-      if (batch.length === 0) {
-        await bell.wait();
-        continue;
-      }
+      // The journal's failure is one like the edge's: a disk that fails a read must not silence this host for good.
       try {
+        const batch = journal.reports.pending(MAX_BATCH, MAX_BATCH_BYTES);
+        if (batch.length === 0) {
+          await bell.wait();
+          continue;
+        }
         take(await send(batch), batch);
         if (failures > 0) log.info("reports.resumed", { failures });
         failures = 0;
