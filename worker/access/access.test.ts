@@ -162,6 +162,20 @@ describe("the door cookie", () => {
     expect(elsewhere.status).toBe(401);
   });
 
+  it("is worthless within five seconds of sign-out even when the clock was set back by an hour in between", async () => {
+    const leaver = await new Client(edge).signUp();
+    name = (await leaver.create()).body.name;
+    hostname = `${name}.agents.example`;
+    const cookie = await doorCookie(leaver);
+    edge.world.forward(3_600_000);
+    expect((await knock(cookie)).status).toBe(200);
+    edge.world.forward(-3_600_000);
+    await leaver.request("POST", "/api/auth/sign-out", {});
+    edge.world.forward(5_000);
+    expect((await knock(cookie)).status).toBe(302);
+    edge.world.forward(-5_000);
+  });
+
   it("is worthless within five seconds of sign-out", async () => {
     const leaver = await new Client(edge).signUp();
     name = (await leaver.create()).body.name;

@@ -30,7 +30,8 @@ export class Knowing {
     const key = `${slug} ${sessionId ?? ""}`;
     const entry = this.#known.get(key);
     const age = entry ? this.#world.now() - entry.at : Number.POSITIVE_INFINITY;
-    if (!entry || age >= LIMIT_MS) return this.#look(key, slug, sessionId);
+    // Below zero the clock was set back: what was asked in that future would count as fresh until it comes.
+    if (!entry || age < 0 || age >= LIMIT_MS) return this.#look(key, slug, sessionId);
     if (age >= FRESH_MS && !entry.refreshing) {
       entry.refreshing = true;
       later(this.#look(key, slug, sessionId));
