@@ -91,11 +91,14 @@ export const lastResort: ErrorHandler = (error) => {
   return problemResponse(problem("internal"));
 };
 
-/** Name and message of an error and its causes. A failed query's parameters are not part of it: they may be secret. */
+/** A failed query's parameters stand at the end of its message, and may be secret. */
+export const withoutParameters = (message: string): string => message.split("\nparams:")[0] ?? "";
+
+/** Name and message of an error and its causes, without what a query was given. */
 export function describeError(error: unknown): string {
   const parts: string[] = [];
   for (let it = error; it instanceof Error && parts.length < 4; it = it.cause) {
-    parts.push(`${it.name}: ${it.message.split("\nparams:")[0]}`.slice(0, 500));
+    parts.push(`${it.name}: ${withoutParameters(it.message)}`.slice(0, 500));
   }
   return parts.join(" ← ") || "not an Error";
 }

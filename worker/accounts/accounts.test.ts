@@ -1,5 +1,6 @@
-import { eq } from "drizzle-orm";
-import { beforeAll, describe, expect, it } from "vitest";
+import { inspect } from "node:util";
+import { eq, sql } from "drizzle-orm";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import { account, session, user } from "../../schema/db/index.ts";
 import { Client, randomText, startTestEdge, type TestEdge } from "../testing/edge.ts";
 import { hashPassword, verifyPassword } from "./passwords.ts";
@@ -32,6 +33,39 @@ describe("passwords", () => {
     expect(
       await verifyPassword({ hash: await hashPassword("caf\u00e9 au lait"), password: "cafe\u0301 au lait" }),
     ).toBe(true);
+  });
+});
+
+describe("when the database fails", () => {
+  it.each(["account", "session"])("at the %s, the log holds no password, hash, token or address", async (table) => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    await edge.db.run(sql.raw(`alter table ${table} rename column created_at to away`));
+    const client = new Client(edge);
+    const body = { name: "Ada", email: client.email, password: client.password };
+    const response = await client.request("POST", "/api/auth/sign-up/email", body);
+    await edge.db.run(sql.raw(`alter table ${table} rename column away to created_at`));
+    const said = log.mock.calls.map((line) => inspect(line, { depth: 9 })).join();
+    log.mockRestore();
+    expect([response.status, await response.json()]).toMatchObject([500, { code: "internal" }]);
+    expect(said).toContain("Failed query");
+    expect(said).not.toMatch(/scrypt|params/);
+    for (const secret of [client.password, client.email]) expect(said).not.toContain(secret);
+  });
+
+  it("between person and password, the address is free again after a while, and nobody else is touched", async () => {
+    const [half, whole] = [new Client(edge), await new Client(edge).signUp()];
+    const [{ id: wholeId } = { id: "" }] = await edge.db.select().from(user).where(eq(user.email, whole.email));
+    const long = new Date(Date.now() - 3_600_000);
+    await edge.db
+      .insert(user)
+      .values({ id: randomText(), name: "", email: half.email, createdAt: long, updatedAt: long });
+    const fresh = { id: randomText(), name: "", email: `${randomText()}@example.com` };
+    await edge.db.insert(user).values({ ...fresh, createdAt: new Date(), updatedAt: new Date() });
+    await edge.db.update(user).set({ createdAt: long }).where(eq(user.id, wholeId));
+    await edge.tick();
+    await half.signUp();
+    const left = (await edge.db.select({ id: user.id }).from(user)).map(({ id }) => id);
+    expect(left).toEqual(expect.arrayContaining([wholeId, fresh.id]));
   });
 });
 

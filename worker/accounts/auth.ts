@@ -2,6 +2,7 @@ import { drizzleAdapter } from "better-auth/adapters/drizzle";
 import { betterAuth } from "better-auth/minimal";
 import * as schema from "../../schema/db/accounts.ts";
 import type { Database } from "../db.ts";
+import { describeError, withoutParameters } from "../http.ts";
 import { hashPassword, verifyPassword } from "./passwords.ts";
 
 export const MIN_PASSWORD_CHARACTERS = 10;
@@ -50,7 +51,16 @@ export function createAuth(db: Database, options: AuthOptions) {
       // Cloudflare overwrites this header; a header that the client could choose would defeat the limits.
       ipAddress: { ipAddressHeaders: ["cf-connecting-ip"] },
     },
-    logger: { level: "error" },
+    // Thrown on to the edge's own last resort: here they would be printed whole, see below.
+    onAPIError: { throw: true },
+    logger: {
+      level: "error",
+      // Its own way prints whole errors, and a failed query's parameters are password hashes and session tokens.
+      log: (level, message, ...more) => {
+        const errors = more.filter((it) => it instanceof Error).map(describeError);
+        console.error(JSON.stringify({ event: "accounts", level, message: withoutParameters(message), errors }));
+      },
+    },
     telemetry: { enabled: false },
   });
 }

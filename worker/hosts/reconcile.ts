@@ -1,5 +1,5 @@
 import { and, eq, gt, isNull, lt, notExists, or, sql } from "drizzle-orm";
-import { enrolmentTokens, outbox, rateLimit, session, tenants, tickets } from "../../schema/db/index.ts";
+import { account, enrolmentTokens, outbox, rateLimit, session, tenants, tickets, user } from "../../schema/db/index.ts";
 import { atomically } from "../db.ts";
 import { describeError } from "../http.ts";
 import { type DeliveryContext, deliverHost, deliverTenant, failed } from "./deliver.ts";
@@ -9,6 +9,7 @@ import * as store from "./store.ts";
 const BATCH = 200;
 const PARALLEL = 5;
 const DAY_MS = 24 * 3600_000;
+const SIGN_UP_TAKES_MS = 10 * 60_000;
 const DELIVERED_KEPT_MS = 30 * DAY_MS;
 
 /** The outbox's own loop: repairs the loss of a delivery (host down, worker ended, network gone). */
@@ -98,6 +99,18 @@ export async function sweep({ db, world }: Pick<DeliveryContext, "db" | "world">
     db.delete(enrolmentTokens).where(lt(enrolmentTokens.expiresAt, now - DAY_MS)),
     db.delete(outbox).where(lt(outbox.deliveredAt, now - DELIVERED_KEPT_MS)),
     db.delete(session).where(lt(session.expiresAt, new Date(now))),
+    // A sign-up that broke between person and password: nobody can enter, and the address would be taken for ever. Every
+    // way of signing in leaves a row in account or session.
+    db
+      .delete(user)
+      .where(
+        and(
+          lt(user.createdAt, new Date(now - SIGN_UP_TAKES_MS)),
+          notExists(db.select({ one: sql`1` }).from(account).where(eq(account.userId, user.id))),
+          notExists(db.select({ one: sql`1` }).from(session).where(eq(session.userId, user.id))),
+          notExists(db.select({ one: sql`1` }).from(tenants).where(eq(tenants.ownerId, user.id))),
+        ),
+      ),
     db.delete(rateLimit).where(lt(rateLimit.lastRequest, now - DAY_MS)),
   ]);
 }
