@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -18,65 +18,124 @@ export interface Census {
   networks: number;
   mounts: number;
   directories: number;
+  /** Different ones of the container's process and of the owner of the data. */
+  uids: number;
+}
+
+export interface AgentLabOptions {
+  /** Size of a file system of its own for the agent's state, so that it can be filled. */
+  stateMiB?: number;
+}
+
+/** Where else the agent can be started than on a sound machine. */
+export interface StartOptions {
+  /** Its clock runs this far ahead of everybody's. */
+  clockAheadMs?: number;
+  /** It can be told when to die. */
+  mortal?: boolean;
 }
 
 export interface AgentLab {
   host: TestHost;
   edge: EdgeStandIn;
   socketPath: string;
-  /** Starts the agent and waits until it answers. */
-  start(): Promise<void>;
-  /** Starts an agent that ends by SIGKILL after its n-th commit; `dead` tells whether it has. */
-  startDying(commits: number): Promise<{ dead: () => boolean }>;
+  stateDir: string;
+  /** Starts the agent and waits until it answers. Rejects with its log when it ends instead. */
+  start(options?: StartOptions): Promise<void>;
+  /** Ends the running, mortal agent by SIGKILL after its n-th commit from now; null: lets it live. */
+  arm(commits: number | null): Promise<void>;
+  isDead(): boolean;
+  /** Enrols this host once more: a new epoch. No agent may run. */
+  enrol(): Promise<void>;
   kill(signal: "SIGKILL" | "SIGTERM"): Promise<{ code: number | null; signal: string | null }>;
   census(tenantId: string): Promise<Census>;
+  /** The same of everything of this host, whoever's it is. */
+  wholeCensus(): Promise<Census>;
   /** The last state that the edge has heard of a tenant. */
   lastState(tenantId: string): { state: ObservedState; generation: number } | null;
+  has(tenantId: string, state: ObservedState, generation: number): boolean;
   log(): string;
   destroy(): Promise<void>;
 }
 
 /** A real server with the real agent, enrolled with a stand-in of the edge. */
-export async function createAgentLab(): Promise<AgentLab> {
+export async function createAgentLab({ stateMiB }: AgentLabOptions = {}): Promise<AgentLab> {
   const host = await createTestHost({ images: ["echo"] });
   const edge = await startEdgeStandIn(internet.address);
   const [stateDir, runDir, configFile] = [`${host.dir}/agent`, `${host.dir}/run`, `${host.dir}/agent.json`];
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  if (stateMiB) execFileSync("mount", ["-t", "tmpfs", "-o", `size=${stateMiB}m,mode=0700`, "tmpfs", stateDir]);
   const config = {
     ...{ stateDir, runDir, edgeUrl: edge.url, dockerSocket: host.dockerSocket, pool: POOL },
     ...{ resolvers: ["9.9.9.9"], name: "lab", region: "local", endpoint: `http://${host.address}` },
   };
   writeFileSync(configFile, JSON.stringify(config));
-  await host.run(process.execPath, [MAIN, "enrol", "--config", configFile, "--token", edge.token]);
+  const enrol = async () => {
+    await host.run(process.execPath, [MAIN, "enrol", "--config", configFile, "--token", edge.token]);
+  };
+  await enrol();
 
   const socketPath = `${runDir}/agent.sock`;
   let agent: ChildProcess | null = null;
   let lines = "";
-  const isDead = (child: ChildProcess) => child.exitCode !== null || child.signalCode !== null;
+  const isDead = (child: ChildProcess | null) => !child || child.exitCode !== null || child.signalCode !== null;
 
-  async function launch(args: string[]): Promise<ChildProcess> {
-    const child = host.spawn(process.execPath, ["--disable-warning=ExperimentalWarning", ...args], {
-      stdio: ["ignore", "ignore", "pipe"],
-    });
-    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-      lines += text;
-    });
-    agent = child;
-    while (!isDead(child) && !(await answers(socketPath))) await sleep(20);
-    return child;
+  function lastState(tenantId: string) {
+    const states = edge.reports.flatMap((one) =>
+      one.type === "tenant.state" && one.tenantId === tenantId ? [one] : [],
+    );
+    const last = states.at(-1);
+    return last ? { state: last.state, generation: last.generation } : null;
+  }
+
+  async function census(label: string, of: (name: string) => boolean, mountsBelow: string): Promise<Census> {
+    const docker = async (...args: string[]) =>
+      (await host.run("docker", ["-H", `unix://${host.dockerSocket}`, ...args])).split("\n").filter(Boolean);
+    const containers = await docker("ps", "-a", "--filter", `label=${label}`, "--format", "{{.ID}} {{.State}}");
+    const ids = containers.map((line) => line.split(" ")[0] as string);
+    const users = ids.length > 0 ? await docker("inspect", "--format", "{{.Config.User}}", ...ids) : [];
+    const places = ["volumes", "mounts", "config"].map((kind) => `${stateDir}/${kind}`);
+    const directories = places.flatMap((place) => (existsSync(place) ? readdirSync(place).filter(of) : []));
+    const data = directories.map((name) => `${stateDir}/volumes/${name}/data`).filter((path) => existsSync(path));
+    const owners = data.map((path) => `${statSync(path).uid}:${statSync(path).gid}`);
+    return {
+      containers: containers.length,
+      running: containers.filter((line) => line.endsWith(" running")).length,
+      networks: (await docker("network", "ls", "--format", "{{.Name}}")).filter((name) => name.startsWith("chl"))
+        .length,
+      mounts: readFileSync("/proc/self/mountinfo", "utf8").split(mountsBelow).length - 1,
+      directories: directories.length,
+      uids: new Set([...users, ...owners]).size,
+    };
   }
 
   return {
     host,
     edge,
     socketPath,
-    async start() {
-      if (isDead(await launch([MAIN, "serve", "--config", configFile]))) throw new Error(`the agent ended:\n${lines}`);
+    stateDir,
+    enrol,
+    async start({ clockAheadMs, mortal = false } = {}) {
+      const clock = clockAheadMs === undefined ? [] : ["--import", clockShim(clockAheadMs)];
+      const program = mortal ? [DYING, configFile] : [MAIN, "serve", "--config", configFile];
+      const child = host.spawn(process.execPath, ["--disable-warning=ExperimentalWarning", ...clock, ...program], {
+        stdio: ["ignore", "ignore", "pipe", ...(mortal ? ["ipc" as const] : [])],
+      });
+      child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+        lines += text;
+      });
+      agent = child;
+      while (!isDead(child) && !(await answers(socketPath))) await sleep(20);
+      if (isDead(child)) throw new Error(`the agent ended:\n${lines.slice(-2_000)}`);
     },
-    async startDying(commits) {
-      const child = await launch([DYING, configFile, String(commits)]);
-      return { dead: () => isDead(child) };
+    async arm(commits) {
+      const child = agent;
+      if (!child || isDead(child)) throw new Error("no agent runs");
+      const armed = new Promise((resolve) => child.once("message", resolve));
+      child.send(commits as never);
+      await armed;
     },
+    isDead: () => isDead(agent),
     async kill(signal) {
       const child = agent;
       if (!child) throw new Error("no agent was started");
@@ -87,41 +146,35 @@ export async function createAgentLab(): Promise<AgentLab> {
       }
       return { code: child.exitCode, signal: child.signalCode };
     },
-    async census(tenantId) {
-      const docker = async (...args: string[]) =>
-        (await host.run("docker", ["-H", `unix://${host.dockerSocket}`, ...args])).split("\n").filter(Boolean);
-      const label = ["--filter", `label=dev.chelar.tenant=${tenantId}`, "-q"];
-      const places = ["volumes", "mounts", "config"].map((kind) => `${stateDir}/${kind}`);
-      return {
-        containers: (await docker("ps", "-a", ...label)).length,
-        running: (await docker("ps", ...label)).length,
-        networks: (await docker("network", "ls", "--format", "{{.Name}}")).filter((name) => name.startsWith("chl"))
-          .length,
-        mounts: readFileSync("/proc/self/mountinfo", "utf8").split(`${stateDir}/mounts/${tenantId} `).length - 1,
-        directories: places.filter((place) => existsSync(place) && readdirSync(place).includes(tenantId)).length,
-      };
-    },
-    lastState(tenantId) {
-      const states = edge.reports.flatMap((one) =>
-        one.type === "tenant.state" && one.tenantId === tenantId ? [one] : [],
-      );
-      const last = states.at(-1);
-      return last ? { state: last.state, generation: last.generation } : null;
+    census: (tenantId) =>
+      census(`dev.chelar.tenant=${tenantId}`, (name) => name === tenantId, `${stateDir}/mounts/${tenantId} `),
+    wholeCensus: () => census("dev.chelar.host", () => true, `${stateDir}/mounts/`),
+    lastState,
+    has(tenantId, state, generation) {
+      const last = lastState(tenantId);
+      return last?.state === state && last.generation === generation;
     },
     log: () => lines,
     async destroy() {
       agent?.kill("SIGKILL");
       await edge.close();
-      try {
-        execFileSync("umount", [`${runDir}/env`], { stdio: "ignore" });
-      } catch {}
       await host.destroy();
     },
   };
 }
 
-export const gone: Census = { containers: 0, running: 0, networks: 0, mounts: 0, directories: 0 };
-export const whole: Census = { containers: 1, running: 1, networks: 1, mounts: 1, directories: 3 };
+/** Every way to ask what time it is, shifted: of this process only, since a network namespace has no clock of its own. */
+function clockShim(aheadMs: number): string {
+  const source = `const Real = Date;
+    globalThis.Date = class extends Real {
+      constructor(...args) { super(...(args.length === 0 ? [Real.now() + ${aheadMs}] : args)); }
+      static now() { return Real.now() + ${aheadMs}; }
+    };`;
+  return `data:text/javascript,${encodeURIComponent(source)}`;
+}
+
+export const gone: Census = { containers: 0, running: 0, networks: 0, mounts: 0, directories: 0, uids: 0 };
+export const whole: Census = { containers: 1, running: 1, networks: 1, mounts: 1, directories: 3, uids: 1 };
 
 function answers(socketPath: string): Promise<boolean> {
   return new Promise((resolve) => {

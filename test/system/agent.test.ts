@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { type Command, newId, type ObservedState, type TenantApply } from "../../schema/protocol/index.ts";
-import { type AgentLab, applyCommand, type Census, createAgentLab, gone, whole } from "./agent-lab.ts";
+import { type Command, newId, type ObservedState } from "../../schema/protocol/index.ts";
+import { killEverywhere } from "../faults/kills.ts";
+import { STORIES } from "../faults/stories.ts";
+import { type AgentLab, applyCommand, createAgentLab, gone, whole } from "./agent-lab.ts";
 
 let lab: AgentLab;
 beforeAll(async () => {
@@ -106,79 +108,16 @@ test("tells an edge that was away everything, in order", async () => {
   await lab.kill("SIGTERM");
 });
 
-function counted(kills: number): void {
-  console.log(`${expect.getState().currentTestName}: ${kills} kills`);
-  expect(kills).toBeGreaterThan(0);
-}
-
-/** What an owner says, one word after another, and what must be on the host in the end. */
-const stories: readonly { name: string; words: readonly Partial<TenantApply>[]; ends: ObservedState; left: Census }[] =
-  [
-    { name: "create", words: [{}], ends: "running", left: whole },
-    { name: "restart", words: [{}, { generation: 2, restarts: 1 }], ends: "running", left: whole },
-    {
-      name: "stop",
-      words: [{}, { generation: 2, desired: "stopped" }],
-      ends: "stopped",
-      left: { ...gone, networks: 1, directories: 3 },
-    },
-    {
-      name: "suspend",
-      words: [{}, { generation: 2, desired: "suspended" }],
-      ends: "suspended",
-      left: { ...whole, running: 0 },
-    },
-  ];
-
-/** All of them with CHELAR_FAULTS=all (several minutes); every fourth otherwise. */
+/** Every commit with CHELAR_FAULTS=all, and in `npm run faults`; every fourth here. */
 const EVERY = process.env.CHELAR_FAULTS === "all" ? 1 : 4;
 
 describe("kill -9 after every commit of the journal", () => {
-  test.each(stories)("$name converges every time", { timeout: 900_000 }, async ({ words, ends, left }) => {
-    const before = words.slice(0, -1);
-    const last = words.at(-1) ?? {};
-    const generation = words.length;
-    for (let commits = 1, kills = 0; ; commits += EVERY, kills++) {
-      const id = newId("tnt");
-      if (before.length > 0) {
-        await lab.start();
-        for (const word of before) await tell(applyCommand(id, word));
-        await heard(id, "running", before.length);
-        await lab.kill("SIGTERM");
-      }
-      const dying = await lab.startDying(commits);
-      await lab.edge.command(lab.socketPath, applyCommand(id, last)).catch(() => null);
-      const arrived = () => lab.lastState(id)?.generation === generation && lab.lastState(id)?.state === ends;
-      await until(() => expect(dying.dead() || arrived()).toBe(true));
-      const wasKilled = dying.dead();
-      await lab.kill("SIGKILL");
-      await lab.start();
-      await tell(applyCommand(id, last));
-      await heard(id, ends, generation);
-      expect(await lab.census(id)).toEqual(left);
-      await purge(id, generation + 1);
-      await lab.kill("SIGTERM");
-      if (!wasKilled) return counted(kills);
-    }
-  });
+  beforeAll(() => lab.start({ mortal: true }));
+  afterAll(() => lab.kill("SIGKILL"));
 
-  test("purge converges every time", { timeout: 900_000 }, async () => {
-    for (let commits = 1, kills = 0; ; commits += EVERY, kills++) {
-      const id = newId("tnt");
-      await lab.start();
-      await tell(applyCommand(id));
-      await heard(id, "running", 1);
-      await lab.kill("SIGTERM");
-      const dying = await lab.startDying(commits);
-      const word = { type: "tenant.purge", tenantId: id, generation: 2 } as const;
-      await lab.edge.command(lab.socketPath, word).catch(() => null);
-      await until(() => expect(dying.dead() || lab.lastState(id)?.state === "purged").toBe(true));
-      const wasKilled = dying.dead();
-      await lab.kill("SIGKILL");
-      await lab.start();
-      await purge(id, 2);
-      await lab.kill("SIGTERM");
-      if (!wasKilled) return counted(kills);
-    }
+  test.each(STORIES)("$name converges every time", { timeout: 900_000 }, async (story) => {
+    const tally = await killEverywhere(lab, story, EVERY, console.log);
+    expect(tally).toEqual({ ...tally, converged: tally.kills, orphans: 0, lostAcknowledged: 0 });
+    expect(tally.kills).toBeGreaterThan(0);
   });
 });

@@ -3,16 +3,21 @@ import { createLog } from "../../host-agent/log.ts";
 import { serve } from "../../host-agent/serve.ts";
 
 /**
- * The host agent that ends by SIGKILL after its n-th commit: `node dying-agent.ts CONFIG N`. The commit is on the disk,
- * and what should follow it never happens.
+ * The host agent that ends by SIGKILL after its n-th commit from the moment that it is told n: `node dying-agent.ts
+ * CONFIG`. The commit is on the disk, and what should follow it never happens.
  */
-const [configFile = "", commits = "1"] = process.argv.slice(2);
-let left = Number(commits);
+const [configFile = ""] = process.argv.slice(2);
+let left: number | null = null;
+process.on("message", (commits: number | null) => {
+  left = commits;
+  process.send?.("armed");
+});
 await serve(
   readConfig(configFile),
   createLog((line) => process.stderr.write(line)),
   {
     onCommit() {
+      if (left === null) return;
       left -= 1;
       if (left === 0) process.kill(process.pid, "SIGKILL");
     },
