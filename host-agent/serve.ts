@@ -91,10 +91,12 @@ export async function serve(
   log.info("serving", { host: identity.hostId, epoch: identity.epoch, keyset: journal.keyset().version });
 
   const resume = async () => {
+    // First, and not held up by an engine that is away: what it left running needs its walls all the same. One that
+    // does not stand yet is told and tried again; no tenant starts before the supervisor has read its own back.
+    await guard.start().catch((error) => log.error("walls.not_standing", { error: describeError(error) }));
     await supervisor.start();
     routed = true;
     log.info("tenants.resumed", { count: journal.tenants.all().length });
-    await guard.start();
   };
   resume().catch((error) => log.error("tenants.unresumed", { error: describeError(error) }));
   void prebuildImages(ports.images, config.prebuild, log, rounds.reportSoon);
