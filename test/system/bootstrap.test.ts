@@ -67,7 +67,7 @@ async function host(
     ["--disable-warning=ExperimentalWarning", `${ROOT}/stack/cli.ts`, "host", ...args],
     {
       cwd: ROOT,
-      env: { ...process.env, CHELAR_OPERATOR_TOKEN: secrets.OPERATOR_TOKEN, SSH_AUTH_SOCK: "", ...more },
+      env: { ...process.env, CHELAR_OPERATOR_TOKEN: secrets.OPERATOR_TOKEN, SSH_AUTH_SOCK: "", TMPDIR: dir, ...more },
       stdio: ["ignore", "pipe", "pipe"],
     },
   );
