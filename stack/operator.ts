@@ -5,6 +5,9 @@ import { COMMAND_PATH, ENVELOPE_CONTENT_TYPE } from "../schema/protocol/index.ts
 import { findRunning } from "./running.ts";
 import { Refusal } from "./system.ts";
 
+/** A host's own words, on their way to a terminal: one that was broken into must not steer it (OSC 52, CSI, bidi). */
+const hostText = z.string().transform((text) => text.replace(/[\p{Cc}\p{Cf}]/gu, "\ufffd"));
+
 const host = z.object({
   id: z.string(),
   name: z.string(),
@@ -19,7 +22,7 @@ const host = z.object({
     .object({
       at: z.string(),
       tenants: z.array(z.object({ tenantId: z.string(), generation: z.number(), state: z.string() })),
-      versions: z.record(z.string(), z.string()),
+      versions: z.record(hostText, hostText),
     })
     .nullable(),
 });
