@@ -55,7 +55,9 @@ export async function createPlace(kind: "h" | "n"): Promise<Place> {
   try {
     await ip("netns", "add", namespace);
     await ip("-n", namespace, "link", "set", "lo", "up");
-    // Our own namespace is the internet: the other end stays here.
+    // Our own namespace is the internet: the other end stays here. The kernel takes a deleted namespace apart in its own
+    // time, so the end of a former host of this number may still be there.
+    await ip("link", "delete", part).catch(() => {});
     await ip("link", "add", part, "type", "veth", "peer", "name", "eth0", "netns", namespace);
     await ip("link", "set", part, "master", WIRE.bridge, "up");
     await ip("-n", namespace, "address", "add", `${address}/24`, "dev", "eth0");
