@@ -274,6 +274,32 @@ describe("the journal", () => {
     journal.close();
   });
 
+  test("brings no agent back that an old copy of it still knows, once the host is enrolled again", async () => {
+    const { edge, open } = await setUp();
+    const { answer, journal } = await open();
+    const tenantId = newId("tnt");
+    await answer(await edge.sign(applyCommand(tenantId), NOW));
+    journal.tenants.place(tenantId, 8);
+    journal.markRolledBack();
+    journal.adopt({ ...edge.identity, epoch: 2 }, 200_000);
+    // Nobody says any more that it is wanted. Who is, the edge tells again.
+    expect(journal.tenants.all()).toEqual([]);
+    const word = { jti: "x", hash: "x", expSeconds: 0, atMs: NOW, command: applyCommand(tenantId) };
+    expect(journal.accept([word])).toEqual([{ status: "accepted" }]);
+    expect(journal.tenants.place(tenantId, 8)).toEqual({ uid: 200_000 + 65_536, slot: 0 });
+    journal.close();
+  });
+
+  test("keeps its agents when the host is enrolled again for another reason", async () => {
+    const { edge, open } = await setUp();
+    const { answer, journal } = await open();
+    const tenantId = newId("tnt");
+    await answer(await edge.sign(applyCommand(tenantId), NOW));
+    journal.adopt({ ...edge.identity, epoch: 2 }, 200_000);
+    expect(journal.tenants.all().map(({ id }) => id)).toEqual([tenantId]);
+    journal.close();
+  });
+
   test("holds no byte of a purged tenant's secrets, whose key lies beside it", async () => {
     const { edge, open, path } = await setUp();
     const { answer, journal } = await open();

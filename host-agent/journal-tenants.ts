@@ -97,6 +97,11 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
     /** All that are not purged. */
     all: (): TenantRecord[] => all.all().map(toRecord),
 
+    /** Must run inside a transaction. */
+    forgetAll(): void {
+      db.exec("DELETE FROM steps; DELETE FROM tenants");
+    },
+
     /** Must run inside the transaction that accepts the command. */
     intend(command: TenantCommand, atMs: number): void {
       const { generation } = command;

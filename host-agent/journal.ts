@@ -99,7 +99,10 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
     epoch,
     keyset,
 
-    /** Starts an epoch. A keyset older than the one known is refused: it may hold a key that was retired. */
+    /**
+     * Starts an epoch. A keyset older than the one known is refused: it may hold a key that was retired. An old copy of
+     * the journal forgets its tenants: it would bring agents back that were deleted since. The edge tells who is wanted.
+     */
     adopt(enrolment: { epoch: number; keyset: PublicKeyset }, uidBase: number): void {
       const known = keyset();
       if (known && enrolment.keyset.version < known.version) {
@@ -113,6 +116,7 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
         setMeta.run("epoch", String(enrolment.epoch));
         setMeta.run("keyset", JSON.stringify(enrolment.keyset));
         setMeta.run("hostGeneration", "0");
+        if (meta("rolledBack")) tenants.forgetAll();
         setMeta.run("rolledBack", "");
       });
     },
