@@ -1,20 +1,27 @@
 import { eq } from "drizzle-orm";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import { hosts, outbox, tenants } from "../../schema/db/index.ts";
-import { type CommandOutcome, generateSealingKey, publicPart } from "../../schema/protocol/index.ts";
+import { type CommandOutcome, generateSealingKey, newId, publicPart } from "../../schema/protocol/index.ts";
+import { atomically } from "../db.ts";
 import { Client, OPERATOR_TOKEN, startTestEdge, type TestEdge } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
+import type { TenantRow } from "./store.ts";
 
 /** What one host that was broken into, or a thief of one enrolment token, can do to everybody else: nothing. */
 let edge: TestEdge;
 let owner: Client;
 let sound: TestHost;
 let broken: TestHost;
+/** What the broken one waits for before it answers. */
+let hold: Promise<unknown> = Promise.resolve();
 
 beforeAll(async () => {
   [sound, broken] = await Promise.all([TestHost.make(), TestHost.make()]);
-  const reach = (input: RequestInfo | URL, init?: RequestInit) =>
-    (String(input).startsWith(broken.endpoint) ? broken : sound).fetch(input, init);
+  const reach = async (input: RequestInfo | URL, init?: RequestInit) => {
+    const isBroken = String(input).startsWith(broken.endpoint);
+    if (isBroken) await hold;
+    return (isBroken ? broken : sound).fetch(input, init);
+  };
   edge = await startTestEdge({ fetch: reach as typeof fetch });
   await sound.enrol(edge);
   owner = await new Client(edge).signUp();
@@ -74,6 +81,32 @@ describe("a host that lies", () => {
     expect(sound.commands.length).toBeGreaterThan(before);
     const due = await edge.db.select().from(outbox).where(eq(outbox.hostId, broken.enrolment.hostId));
     expect(due.every(({ attempts, nextAttemptAt }) => attempts > 0 && nextAttemptAt > Date.now())).toBe(true);
+  });
+});
+
+describe("a host that takes a command and never answers", () => {
+  it("does not keep what is due elsewhere waiting, however much of it there is", async () => {
+    const [mine] = await edge.db.select().from(tenants).where(eq(tenants.hostId, sound.enrolment.hostId));
+    await edge.db.update(outbox).set({ deliveredAt: 0 });
+    await edge.db.update(hosts).set({ state: "draining" }).where(eq(hosts.id, broken.enrolment.hostId));
+    broken = await TestHost.make();
+    await enrolBroken();
+    const { hostId } = broken.enrolment;
+    const ids = Array.from({ length: 250 }, () => newId("tnt"));
+    const late = { generation: 1, createdAt: 0, attempts: 1, nextAttemptAt: 1 };
+    await atomically(edge.db, [
+      ...ids.map((id) => edge.db.insert(tenants).values({ ...(mine as TenantRow), id, slug: id, hostId })),
+      ...ids.map((tenantId) => edge.db.insert(outbox).values({ ...late, hostId, tenantId })),
+      edge.db.insert(outbox).values({ ...late, hostId: sound.enrolment.hostId, tenantId: mine?.id, nextAttemptAt: 2 }),
+    ]);
+    const { promise: never, reject: letGo } = Promise.withResolvers<CommandOutcome>();
+    hold = never;
+    const before = sound.commands.length;
+    const round = edge.tick();
+    await vi.waitFor(() => expect(sound.commands.length).toBeGreaterThan(before), 5_000);
+    letGo(new Error("gone"));
+    await round;
+    hold = Promise.resolve();
   });
 });
 

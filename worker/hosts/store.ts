@@ -74,12 +74,18 @@ export function announce(
   return db.insert(outbox).values({ ...row, createdAt: now, nextAttemptAt: now });
 }
 
-/** Tenants (or null: the host itself) with something due, by host. */
+/**
+ * Tenants (or null: the host itself) with something due: the first of every host, then the second of every host, and
+ * so on. A host that never answers has much due, and must not stand before all others with it.
+ */
 export function dueDeliveries(db: Database, now: number, limit: number) {
+  const { hostId, tenantId, nextAttemptAt, deliveredAt } = outbox;
   return db
-    .selectDistinct({ hostId: outbox.hostId, tenantId: outbox.tenantId })
+    .select({ hostId, tenantId })
     .from(outbox)
-    .where(and(isNull(outbox.deliveredAt), lte(outbox.nextAttemptAt, now)))
+    .where(and(isNull(deliveredAt), lte(nextAttemptAt, now)))
+    .groupBy(hostId, tenantId)
+    .orderBy(sql`row_number() over (partition by ${hostId} order by min(${nextAttemptAt}))`)
     .limit(limit);
 }
 
