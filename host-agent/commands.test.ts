@@ -300,6 +300,23 @@ describe("the journal", () => {
     journal.close();
   });
 
+  test("tells an edge that asks again, also when the clock was set back since it last did", async () => {
+    const { edge, open } = await setUp();
+    const { answer, journal } = await open();
+    const tenantId = newId("tnt");
+    await answer(await edge.sign(applyCommand(tenantId), NOW));
+    const told = () => journal.reports.pending(100, 1e6).filter(({ type }) => type === "tenant.state").length;
+    for (const [atMs, total] of [
+      [NOW, 2],
+      [NOW + 1_000, 2],
+      [NOW - 86_400_000, 3],
+    ] as const) {
+      journal.tenants.repeatState(tenantId, atMs);
+      expect(told()).toBe(total);
+    }
+    journal.close();
+  });
+
   test("holds no byte of a purged tenant's secrets, whose key lies beside it", async () => {
     const { edge, open, path } = await setUp();
     const { answer, journal } = await open();

@@ -123,7 +123,8 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
     /** Says once more what was said of this tenant: the edge asked again, so it may have lost it. */
     repeatState(tenantId: string, atMs: number): void {
       const record = get(tenantId);
-      const isRecent = atMs - (repeatedAtMs.get(tenantId) ?? Number.NEGATIVE_INFINITY) < REPEAT_EVERY_MS;
+      // Either way: a clock that was set back must not silence this host until it has caught up.
+      const isRecent = Math.abs(atMs - (repeatedAtMs.get(tenantId) ?? Number.NEGATIVE_INFINITY)) < REPEAT_EVERY_MS;
       if (!record || record.stateGeneration === 0 || isRecent) return;
       repeatedAtMs.set(tenantId, atMs);
       const { stateGeneration: generation, state, detail } = record;
