@@ -56,6 +56,13 @@ describe("the bindings", () => {
     expect(refusalOf({ VAULT_KEYS: undefined })).toMatch(/^The binding VAULT_KEYS is missing: it takes /);
   });
 
+  it("refuse agents below the dashboard's own host name, which could plant cookies there", () => {
+    for (const DASHBOARD_ORIGIN of ["https://chelar.example", "https://agents.chelar.example"]) {
+      const sentence = refusalOf({ DASHBOARD_ORIGIN, TENANT_ORIGIN: "https://*.agents.chelar.example" });
+      expect(sentence).toContain("another domain than the dashboard");
+    }
+  });
+
   it("refuse a dashboard that lives among the agents", () => {
     for (const DASHBOARD_ORIGIN of ["https://dash.agents.example", "https://agents.example"]) {
       expect(refusalOf({ DASHBOARD_ORIGIN })).toContain("another domain than the dashboard");

@@ -113,8 +113,10 @@ export function parseEnv(bindings: Readonly<Record<string, unknown>>): Config {
   const dashboardOrigin = read("DASHBOARD_ORIGIN");
   const tenants = read("TENANT_ORIGIN");
   const dashboardHost = new URL(dashboardOrigin).hostname;
-  // A dashboard inside the tenants' domain would share its cookies' site with hostile agents.
-  if (`.${dashboardHost}`.endsWith(tenants.domain)) {
+  // A dashboard inside the tenants' domain would share its cookies' site with hostile agents; agents below its own name
+  // could plant a session there, in which their visitor would type keys. Browsers take no cookie for all of localhost.
+  const isBelow = tenants.domain.endsWith(`.${dashboardHost}`) && dashboardHost !== "localhost";
+  if (`.${dashboardHost}`.endsWith(tenants.domain) || isBelow) {
     throw new Error(
       "The binding TENANT_ORIGIN is not accepted: agents must live on another domain than the dashboard.",
     );

@@ -66,6 +66,15 @@ export const jsonOnly: MiddlewareHandler = async (c, next) => {
   return problemResponse(problem("unsupported_media_type"));
 };
 
+/** The fields of a posted form. A body that is no form is the sender's mistake, not ours. */
+export async function readForm(c: Context): Promise<Record<string, unknown>> {
+  try {
+    return await c.req.parseBody();
+  } catch (error) {
+    throw error instanceof TypeError ? new HTTPException(400, { cause: error }) : error;
+  }
+}
+
 class TooLarge extends Error {
   override name = "TooLarge";
 }

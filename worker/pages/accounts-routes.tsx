@@ -1,5 +1,6 @@
 import type { Context, Hono } from "hono";
 import { z } from "zod";
+import { readForm } from "../http.ts";
 import { type CredentialForm, SignIn, SignUp } from "./accounts.tsx";
 import type { CredentialAnswer, PageDeps } from "./deps.ts";
 import { page } from "./layout.tsx";
@@ -40,7 +41,7 @@ export function accountRoutes(app: Hono, deps: PageDeps): void {
     });
 
     app.post(`/sign-${kind}`, async (c) => {
-      const { name, email, password, next } = credentials.parse(await c.req.parseBody());
+      const { name, email, password, next } = credentials.parse(await readForm(c));
       const kept = { name, email, next };
       const error = missing(kind, { name, email, password });
       if (error) return show(c, kind, { ...kept, error });

@@ -1,5 +1,6 @@
 import type { Context, Hono } from "hono";
 import { z } from "zod";
+import { readForm } from "../http.ts";
 import { Agent, type AgentProps } from "./agent.tsx";
 import { Agents } from "./agents.tsx";
 import { Create, type CreateForm, EMPTY_CREATE_FORM, MODEL_PROVIDERS } from "./create.tsx";
@@ -63,7 +64,7 @@ export function agentRoutes(app: Hono, deps: PageDeps): void {
   app.post(
     "/agents/new",
     signedIn(async (c, person) => {
-      const { name, runtime, provider, key } = createPost.parse(await c.req.parseBody());
+      const { name, runtime, provider, key } = createPost.parse(await readForm(c));
       const form = { name, runtime, provider, keyWasGiven: key !== "" };
       const secret = MODEL_PROVIDERS.find(({ id }) => id === provider)?.env;
       if (key && !secret) {
@@ -100,7 +101,7 @@ export function agentRoutes(app: Hono, deps: PageDeps): void {
     "/agents/:id/delete",
     signedIn(async (c, person) => {
       const id = c.req.param("id") ?? "";
-      const { confirm } = deletePost.parse(await c.req.parseBody());
+      const { confirm } = deletePost.parse(await readForm(c));
       const view = await tenants.read(person, id);
       if (!view.ok) return problemPage(c, view.problem, person);
       if (confirm !== view.value.name) return showAgent(c, person, id, { confirm });

@@ -104,3 +104,12 @@ describe("a person without JavaScript", () => {
     expect((await new Browser().ask("/nowhere")).status).toBe(404);
   });
 });
+
+it.each([
+  ["names no boundary", "multipart/form-data", "x"],
+  ["ends in the middle", "multipart/form-data; boundary=aaa", "--aaa\r\nx"],
+])("a form that %s is refused as the sender's mistake", async (_what, type, body) => {
+  const headers = { "content-type": type, origin: edge.config.dashboardOrigin };
+  const answer = await edge.send("/sign-in", { method: "POST", headers, body });
+  expect([answer.status, await answer.json()]).toMatchObject([400, { code: "invalid_body" }]);
+});
