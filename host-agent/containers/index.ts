@@ -99,11 +99,7 @@ export function dockerContainers(options: ContainerOptions): Containers {
       try {
         await absentIs("", () => docker.startContainer(containerName(spec.id)), 304);
       } catch (error) {
-        // A container that ran once is bound to its network by id: where the network was made anew, it can never start
-        // again. Without it, the next walk makes it again.
-        if (error instanceof DockerError && error.status === 404 && /\bnetwork\b.*not found/.test(error.message)) {
-          await removeByName(containerName(spec.id));
-        }
+        if (error instanceof DockerError && canNeverStart(error)) await removeByName(containerName(spec.id));
         throw error;
       }
     },
@@ -140,6 +136,15 @@ export function dockerContainers(options: ContainerOptions): Containers {
     Object.entries(containers).map(([name, operation]) => [name, name === "onExit" ? operation : guarded(operation)]),
   ) as unknown as Containers;
 }
+
+/**
+ * Without such a container the next walk makes it again. One that ran once is bound to its network by id: where that was
+ * made anew, it can never start. And where the engine was killed in the middle of a start, containerd keeps a task under
+ * the container's id that this engine (before moby 23) neither takes back nor removes.
+ */
+const canNeverStart = ({ status, message }: DockerError): boolean =>
+  (status === 404 && /\bnetwork\b.*not found/.test(message)) ||
+  (status === 500 && /\btask\b.*already exists/.test(message));
 
 /** Answers `absent` when Docker's status says that what was wanted already holds. */
 async function absentIs<T, A>(absent: A, call: () => Promise<T>, ...statuses: number[]): Promise<T | A> {
