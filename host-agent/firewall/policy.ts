@@ -16,6 +16,11 @@ export interface Rule {
 export interface Jump {
   from: string;
   to: string;
+  /**
+   * True where it need not be the first rule: what only helps is not a wall, and Docker writes a rule of its own before
+   * it with every network.
+   */
+  anywhere?: boolean;
 }
 
 export interface RuleSet {
@@ -80,7 +85,7 @@ export function firewallPolicy(inputs: PolicyInputs): RuleSet[] {
       table: "nat",
       chains: { "CHELAR-NAT": masquerade(inputs) },
       shared: [],
-      jumps: [{ from: "POSTROUTING", to: "CHELAR-NAT" }],
+      jumps: [{ from: "POSTROUTING", to: "CHELAR-NAT", anywhere: true }],
     },
     { family: "ipv6", table: "raw", chains: { "CHELAR-RAW": noIpv6(inputs, "raw") }, shared: [], jumps: rawJumps },
     {

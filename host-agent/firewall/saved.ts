@@ -78,10 +78,9 @@ export function differences(want: RuleSet, have: SavedTable): string[] {
     }
   }
   for (const jump of want.jumps) {
-    const first = have.get(jump.from)?.[0];
-    if (first !== jumpRule(jump.to)) {
-      found.push(`${where} ${jump.from}: does not begin with our jump to ${jump.to}`);
-    }
+    const rules = have.get(jump.from) ?? [];
+    if (jump.anywhere ? rules.includes(jumpRule(jump.to)) : rules[0] === jumpRule(jump.to)) continue;
+    found.push(`${where} ${jump.from}: does not ${jump.anywhere ? "hold" : "begin with"} our jump to ${jump.to}`);
   }
   return found;
 }
