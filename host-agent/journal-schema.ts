@@ -40,6 +40,8 @@ const TABLES = `
     detail TEXT
   ) STRICT, WITHOUT ROWID;
 
+  CREATE TABLE IF NOT EXISTS blocked_slots (slot INTEGER PRIMARY KEY) STRICT;
+
   CREATE TABLE IF NOT EXISTS steps (
     tenant_id TEXT NOT NULL REFERENCES tenants (id),
     generation INTEGER NOT NULL,

@@ -64,7 +64,10 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
   const stepUpsert = db.prepare(`INSERT INTO steps (tenant_id, step, generation, status, at) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET generation = excluded.generation, status = excluded.status, at = excluded.at`);
   const stepsDelete = db.prepare("DELETE FROM steps WHERE tenant_id = ?");
-  const slotsTaken = db.prepare("SELECT slot FROM tenants WHERE slot IS NOT NULL ORDER BY slot");
+  const slotsTaken = db.prepare(
+    "SELECT slot FROM tenants WHERE slot IS NOT NULL UNION SELECT slot FROM blocked_slots ORDER BY slot",
+  );
+  const blockSlot = db.prepare("INSERT INTO blocked_slots (slot) VALUES (?) ON CONFLICT DO NOTHING");
   const takeUid = db.prepare("UPDATE meta SET value = value + 1 WHERE name = 'nextUid' RETURNING value - 1 AS uid");
 
   const repeatedAtMs = new Map<string, number>();
@@ -141,13 +144,17 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
       });
     },
 
-    /** UID and slot of a tenant, given once and kept; null when no slot is free. A UID is never given twice. */
-    place(tenantId: string, slots: number): { uid: number; slot: number } | null {
+    /**
+     * UID and slot of a tenant, given once and kept; null when no slot is free. A UID is never given twice. `elsewhere`:
+     * its slot is of no use on this host, and is given to nobody again.
+     */
+    place(tenantId: string, slots: number, elsewhere = false): { uid: number; slot: number } | null {
       return transact(() => {
         const record = get(tenantId);
         if (!record) return null;
+        if (elsewhere && record.slot !== null) blockSlot.run(record.slot);
         const taken = slotsTaken.all().map((row) => row.slot as number);
-        const slot = record.slot ?? lowestFreeSlot(taken, slots);
+        const slot = elsewhere || record.slot === null ? lowestFreeSlot(taken, slots) : record.slot;
         if (slot === null) return null;
         const uid = record.uid ?? (takeUid.get() as { uid: number }).uid;
         placeUpdate.run(uid, slot, tenantId);

@@ -41,7 +41,12 @@ export async function serve(
   const sealingKey = await importSealingKey(identity.sealing);
   // The last places of the pool are the canaries'.
   const slots = tenantSlots(parsePool(config.pool).slots);
-  const steps = createSteps({ ...config, ports, sealingKey, place: (id) => journal.tenants.place(id, slots) });
+  const steps = createSteps({
+    ...config,
+    ports,
+    sealingKey,
+    place: (id, other) => journal.tenants.place(id, slots, other),
+  });
   const supervisor = createSupervisor({ journal, ports, steps, log, nowMs, random: Math.random });
   const guard = createGuard({
     walls: ports.walls,

@@ -118,7 +118,7 @@ export async function startTestAgent({ path, edge, host, before, after, nowMs = 
   const journal = enrolledJournal(path, edge);
   const ports = host.ports(before ?? (() => {}), after ?? (() => {}));
   const sealingKey = await importSealingKey(edge.identity.sealing);
-  const place = (id: string) => journal.tenants.place(id, SLOTS);
+  const place = (id: string, elsewhere?: boolean) => journal.tenants.place(id, SLOTS, elsewhere);
   const steps = createSteps({ ...PLACE, ports, sealingKey, place });
   // No jitter and short pauses: the order of events is tested, never their time.
   const supervisor = createSupervisor({

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import type { RuntimeName } from "../../schema/protocol/index.ts";
 import { RUNTIME_TABLE } from "../runtimes/table.ts";
-import { type Containers, StepError } from "../tenants/ports.ts";
+import { type Containers, SlotBlockedError, StepError } from "../tenants/ports.ts";
 import { type ContainerState, type Docker, DockerError } from "./docker.ts";
 import { watchExits } from "./exits.ts";
 import { factsOf, networkMatches } from "./rules.ts";
@@ -60,8 +60,13 @@ export function dockerContainers(options: ContainerOptions): Containers {
       const found = await absentIs(null, () => docker.inspectNetwork(layout.network), 404);
       if (found && networkMatches(spec, found)) return;
       if (found) await docker.removeNetwork(found.Id);
-      // 409: another call made it in the meantime.
-      await absentIs(null, () => docker.createNetwork(spec), 409);
+      try {
+        // 409: another call made it in the meantime.
+        await absentIs(null, () => docker.createNetwork(spec), 409);
+      } catch (error) {
+        if (error instanceof DockerError && isTaken(error)) throw new SlotBlockedError(error.message);
+        throw error;
+      }
     },
 
     async removeNetwork(layout) {
@@ -145,6 +150,13 @@ export function dockerContainers(options: ContainerOptions): Containers {
 const canNeverStart = ({ status, message }: DockerError): boolean =>
   (status === 404 && /\bnetwork\b.*not found/.test(message)) ||
   (status === 500 && /\btask\b.*already exists/.test(message));
+
+/**
+ * An engine that was killed in the middle of making a network may keep its bridge driver's half of it: under no name that
+ * the API knows, and back after every restart.
+ */
+const isTaken = ({ status, message }: DockerError): boolean =>
+  status === 403 && /conflicts with network|[Pp]ool overlaps/.test(message);
 
 /** Answers `absent` when Docker's status says that what was wanted already holds. */
 async function absentIs<T, A>(absent: A, call: () => Promise<T>, ...statuses: number[]): Promise<T | A> {

@@ -1,5 +1,5 @@
 import { type Tenant, tenantLayout } from "./layout.ts";
-import { type ContainerFacts, type Route, StepError } from "./ports.ts";
+import { type ContainerFacts, type Route, SlotBlockedError, StepError } from "./ports.ts";
 import type { Ports } from "./steps.ts";
 
 /** Out of a port: from here on the process that made this call does nothing any more. */
@@ -31,6 +31,8 @@ export function createModelHost() {
     onStart: (_tenantId: string): "ready" | "dies" | "hangs" => "ready",
     startedEnv: new Map<string, Record<string, string>>(),
     violations: [] as string[],
+    /** Networks of which the engine keeps a half. */
+    halves: new Set<string>(),
 
     /** The process ends by itself. */
     crash(tenantId: string, exitCode = 1): void {
@@ -79,6 +81,7 @@ export function createModelHost() {
       },
       containers: {
         async ensureNetwork({ network }) {
+          if (host.halves.has(network)) throw new SlotBlockedError(`${network} conflicts with a half of itself`);
           networks.add(network);
         },
         async removeNetwork({ network }) {

@@ -19,6 +19,14 @@ export class StepError extends Error {
   }
 }
 
+/** Something holds the addresses or the bridge of this slot and cannot be removed: only another slot helps. */
+export class SlotBlockedError extends StepError {
+  constructor(log: string) {
+    super("The agent's network could not be made yet.", { retryable: true, log });
+    this.name = "SlotBlockedError";
+  }
+}
+
 export interface Volumes {
   /** Creates where missing, opens, sets owner, mode 0700, nosuid and nodev. */
   open(layout: TenantLayout, diskMiB: number): Promise<void>;
@@ -47,6 +55,7 @@ export interface ContainerFacts {
 }
 
 export interface Containers {
+  /** Throws {@link SlotBlockedError} where this slot can have no network. */
   ensureNetwork(layout: TenantLayout): Promise<void>;
   removeNetwork(layout: TenantLayout): Promise<void>;
   /** Null when there is none. */

@@ -9,6 +9,7 @@ import {
   type Images,
   type Routes,
   type Runtimes,
+  SlotBlockedError,
   StepError,
   type Volumes,
 } from "./ports.ts";
@@ -25,8 +26,8 @@ export interface Ports {
 
 export interface StepsOptions {
   ports: Ports;
-  /** Gives UID and slot, once; null when the pool is used up. */
-  place: (tenantId: string) => { uid: number; slot: number } | null;
+  /** Gives UID and slot, once, or another slot; null when the pool is used up. */
+  place: (tenantId: string, elsewhere?: boolean) => { uid: number; slot: number } | null;
   sealingKey: CryptoKey;
   pool: string;
   stateDir: string;
@@ -90,7 +91,15 @@ export function createSteps({ ports, place, sealingKey, pool, stateDir, runDir }
       const { spec, layout } = tenantOf(record);
       await volumes.open(layout, spec.limits.diskMiB);
     },
-    network: ({ record }) => containers.ensureNetwork(tenantOf(record).layout),
+    async network({ record }) {
+      try {
+        await containers.ensureNetwork(tenantOf(record).layout);
+      } catch (error) {
+        // The steps beside this one were laid out by the old slot: the next walk takes all of them again.
+        if (error instanceof SlotBlockedError) place(record.id, true);
+        throw error;
+      }
+    },
     config: ({ record }) => runtimes.writeConfig(tenantOf(record)),
 
     async container({ record }) {

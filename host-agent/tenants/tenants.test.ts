@@ -134,6 +134,23 @@ describe("one tenant", () => {
     await agent.stop();
   });
 
+  test("moves to another slot where the engine keeps half of a network that it was killed in making", async () => {
+    const { host, start } = await setUp();
+    host.halves.add("chl0").add("chl1");
+    const agent = await start();
+    const [id, next] = [newId("tnt"), newId("tnt")];
+    await agent.command(applyCommand(id));
+    await until(() => expect(agent.states(id)).toContain("running"));
+    expect([...host.routes.values()]).toMatchObject([{ upstream: `${layoutFor(id, 200_000, 2).address}:8080` }]);
+    expect([...host.networks]).toEqual(["chl2"]);
+    await agent.command({ type: "tenant.purge", tenantId: id, generation: 2 });
+    await until(() => expect(agent.states(id)).toContain("purged"));
+    await agent.command(applyCommand(next));
+    await until(() => expect(agent.states(next)).toContain("running"));
+    expect(agent.journal.tenants.get(next)).toMatchObject({ slot: 2, uid: 200_001 });
+    await agent.stop();
+  });
+
   test("is not started behind a firewall that does not stand", async () => {
     const { host, start } = await setUp();
     const agent = await start();
