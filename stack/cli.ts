@@ -40,6 +40,11 @@ const commands: Readonly<Record<string, (args: string[]) => Promise<number>>> = 
     const { posture } = await import("./posture.ts");
     return posture({ json: values.json === true });
   },
+  async faults(args) {
+    const { values } = parse(args, { json: { type: "boolean", default: false } });
+    const { faults } = await import("./faults.ts");
+    return faults({ json: values.json === true });
+  },
   async check(args) {
     const { check } = await import("./check.ts");
     return check(args);

@@ -23,6 +23,9 @@ export interface Edge {
   dashboard: string;
   port: number;
   databaseUrl: string;
+  /** For those who look into the database themselves, or take it away: benches and faults. */
+  databaseAuthToken: string;
+  databasePid: number;
   operatorToken: string;
   /** Resolves with a sentence when a part of the edge ends by itself. */
   failed: Promise<string>;
@@ -74,6 +77,8 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     dashboard,
     port,
     databaseUrl: database.url,
+    databaseAuthToken: database.authToken,
+    databasePid: database.pid,
     operatorToken: secrets.OPERATOR_TOKEN,
     failed,
     tick,

@@ -5,9 +5,10 @@ import { emptyTally, eventually, insist, orphansOf, sameCensus, type Tally } fro
 
 export type Say = (line: string) => void;
 
-/** A running, mortal agent is needed; one is running again when this resolves. */
+/** A mortal agent is running when this resolves, for the next story. */
 export async function killEverywhere(lab: AgentLab, story: Story, every: number, say: Say = () => {}): Promise<Tally> {
   const tally = emptyTally(`kill -9: ${story.name}`);
+  if (lab.isDead()) await lab.start({ mortal: true });
   for (let commits = 1; ; commits += every) {
     const round = await killAfter(lab, story, commits);
     if (!round.killed) return tally;
@@ -73,10 +74,10 @@ export async function purge(lab: AgentLab, id: string, last: Word): Promise<void
 }
 
 /** The census as wanted, or the last one before patience ended. */
-export async function settledCensus(lab: AgentLab, id: string, wanted: Census): Promise<Census> {
-  let found = await lab.census(id);
+export async function settledCensus(lab: AgentLab, id: string, wanted: Census, others = 0): Promise<Census> {
+  let found = await lab.census(id, others);
   await eventually(async () => {
-    found = await lab.census(id);
+    found = await lab.census(id, others);
     return sameCensus(found, wanted);
   }, 10);
   return found;

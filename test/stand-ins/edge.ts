@@ -33,6 +33,10 @@ export interface EdgeStandIn {
   listening: boolean;
   /** Signs and delivers one command to the host's socket. Null: the host does not take it for a command. */
   command(socketPath: string, command: Command): Promise<CommandOutcome | null>;
+  /** The envelope that this edge would have made at that time. */
+  sign(command: Command, nowMs?: number): Promise<string>;
+  /** Delivers an envelope, first or again. `answerAtMs`: the time by the host's clock, where that is wrong. */
+  deliver(socketPath: string, compact: string, answerAtMs?: number): Promise<CommandOutcome | null>;
   seal(tenantId: string, generation: number, env: Record<string, string>): Promise<string>;
   close(): Promise<void>;
 }
@@ -71,10 +75,10 @@ export async function startEdgeStandIn(address: string): Promise<EdgeStandIn> {
   server.listen(0, address);
   await once(server, "listening");
 
-  async function expectation() {
+  async function expectation(nowMs = Date.now()) {
     if (!host) throw new Error("no host is enrolled");
     const keys = new Map([[await keyId(host.signing), await importSigningKey(host.signing)]]);
-    return { nowSeconds: Math.floor(Date.now() / 1_000), issuer: hostId, audience: edge.url, epoch, keys };
+    return { nowSeconds: Math.floor(nowMs / 1_000), issuer: hostId, audience: edge.url, epoch, keys };
   }
   async function take(compact: string): Promise<Report[] | null> {
     const verdict = await verifyEnvelope("report", compact, await expectation());
@@ -86,17 +90,21 @@ export async function startEdgeStandIn(address: string): Promise<EdgeStandIn> {
     token: `chelar-enrol.${randomBytes(32).toString("base64url")}`,
     reports: [],
     listening: true,
-    async command(socketPath, command) {
+    command: async (socketPath, command) => edge.deliver(socketPath, await edge.sign(command)),
+    async sign(command, nowMs = Date.now()) {
       const claims = {
-        ...freshClaims(Math.floor(Date.now() / 1_000), randomBytes(16)),
+        ...freshClaims(Math.floor(nowMs / 1_000), randomBytes(16)),
         iss: edge.url,
         aud: hostId,
         epoch,
         command,
       };
-      const answer = await post(socketPath, await signEnvelope("command", claims, { kid, privateKey }));
+      return signEnvelope("command", claims, { kid, privateKey });
+    },
+    async deliver(socketPath, compact, answerAtMs) {
+      const answer = await post(socketPath, compact);
       if (answer === null) return null;
-      const verdict = await verifyEnvelope("result", answer, await expectation());
+      const verdict = await verifyEnvelope("result", answer, await expectation(answerAtMs));
       if (!verdict.ok) throw new Error(`the host's result does not verify: ${verdict.refusal.reason}`);
       return verdict.claims.result.outcome;
     },

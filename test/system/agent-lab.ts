@@ -48,7 +48,8 @@ export interface AgentLab {
   /** Enrols this host once more: a new epoch. No agent may run. */
   enrol(): Promise<void>;
   kill(signal: "SIGKILL" | "SIGTERM"): Promise<{ code: number | null; signal: string | null }>;
-  census(tenantId: string): Promise<Census>;
+  /** `others`: how many other tenants have a network there, which does not say whose it is. */
+  census(tenantId: string, others?: number): Promise<Census>;
   /** The same of everything of this host, whoever's it is. */
   wholeCensus(): Promise<Census>;
   /** The last state that the edge has heard of a tenant. */
@@ -88,27 +89,6 @@ export async function createAgentLab({ stateMiB }: AgentLabOptions = {}): Promis
     return last ? { state: last.state, generation: last.generation } : null;
   }
 
-  async function census(label: string, of: (name: string) => boolean, mountsBelow: string): Promise<Census> {
-    const docker = async (...args: string[]) =>
-      (await host.run("docker", ["-H", `unix://${host.dockerSocket}`, ...args])).split("\n").filter(Boolean);
-    const containers = await docker("ps", "-a", "--filter", `label=${label}`, "--format", "{{.ID}} {{.State}}");
-    const ids = containers.map((line) => line.split(" ")[0] as string);
-    const users = ids.length > 0 ? await docker("inspect", "--format", "{{.Config.User}}", ...ids) : [];
-    const places = ["volumes", "mounts", "config"].map((kind) => `${stateDir}/${kind}`);
-    const directories = places.flatMap((place) => (existsSync(place) ? readdirSync(place).filter(of) : []));
-    const data = directories.map((name) => `${stateDir}/volumes/${name}/data`).filter((path) => existsSync(path));
-    const owners = data.map((path) => `${statSync(path).uid}:${statSync(path).gid}`);
-    return {
-      containers: containers.length,
-      running: containers.filter((line) => line.endsWith(" running")).length,
-      networks: (await docker("network", "ls", "--format", "{{.Name}}")).filter((name) => name.startsWith("chl"))
-        .length,
-      mounts: readFileSync("/proc/self/mountinfo", "utf8").split(mountsBelow).length - 1,
-      directories: directories.length,
-      uids: new Set([...users, ...owners]).size,
-    };
-  }
-
   return {
     host,
     edge,
@@ -146,9 +126,8 @@ export async function createAgentLab({ stateMiB }: AgentLabOptions = {}): Promis
       }
       return { code: child.exitCode, signal: child.signalCode };
     },
-    census: (tenantId) =>
-      census(`dev.chelar.tenant=${tenantId}`, (name) => name === tenantId, `${stateDir}/mounts/${tenantId} `),
-    wholeCensus: () => census("dev.chelar.host", () => true, `${stateDir}/mounts/`),
+    census: (tenantId, others) => takeCensus({ host, stateDir, tenantId, others }),
+    wholeCensus: () => takeCensus({ host, stateDir }),
     lastState,
     has(tenantId, state, generation) {
       const last = lastState(tenantId);
@@ -160,6 +139,41 @@ export async function createAgentLab({ stateMiB }: AgentLabOptions = {}): Promis
       await edge.close();
       await host.destroy();
     },
+  };
+}
+
+/** Of one tenant, or of everything that a host agent has made there. */
+export async function takeCensus({
+  host,
+  stateDir,
+  tenantId,
+  others = 0,
+}: {
+  host: TestHost;
+  stateDir: string;
+  tenantId?: string;
+  others?: number;
+}): Promise<Census> {
+  const label = tenantId ? `dev.chelar.tenant=${tenantId}` : "dev.chelar.host";
+  const isMeant = (name: string) => tenantId === undefined || name === tenantId;
+  const docker = async (...args: string[]) =>
+    (await host.run("docker", ["-H", `unix://${host.dockerSocket}`, ...args])).split("\n").filter(Boolean);
+  const containers = await docker("ps", "-a", "--filter", `label=${label}`, "--format", "{{.ID}} {{.State}}");
+  const ids = containers.map((line) => line.split(" ")[0] as string);
+  const users = ids.length > 0 ? await docker("inspect", "--format", "{{.Config.User}}", ...ids) : [];
+  const places = ["volumes", "mounts", "config"].map((kind) => `${stateDir}/${kind}`);
+  const directories = places.flatMap((place) => (existsSync(place) ? readdirSync(place).filter(isMeant) : []));
+  const data = directories.map((name) => `${stateDir}/volumes/${name}/data`).filter((path) => existsSync(path));
+  const owners = data.map((path) => `${statSync(path).uid}:${statSync(path).gid}`);
+  const mounted = tenantId ? `${stateDir}/mounts/${tenantId} ` : `${stateDir}/mounts/`;
+  const networks = await docker("network", "ls", "--format", "{{.Name}}");
+  return {
+    containers: containers.length,
+    running: containers.filter((line) => line.endsWith(" running")).length,
+    networks: networks.filter((name) => name.startsWith("chl")).length - others,
+    mounts: readFileSync("/proc/self/mountinfo", "utf8").split(mounted).length - 1,
+    directories: directories.length,
+    uids: new Set([...users, ...owners]).size,
   };
 }
 

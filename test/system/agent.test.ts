@@ -112,7 +112,6 @@ test("tells an edge that was away everything, in order", async () => {
 const EVERY = process.env.CHELAR_FAULTS === "all" ? 1 : 4;
 
 describe("kill -9 after every commit of the journal", () => {
-  beforeAll(() => lab.start({ mortal: true }));
   afterAll(() => lab.kill("SIGKILL"));
 
   test.each(STORIES)("$name converges every time", { timeout: 900_000 }, async (story) => {

@@ -1,0 +1,92 @@
+import { type AgentLab, createAgentLab } from "../system/agent-lab.ts";
+import { clockOff, diskFull, engineKilled, journalRestored } from "./host-faults.ts";
+import { killEverywhere, type Say } from "./kills.ts";
+import { type Product, startProduct } from "./product.ts";
+import { databaseAway, deliveriesFail, edgeKilled } from "./product-faults.ts";
+import { STORIES } from "./stories.ts";
+import type { Tally } from "./tally.ts";
+
+/** How thorough: `brief` is for `npm test`, the whole for `npm run faults`. */
+export interface Depth {
+  brief: boolean;
+  say: Say;
+}
+
+interface Part {
+  name: string;
+  play(depth: Depth): Promise<Tally>;
+}
+
+/** Scenarios that share a server, or the whole product, so that it is built once. */
+export interface Act {
+  name: string;
+  parts: readonly Part[];
+  begin(): Promise<void>;
+  end(): Promise<void>;
+}
+
+/** Journal and configuration fit, and filling it takes no time. */
+const SMALL_DISK_MIB = 8;
+
+function onLab(name: string, options: { stateMiB?: number }, parts: (lab: () => AgentLab) => Part[]): Act {
+  let lab: AgentLab | null = null;
+  const present = () => {
+    if (!lab) throw new Error(`${name} has not begun`);
+    return lab;
+  };
+  return {
+    name,
+    parts: parts(present),
+    async begin() {
+      lab = await createAgentLab(options);
+    },
+    end: async () => lab?.destroy(),
+  };
+}
+
+/** Kill points come one after another on one agent, which is mortal and always back at the end of a story. */
+export function kills(every: (depth: Depth) => number): Act {
+  const act = onLab("kills", {}, (lab) =>
+    STORIES.map((story) => ({
+      name: story.name,
+      play: (depth) => killEverywhere(lab(), story, every(depth), depth.say),
+    })),
+  );
+  return act;
+}
+
+const hostFaults: readonly Act[] = [
+  onLab("host", {}, (lab) => [
+    {
+      name: "dockerd killed",
+      play: ({ brief }) =>
+        engineKilled(lab(), brief ? [150, 350] : Array.from({ length: 20 }, (_, step) => 60 + 30 * step)),
+    },
+    { name: "clock", play: () => clockOff(lab()) },
+    { name: "old journal", play: () => journalRestored(lab()) },
+  ]),
+  onLab("small disk", { stateMiB: SMALL_DISK_MIB }, (lab) => [{ name: "disk full", play: () => diskFull(lab()) }]),
+];
+
+function productFaults(): Act {
+  let product: Product | null = null;
+  const present = () => {
+    if (!product) throw new Error("the product has not begun");
+    return product;
+  };
+  return {
+    name: "product",
+    parts: [
+      { name: "deliveries", play: ({ brief }) => deliveriesFail(present(), brief) },
+      { name: "edge killed", play: ({ brief }) => edgeKilled(present(), brief) },
+      { name: "database away", play: ({ brief }) => databaseAway(present(), brief ? 4_000 : 30_000) },
+    ],
+    async begin() {
+      product = await startProduct();
+    },
+    end: async () => product?.stop(),
+  };
+}
+
+/** Everything but the kills. */
+export const FAULTS: readonly Act[] = [...hostFaults, productFaults()];
