@@ -28,11 +28,24 @@ export async function benchScale(json: boolean): Promise<number> {
     }
     const times = made.map((one) => one.milliseconds);
     const [first, last] = [summary(times.slice(0, 10)), summary(times.slice(-10))];
+    const stepMedians = (part: readonly Timed[]) =>
+      Object.fromEntries(
+        Object.keys(part[0]?.steps ?? {}).map((step) => [
+          step,
+          summary(part.map(({ steps }) => steps[step] ?? 0)).median,
+        ]),
+      );
+    const steps = { first: stepMedians(made.slice(0, 10)), last: stepMedians(made.slice(-10)) };
     const growth = last.median / first.median;
     const within = growth <= 1.2 && running === COUNT;
-    if (json) console.log(JSON.stringify({ first, last, growth, running, within }, null, 2));
+    if (json) console.log(JSON.stringify({ first, last, steps, growth, running, within }, null, 2));
     else {
       console.log(table({ "first ten": first, "last ten": last }));
+      for (const [step, before] of Object.entries(steps.first)) {
+        console.log(
+          `  ${step.padEnd(26)}${milliseconds(before).padStart(10)} → ${milliseconds(steps.last[step] ?? 0)}`,
+        );
+      }
       console.log(
         `${running} of ${COUNT} running; last / first ${growth.toFixed(2)}, allowed 1.20: ${within ? "within" : "OVER"}`,
       );

@@ -5,6 +5,8 @@ export interface Timed {
   account: Account;
   /** From the request to the event that says `running`. */
   milliseconds: number;
+  /** How long each of the host's steps took, in milliseconds. */
+  steps: Readonly<Record<string, number>>;
 }
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -29,13 +31,18 @@ export async function createAndWait(account: Account, name: string): Promise<Tim
   const body = { name, runtime: "echo" };
   const { id } = expectStatus(await account.api("/api/v1/tenants", { body }), 201, 202).json<{ id: string }>();
   let state = "";
+  const steps: Record<string, number> = {};
   await account.client.events(`${account.dashboard}/api/v1/tenants/${id}/events`, ({ event, data }) => {
     if (event === "state") ({ state } = JSON.parse(data) as { state: string });
+    if (event === "step") {
+      const { step, status, tookMs } = JSON.parse(data) as { step: string; status: string; tookMs: number | null };
+      if (status === "done" && tookMs !== null) steps[step] = tookMs;
+    }
     return state === "running" || state === "failed";
   });
   const milliseconds = performance.now() - started;
   if (state !== "running") throw new Error(`${name} ended as ${state}`);
-  return { id, account, milliseconds };
+  return { id, account, milliseconds, steps };
 }
 
 export async function deleteAndWait({ account, id }: Pick<Timed, "account" | "id">): Promise<void> {
