@@ -97,8 +97,8 @@ export function testDirectory(onFinished: (clean: () => void) => void): string {
 }
 
 /** A journal that has been enrolled. */
-export function enrolledJournal(path: string, edge: TestEdge) {
-  const journal = openJournal(path);
+export function enrolledJournal(path: string, edge: TestEdge, onCommit?: () => void) {
+  const journal = openJournal(path, onCommit);
   if (journal.epoch() === null) journal.adopt(edge.identity, UID_BASE);
   return journal;
 }
@@ -110,12 +110,14 @@ export interface TestAgentOptions {
   before?: (call: string) => void;
   after?: (call: string) => void;
   nowMs?: () => number;
+  onCommit?: () => void;
 }
 
 /** One process of the host agent, without its socket: the real journal, desk, supervisor and steps on a model host. */
-export async function startTestAgent({ path, edge, host, before, after, nowMs = Date.now }: TestAgentOptions) {
+export async function startTestAgent(options: TestAgentOptions) {
+  const { path, edge, host, before, after, nowMs = Date.now, onCommit } = options;
   const log = process.env.CHELAR_TEST_LOG ? createLog((line) => process.stderr.write(line)) : silentLog;
-  const journal = enrolledJournal(path, edge);
+  const journal = enrolledJournal(path, edge, onCommit);
   const ports = host.ports(before ?? (() => {}), after ?? (() => {}));
   const sealingKey = await importSealingKey(edge.identity.sealing);
   const place = (id: string, elsewhere?: boolean) => journal.tenants.place(id, SLOTS, elsewhere);

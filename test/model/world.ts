@@ -1,0 +1,255 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { createClient } from "@libsql/client/http";
+import { inventoryReport } from "../../host-agent/inventory.ts";
+import { silentLog } from "../../host-agent/log.ts";
+import { startReportSender } from "../../host-agent/reports.ts";
+import { createModelHost, KillError } from "../../host-agent/tenants/model-host.ts";
+import { createTestEdge, random, startTestAgent } from "../../host-agent/testing.ts";
+import {
+  COMMAND_PATH,
+  generateSigningKey,
+  keyId,
+  newId,
+  type ObservedState,
+  publicPart,
+  toBase64url,
+} from "../../schema/protocol/index.ts";
+import type { RunningSqld } from "../../stack/sqld.ts";
+import { openDatabase } from "../../worker/db.ts";
+import { parseEnv } from "../../worker/env.ts";
+import { createHosts } from "../../worker/hosts/index.ts";
+import { createNews } from "../../worker/tenants/index.ts";
+import { createTenantService } from "../../worker/tenants/service.ts";
+
+export const WIRE_FAULTS = ["lost", "answer lost", "doubled", "late"] as const;
+export type WireFault = (typeof WIRE_FAULTS)[number];
+
+const OPERATOR = "operator-token-of-the-model-0123456789";
+const HOUR_MS = 3_600_000;
+const capacity = { memoryMiB: 1_000_000, diskMiB: 1_000_000, tenants: 100 };
+
+export interface Row {
+  id: string;
+  desired: "running" | "suspended" | "stopped" | "deleted";
+  generation: number;
+  observed: string;
+  observedGeneration: number;
+  purged: boolean;
+}
+
+type Agent = Awaited<ReturnType<typeof startTestAgent>>;
+export type ModelWorld = Awaited<ReturnType<typeof startModelWorld>>;
+
+/**
+ * The real edge (service, outbox, delivery, reports, reconcile, on the real database) and the real host agent (desk,
+ * journal on a disk, supervisor, report sender), between them a wire that fails on demand; only containers are a model.
+ */
+export async function startModelWorld(sqld: Pick<RunningSqld, "url" | "authToken">, journalPath: string) {
+  let clockMs = Date.now();
+  let hostAheadMs = 0;
+  const hostNow = () => clockMs + hostAheadMs;
+  const config = parseEnv(await bindings(sqld));
+  const db = openDatabase(config.database);
+  const raw = createClient(sqld);
+  const machine = createModelHost();
+  const violations: string[] = machine.violations;
+
+  let agent: Agent | null = null;
+  let sender: ReturnType<typeof startReportSender> | null = null;
+  let callsLeft = Number.POSITIVE_INFINITY;
+  let wireFault: WireFault | null = null;
+  const background = new Set<Promise<unknown>>();
+  const later = (work: Promise<unknown>) => {
+    const kept = work.catch(() => {}).finally(() => background.delete(kept));
+    background.add(kept);
+  };
+  const executionCtx = { waitUntil: later, passThroughOnException() {}, props: {} };
+
+  /** The edge keeps nothing that it could lose: another one is the same. */
+  function makeEdge() {
+    const world = { now: () => clockMs, random: (n: number) => new Uint8Array(random(n)), sleep: () => sleep(1) };
+    const news = createNews();
+    const hosts = createHosts({ db, world, fetch: deliver as typeof fetch, config, news });
+    const { tenants: origins, vaultKeys: ring, maxTenantsPerOwner } = config;
+    return { hosts, tenants: createTenantService({ db, world, hosts, ring, origins, maxTenantsPerOwner }) };
+  }
+  let edge = makeEdge();
+
+  async function deliver(url: string | URL | Request, init?: RequestInit): Promise<Response> {
+    const fault = wireFault;
+    wireFault = null;
+    const compact = String(init?.body);
+    const pass = async () => {
+      if (!agent || !String(url).endsWith(COMMAND_PATH)) throw new TypeError("nobody listens");
+      const result = await agent.desk(compact);
+      return result === null ? new Response("", { status: 403 }) : new Response(result);
+    };
+    if (fault === "lost") throw new TypeError("the delivery is lost");
+    if (fault === "late") await sleep(15);
+    const [answer] = await Promise.all([pass(), ...(fault === "doubled" ? [pass()] : [])]);
+    if (fault === "answer lost") throw new TypeError("the answer is lost");
+    return answer;
+  }
+
+  const post = (app: { fetch: typeof edge.hosts.routes.fetch }, path: string, init: RequestInit) =>
+    app.fetch(new Request(`http://edge${path}`, { method: "POST", ...init }), {}, executionCtx as never);
+
+  const keys = await createTestEdge();
+  const { signing, sealing } = keys.identity;
+  const issued = await post(edge.hosts.operatorRoutes, "/operator/hosts/tokens", {
+    headers: { authorization: `Bearer ${OPERATOR}` },
+  });
+  const { token } = (await issued.json()) as { token: string };
+  const enrolled = await post(edge.hosts.routes, "/enrol", {
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      ...{ token, name: `m${newId("hst").slice(4, 20)}`, region: "model", endpoint: "http://host.model", capacity },
+      ...{ signing: publicPart(signing), sealing: publicPart(sealing) },
+    }),
+  });
+  const identity = {
+    signing,
+    sealing,
+    ...((await enrolled.json()) as Omit<typeof keys.identity, "signing" | "sealing">),
+  };
+
+  /** What a state claims about the engine, at the moment when it is in the journal for good. */
+  const told = new Map<string, string>();
+  function checkClaims(): void {
+    for (const { id, state, stateGeneration } of agent?.journal.tenants.all() ?? []) {
+      const claim = `${state} ${stateGeneration}`;
+      if (told.get(id) !== claim && !isTrue(id, state)) violations.push(`${id} is told to be ${claim}`);
+      told.set(id, claim);
+    }
+  }
+  function isTrue(id: string, state: ObservedState): boolean {
+    const container = machine.containers.get(id);
+    switch (state) {
+      case "running":
+        // Dead since it was ready, by our own hand: the event of it is on its way.
+        return container !== undefined && (container.running || container.exitCode === CRASHED);
+      case "suspended":
+      case "failed":
+        return !container?.running;
+      case "stopped":
+        return container === undefined;
+      case "purged":
+        return container === undefined && !machine.volumes.has(id);
+      case "creating":
+        return true;
+    }
+  }
+
+  function maybeDie(): void {
+    if (callsLeft <= 0) throw new KillError();
+    callsLeft -= 1;
+    if (callsLeft > 0) return;
+    die();
+    throw new KillError();
+  }
+  function die(): void {
+    callsLeft = 0;
+    const dying = agent;
+    agent = null;
+    void sender?.stop();
+    dying?.die();
+    void dying?.supervisor.stop();
+  }
+
+  return {
+    machine,
+    violations,
+    person: { id: `usr_${newId("tnt")}`, email: "", name: "", sessionId: "" },
+    service: () => edge.tenants,
+    later,
+    failNext: (fault: WireFault) => {
+      wireFault = fault;
+    },
+    restartEdge() {
+      edge = makeEdge();
+    },
+    hostClock(aheadMs: number) {
+      hostAheadMs = aheadMs;
+    },
+    /** The agent's process ends at that call to its host, counted from now. */
+    killAfter(calls: number) {
+      if (agent) callsLeft = calls;
+    },
+    isUp: () => agent !== null,
+
+    async startAgent(): Promise<void> {
+      if (agent) return;
+      callsLeft = Number.POSITIVE_INFINITY;
+      const options = { path: journalPath, edge: { ...keys, identity }, host: machine, nowMs: hostNow };
+      const started = await startTestAgent({ ...options, before: maybeDie, after: maybeDie, onCommit: checkClaims });
+      agent = started;
+      const toEdge = async (_url: unknown, init?: RequestInit) => post(edge.hosts.routes, "/reports", init ?? {});
+      const { journal } = started;
+      const log = silentLog;
+      sender = startReportSender({
+        ...{ journal, identity, edgeUrl: "http://edge", log, nowMs: hostNow, random },
+        fetch: toEdge as typeof fetch,
+      });
+      await started.supervisor.start().catch(() => {});
+    },
+
+    /** The rounds of the host: journal and engine compared, the whole told. */
+    async round(): Promise<void> {
+      const present = agent;
+      if (!present) return;
+      await present.supervisor.sweep().catch(() => {});
+      if (agent !== present) return;
+      const tenants = present.journal.tenants.all();
+      present.journal.reports.add(inventoryReport({ tenants, images: [], versions: {}, capacity, atMs: hostNow() }));
+    },
+
+    /** The edge's clock strikes: what waits is due. */
+    async tick(): Promise<void> {
+      clockMs += HOUR_MS;
+      await edge.hosts.tick();
+    },
+
+    async rows(): Promise<Row[]> {
+      const sql = "select * from tenants where host_id = ? order by created_at";
+      const { rows } = await raw.execute({ sql, args: [identity.hostId] });
+      return rows.map((row) => ({
+        id: String(row.id),
+        desired: row.desired as Row["desired"],
+        generation: Number(row.generation),
+        observed: String(row.observed),
+        observedGeneration: Number(row.observed_generation),
+        purged: row.purged_at !== null,
+      }));
+    },
+
+    async end(): Promise<void> {
+      await Promise.all(background);
+      await sender?.stop();
+      await agent?.supervisor.stop();
+      agent?.journal.close();
+      agent = null;
+      await raw.execute({ sql: "update hosts set state = 'removed' where id = ?", args: [identity.hostId] });
+      await raw.execute({ sql: "delete from outbox where host_id = ?", args: [identity.hostId] });
+      raw.close();
+    },
+  };
+}
+
+/** How a container ends whose end the model test has caused. */
+export const CRASHED = 139;
+
+async function bindings({ url, authToken }: Pick<RunningSqld, "url" | "authToken">): Promise<Record<string, string>> {
+  const commandKey = await generateSigningKey();
+  const kid = await keyId(commandKey);
+  return {
+    DASHBOARD_ORIGIN: "https://chelar.example",
+    TENANT_ORIGIN: "https://*.agents.example",
+    DATABASE_URL: url,
+    DATABASE_AUTH_TOKEN: authToken,
+    AUTH_SECRET: "a-secret-of-the-model-that-is-long-enough",
+    OPERATOR_TOKEN: OPERATOR,
+    COMMAND_KEYS: JSON.stringify({ version: 1, current: kid, keys: [{ kid, ...commandKey }] }),
+    VAULT_KEYS: JSON.stringify({ current: 1, keys: { 1: toBase64url(new Uint8Array(32).fill(7)) } }),
+    TICKET_KEY: JSON.stringify(await generateSigningKey()),
+  };
+}
