@@ -17,6 +17,7 @@ const TEST_PROGRAMS: Readonly<Record<string, string>> = {
   nsenter: "util-linux",
   "systemd-nspawn": "systemd-container",
   "ssh-keygen": "openssh-client",
+  curl: "curl",
 };
 
 const onPath = (program: string): boolean =>

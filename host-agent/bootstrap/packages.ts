@@ -8,6 +8,9 @@ export const HOST_PROGRAMS: Readonly<Record<string, string>> = {
   caddy: "caddy",
   debootstrap: "debootstrap",
   tar: "tar",
+  mount: "mount",
+  sysctl: "procps",
+  perl: "perl-base",
 };
 export const HOST_FILES: Readonly<Record<string, string>> = {
   "/bin/busybox": "busybox-static",

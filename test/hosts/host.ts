@@ -130,6 +130,8 @@ async function ownMounts(host: TestHost, directories: readonly string[]): Promis
   for (const [index, directory] of directories.entries()) {
     const copy = `${host.dir}/own${index}`;
     await mkdir(copy);
+    // UFW makes its directory for state when it is first used; a mount needs a place to be mounted on.
+    await mkdir(directory, { recursive: true });
     await cp(directory, copy, { recursive: true, preserveTimestamps: true, verbatimSymlinks: true });
     await runAt(enter, "mount", ["--bind", copy, directory]);
   }
