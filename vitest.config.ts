@@ -34,6 +34,8 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 300_000,
           hookTimeout: 300_000,
+          // Shared machines stall for seconds; vitest names every test that needed its second try.
+          retry: process.env.CI ? 1 : 0,
         },
       },
     ],
