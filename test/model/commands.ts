@@ -31,10 +31,11 @@ const create = () =>
     model.agents.push({ id, desired, generation, crashes: 0 });
   });
 
-const act = (action: "start" | "stop" | "restart" | "delete", index: number) =>
-  step(`${action} ${index}`, async (model, world) => {
+const act = (action: "start" | "stop" | "restart" | "delete", index: number, isLost = false) =>
+  step(`${action} ${index}${isLost ? ", lost" : ""}`, async (model, world) => {
     const agent = pick(model.agents, index);
     if (!agent) return;
+    if (isLost) world.failNext("lost");
     const wasDeleted = agent.desired === "deleted";
     const done = await world.service().act(world.person, agent.id, action, world.later);
     if (!done.ok && wasDeleted) return;
@@ -42,6 +43,15 @@ const act = (action: "start" | "stop" | "restart" | "delete", index: number) =>
     if (action === "delete") agent.desired = "deleted";
     else agent.desired = action === "stop" ? "stopped" : "running";
     agent.generation = done.value.generation;
+  });
+
+/** Two words in one breath, and the older one arrives last. */
+const overtaken = (first: "start" | "stop" | "restart", second: "start" | "stop", index: number) =>
+  step(`${first} ${index}, overtaken by ${second}`, async (model, world) => {
+    await act(first, index, true).run(model, world);
+    await act(second, index).run(model, world);
+    await world.delivered();
+    await world.straysArrive();
   });
 
 const putSecret = (index: number) =>
@@ -66,17 +76,23 @@ const crash = (index: number) =>
 
 export const steps = (): fc.Arbitrary<Step>[] => {
   const index = fc.nat({ max: MAX_AGENTS });
+  const wish = fc.tuple(fc.constantFrom("start", "stop", "stop", "restart", "start", "delete"), index);
   return [
     fc.constant(create()),
     fc.constant(create()),
-    fc.tuple(fc.constantFrom("start", "stop", "restart", "delete"), index).map(([action, at]) => act(action, at)),
-    fc.tuple(fc.constantFrom("start", "stop", "restart", "delete"), index).map(([action, at]) => act(action, at)),
+    wish.map(([action, at]) => act(action, at)),
+    wish.map(([action, at]) => act(action, at)),
+    wish.map(([action, at]) => act(action, at, true)),
+    fc
+      .tuple(fc.constantFrom("start", "stop", "restart"), fc.constantFrom("start", "stop"), index)
+      .map(([first, second, at]) => overtaken(first, second, at)),
     index.map(putSecret),
     index.map(crash),
     fc.constantFrom(...WIRE_FAULTS).map((fault) => step(`next delivery ${fault}`, async (_, w) => w.failNext(fault))),
     fc
       .integer({ min: 1, max: 40 })
       .map((calls) => step(`kill -9 at call ${calls}`, async (_, w) => w.killAfter(calls))),
+    fc.constant(step("what was lost arrives", (_, w) => w.straysArrive())),
     fc.constant(step("agent back", (_, w) => w.startAgent())),
     fc.constant(step("edge restarted", async (_, w) => w.restartEdge())),
     fc

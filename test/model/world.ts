@@ -58,6 +58,8 @@ export async function startModelWorld(sqld: Pick<RunningSqld, "url" | "authToken
   let sender: ReturnType<typeof startReportSender> | null = null;
   let callsLeft = Number.POSITIVE_INFINITY;
   let wireFault: WireFault | null = null;
+  /** Lost on the wire, or kept by somebody: never seen by the host. */
+  const strays: string[] = [];
   const background = new Set<Promise<unknown>>();
   const later = (work: Promise<unknown>) => {
     const kept = work.catch(() => {}).finally(() => background.delete(kept));
@@ -84,6 +86,7 @@ export async function startModelWorld(sqld: Pick<RunningSqld, "url" | "authToken
       const result = await agent.desk(compact);
       return result === null ? new Response("", { status: 403 }) : new Response(result);
     };
+    if (fault === "lost") strays.push(compact);
     if (fault === "lost") throw new TypeError("the delivery is lost");
     if (fault === "late") await sleep(15);
     const [answer] = await Promise.all([pass(), ...(fault === "doubled" ? [pass()] : [])]);
@@ -164,6 +167,14 @@ export async function startModelWorld(sqld: Pick<RunningSqld, "url" | "authToken
     later,
     failNext: (fault: WireFault) => {
       wireFault = fault;
+    },
+    /** What was asked for so far has been tried. */
+    async delivered(): Promise<void> {
+      await Promise.all(background);
+    },
+    /** Whatever was lost comes after all, the newest first. The edge has long given it up. */
+    async straysArrive(): Promise<void> {
+      for (const compact of strays.splice(0).reverse()) await agent?.desk(compact).catch(() => {});
     },
     restartEdge() {
       edge = makeEdge();
