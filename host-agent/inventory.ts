@@ -24,11 +24,20 @@ export interface InventoryInputs {
   images: readonly ImageState[];
   versions: Record<string, string>;
   capacity: Capacity;
+  /** By wall; told once the guard is at work. */
+  drift?: Readonly<Record<string, number>>;
   atMs: number;
 }
 
 /** A tenant of which nothing was reported yet has no generation to tell, so it is left out. */
-export function inventoryReport({ tenants, images, versions, capacity, atMs }: InventoryInputs): UnnumberedReport {
+export function inventoryReport({
+  tenants,
+  images,
+  versions,
+  capacity,
+  drift,
+  atMs,
+}: InventoryInputs): UnnumberedReport {
   return {
     type: "host.inventory",
     at: atMs,
@@ -38,6 +47,7 @@ export function inventoryReport({ tenants, images, versions, capacity, atMs }: I
     images: [...images],
     versions,
     capacity,
+    drift,
   };
 }
 
@@ -47,6 +57,7 @@ export async function takeInventory(parts: {
   containers: Pick<Containers, "versions">;
   images: Pick<Images, "state">;
   config: HostConfig;
+  drift: InventoryInputs["drift"];
   atMs: number;
 }): Promise<UnnumberedReport> {
   const [versions, capacity] = await Promise.all([
@@ -58,6 +69,7 @@ export async function takeInventory(parts: {
     images: RUNTIMES.map((runtime) => parts.images.state(runtime)),
     versions: { ...versions, node: process.versions.node },
     capacity,
+    drift: parts.drift,
     atMs: parts.atMs,
   });
 }

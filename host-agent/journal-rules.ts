@@ -4,7 +4,7 @@ import type { Command, CommandOutcome, DesiredState, PublicKeyset, TenantApply }
 /** What a tenant is to become. `purged` is the end: nothing leads out of it. */
 export type Goal = DesiredState | "purged";
 
-export type TenantCommand = Extract<Command, { type: "tenant.apply" | "tenant.purge" }>;
+export type TenantCommand = Extract<Command, { type: "tenant.apply" | "tenant.purge" | "tenant.halt" }>;
 
 export interface KnownTenant {
   generation: number;
@@ -28,11 +28,12 @@ const hasSecrets = (command: TenantApply) => command.secretsJwe !== null;
 
 /** What a command for a tenant means, given what the journal holds of that tenant. */
 export function judgeTenantCommand(known: KnownTenant | undefined, command: TenantCommand): CommandOutcome {
-  if (!known) return accepted;
+  // Nothing is there to be ended, and nothing is to be remembered of it.
+  if (!known) return command.type === "tenant.halt" ? alreadyApplied : accepted;
   const { generation: have } = known;
   if (command.generation < have) return { status: "refused", reason: "generation_stale", have };
   if (known.goal === "purged") {
-    return command.type === "tenant.purge" ? alreadyApplied : { status: "refused", reason: "tenant_purged", have };
+    return command.type !== "tenant.apply" ? alreadyApplied : { status: "refused", reason: "tenant_purged", have };
   }
   if (command.generation > have) return accepted;
   return bodyHash(command) === known.bodyHash

@@ -57,6 +57,7 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
   const purgeUpdate = db.prepare(
     "UPDATE tenants SET generation = ?, body_hash = ?, goal = 'purged', secrets_jwe = NULL WHERE id = ?",
   );
+  const haltUpdate = db.prepare("UPDATE tenants SET generation = ?, body_hash = ?, goal = 'stopped' WHERE id = ?");
   const stateUpdate = db.prepare("UPDATE tenants SET state = ?, state_generation = ?, detail = ? WHERE id = ?");
   const placeUpdate = db.prepare("UPDATE tenants SET uid = ?, slot = ? WHERE id = ?");
   const tombstone = db.prepare("UPDATE tenants SET spec = NULL, secrets_jwe = NULL, slot = NULL WHERE id = ?");
@@ -116,7 +117,7 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
         const { tenant, desired, restarts, secretsJwe } = command;
         applyUpdate.run(generation, hash, desired, restarts, JSON.stringify(tenant), secretsJwe, id);
       } else {
-        purgeUpdate.run(generation, hash, id);
+        (command.type === "tenant.purge" ? purgeUpdate : haltUpdate).run(generation, hash, id);
       }
       const state = isNew ? ({ state: "creating" } as const) : undefined;
       const note = { tenantId: id, generation, atMs, steps: [{ step: "accept", status: "done" } as const], state };

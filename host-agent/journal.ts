@@ -60,6 +60,7 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
       case "tenant.apply":
         return judgeTenantCommand(tenants.get(command.tenant.id), command);
       case "tenant.purge":
+      case "tenant.halt":
         return judgeTenantCommand(tenants.get(command.tenantId), command);
       case "host.apply":
         return judgeHostCommand({ generation: hostGeneration(), keyset: keyset() }, command);

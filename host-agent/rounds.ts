@@ -1,4 +1,5 @@
 import type { HostConfig } from "./config.ts";
+import type { Guard } from "./firewall/index.ts";
 import { takeInventory } from "./inventory.ts";
 import type { Journal } from "./journal.ts";
 import { describeError, type Log } from "./log.ts";
@@ -22,6 +23,7 @@ export function startRounds(
   journal: Journal,
   ports: Ports,
   supervisor: Pick<Supervisor, "sweep">,
+  guard: Pick<Guard, "driftsByWall">,
   log: Log,
 ): Rounds {
   let soon: NodeJS.Timeout | undefined;
@@ -29,7 +31,9 @@ export function startRounds(
   async function inventory(): Promise<void> {
     const { containers, images } = ports;
     const tenants = journal.tenants.all();
-    journal.reports.add(await takeInventory({ tenants, containers, images, config, atMs: Date.now() }));
+    journal.reports.add(
+      await takeInventory({ tenants, containers, images, config, drift: guard.driftsByWall(), atMs: Date.now() }),
+    );
   }
   const tell = (what: string) => (error: unknown) => log.warn(`rounds.${what}`, { error: describeError(error) });
   const report = () => void inventory().catch(tell("inventory"));

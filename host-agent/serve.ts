@@ -51,10 +51,12 @@ export async function serve(
   const guard = createGuard({
     walls: ports.walls,
     watches: [watchKernel()],
-    onDrift: ({ wall, differences, failure }) =>
-      log.warn("wall.drift", { wall, differences: differences.slice(0, 5).join("; "), failure }),
+    onDrift: ({ wall, differences, failure }) => {
+      log.warn("wall.drift", { wall, differences: differences.slice(0, 5).join("; "), failure });
+      rounds.reportSoon();
+    },
   });
-  const rounds = startRounds(config, journal, ports, supervisor, log);
+  const rounds = startRounds(config, journal, ports, supervisor, guard, log);
   const reports = startReportSender({ journal, identity, edgeUrl: config.edgeUrl, log, nowMs, random });
 
   const onAccepted = (command: Command) => {
@@ -62,6 +64,7 @@ export async function serve(
       case "tenant.apply":
         return supervisor.wake(command.tenant.id);
       case "tenant.purge":
+      case "tenant.halt":
         return supervisor.wake(command.tenantId);
       case "host.probe":
         return rounds.report();

@@ -140,7 +140,7 @@ export async function startTestAgent(options: TestAgentOptions) {
     random,
     onAccepted(command) {
       if (command.type === "tenant.apply") supervisor.wake(command.tenant.id);
-      if (command.type === "tenant.purge") supervisor.wake(command.tenantId);
+      if (command.type === "tenant.purge" || command.type === "tenant.halt") supervisor.wake(command.tenantId);
     },
   });
   const agent = {

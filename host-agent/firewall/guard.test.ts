@@ -71,6 +71,7 @@ test("repairs what drifted, counts it once and says what it was", async () => {
     { wall: "iptables", differences: ["rule 1", "rule 2"], repairMs: expect.any(Number), failure: null },
   ]);
   expect(await guard.check()).toEqual({ standing: true, drifts: 1, checks: 2 });
+  expect(guard.driftsByWall()).toEqual({ iptables: 1 });
 });
 
 test("says that nothing may start while a repair fails, keeps the other walls, and recovers", async () => {

@@ -44,6 +44,8 @@ export interface Guard {
   /** Looks now (or joins a look that has not begun yet); resolves with the state after it. */
   check(): Promise<GuardState>;
   state(): GuardState;
+  /** The same drifts as in the state, by the wall's name; every wall is named. */
+  driftsByWall(): Record<string, number>;
   stop(): Promise<void>;
 }
 
@@ -54,6 +56,7 @@ export function createGuard(options: GuardOptions): Guard {
   const { walls, onDrift, intervalMs = INTERVAL_MS, quietMs = QUIET_MS, watches = [] } = options;
   const nowMs = options.nowMs ?? (() => performance.now());
   const state: GuardState = { standing: false, drifts: 0, checks: 0 };
+  const byWall = new Map(walls.map(({ name }) => [name, 0]));
   /** Differences that the last repair of a wall left. */
   const failing = new Map<Wall, string>();
   let timer: NodeJS.Timeout | undefined;
@@ -83,7 +86,10 @@ export function createGuard(options: GuardOptions): Guard {
         return true;
       }
       state.standing = false;
-      if (fresh()) state.drifts++;
+      if (fresh()) {
+        state.drifts++;
+        byWall.set(wall.name, (byWall.get(wall.name) ?? 0) + 1);
+      }
       await wall.repair();
       const left = await wall.verify();
       if (left.length > 0) throw new Error(`still after the repair: ${left.join("; ")}`);
@@ -140,6 +146,7 @@ export function createGuard(options: GuardOptions): Guard {
     },
     check,
     state: () => ({ ...state }),
+    driftsByWall: () => Object.fromEntries(byWall),
     stop: async () => {
       stopped = true;
       clearTimeout(timer);

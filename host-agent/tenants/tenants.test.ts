@@ -110,6 +110,26 @@ describe("one tenant", () => {
     await agent.stop();
   });
 
+  test("is ended without losing its data when the edge does not know it, and comes back when it does", async () => {
+    const { host, start } = await setUp();
+    const agent = await start();
+    const [id, unknown] = [newId("tnt"), newId("tnt")];
+    await agent.command(applyCommand(id));
+    await until(() => expect(agent.states(id)).toContain("running"));
+    expect(await agent.command({ type: "tenant.halt", tenantId: id, generation: 1 })).toMatchObject({
+      reason: "generation_conflict",
+    });
+    expect(await agent.command({ type: "tenant.halt", tenantId: id, generation: 2 })).toEqual({ status: "accepted" });
+    await until(() => expect(agent.states(id)).toContain("stopped"));
+    expect(census(host)).toEqual({ ...nothingLeft, networks: 1, volumes: 1, configs: 1 });
+    await agent.command(applyCommand(id, { generation: 3 }));
+    await until(() => expect(agent.states(id).at(-1)).toBe("running"));
+    const halt = await agent.command({ type: "tenant.halt", tenantId: unknown, generation: 9 });
+    expect(halt).toEqual({ status: "already_applied" });
+    expect(agent.journal.tenants.get(unknown)).toBeUndefined();
+    await agent.stop();
+  });
+
   test("follows the newest word when one overtakes another that is on its way", async () => {
     const { host, start } = await setUp();
     host.onStart = () => "hangs";

@@ -116,6 +116,16 @@ export const tenantPurge = z.strictObject({
 });
 export type TenantPurge = z.infer<typeof tenantPurge>;
 
+/**
+ * Ends what the edge does not know: visitors and container go, the data stays. Not a purge, since the edge's database may
+ * be an older copy that has forgotten an owner. An apply of a higher generation brings it back.
+ */
+export const tenantHalt = z.strictObject({
+  type: z.literal("tenant.halt"),
+  tenantId,
+  generation,
+});
+
 export const hostApply = z.strictObject({
   type: z.literal("host.apply"),
   generation,
@@ -127,5 +137,5 @@ export type HostApply = z.infer<typeof hostApply>;
 export const hostProbe = z.strictObject({ type: z.literal("host.probe") });
 export type HostProbe = z.infer<typeof hostProbe>;
 
-export const command = z.discriminatedUnion("type", [tenantApply, tenantPurge, hostApply, hostProbe]);
+export const command = z.discriminatedUnion("type", [tenantApply, tenantPurge, tenantHalt, hostApply, hostProbe]);
 export type Command = z.infer<typeof command>;

@@ -79,6 +79,8 @@ export const hostInventory = z.strictObject({
     diskMiB: z.int().min(0),
     tenants: z.int().min(0),
   }),
+  /** How often each wall was found changed by somebody else, since the agent began; put back every time. */
+  drift: z.record(z.string().max(32), z.int().min(0)).optional(),
 });
 export type HostInventory = z.infer<typeof hostInventory>;
 

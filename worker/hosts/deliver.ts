@@ -119,6 +119,16 @@ async function overtake(
   }
 }
 
+/** Ends an agent that the edge does not know; nothing waits for it in the outbox, the next inventory tells of it again. */
+export async function haltStranger(
+  context: DeliveryContext,
+  host: store.HostRow,
+  { tenantId, generation }: { tenantId: string; generation: number },
+): Promise<boolean> {
+  const sent = await send(context, host, { type: "tenant.halt", tenantId, generation: generation + 1 });
+  return sent.ok && sent.outcome.status !== "refused";
+}
+
 /** Brings the keyset to a host: new keys arrive signed by the current one. */
 export async function deliverHost(context: DeliveryContext, hostId: string): Promise<"delivered" | "failed"> {
   const { db, world, config } = context;

@@ -1,9 +1,10 @@
-import { eq } from "drizzle-orm";
+import { eq, sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { audit, hosts, outbox, secrets, tenantEvents, tenants } from "../../schema/db/index.ts";
-import { generateSigningKey, publicPart } from "../../schema/protocol/index.ts";
+import { generateSigningKey, newId, publicPart } from "../../schema/protocol/index.ts";
 import { Client, OPERATOR_TOKEN, startTestEdge, type TestEdge } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
+import { STRANGER_GRACE_MS } from "./rules.ts";
 
 let host: TestHost;
 let edge: TestEdge;
@@ -361,4 +362,65 @@ describe("reconcile", () => {
     await edge.tick();
     expect(await drifts()).toHaveLength(1);
   });
+
+  const inventoryWith = (tenantId: string, value: "running" | "stopped", generation = 5) =>
+    host.report({
+      type: "host.inventory",
+      tenants: [{ tenantId, generation, state: value }],
+      images: [],
+      versions: {},
+      capacity,
+    });
+  const driftsOf = async (id: string) =>
+    (await edge.db.select().from(audit).where(eq(audit.subject, id))).map(({ action }) => action);
+
+  it("ends an agent that it has never heard of after a grace period, tells the operator, and spares its data", async () => {
+    const id = newId("tnt");
+    await host.post(edge, await inventoryWith(id, "running"));
+    await edge.tick();
+    await edge.tick();
+    expect(await driftsOf(id)).toEqual(["drift.stranger"]);
+    const about = () => host.commands.filter((command) => "tenantId" in command && command.tenantId === id);
+    expect(about()).toEqual([]);
+    const longer = () =>
+      edge.db
+        .update(audit)
+        .set({ at: sql`${audit.at} - ${STRANGER_GRACE_MS}` })
+        .where(eq(audit.subject, id));
+    await longer();
+    await edge.tick();
+    expect(about()).toEqual([{ type: "tenant.halt", tenantId: id, generation: 6 }]);
+    // The host needs a moment to say that it is done.
+    await edge.tick();
+    expect(about()).toHaveLength(1);
+    expect(await driftsOf(id)).toEqual(["drift.stranger", "drift.halted"]);
+    await host.post(edge, await inventoryWith(id, "stopped", 6));
+    await longer();
+    await edge.tick();
+    expect(about()).toHaveLength(1);
+  });
+
+  it("purges again what an old copy of a host's journal has brought back long after its deletion", async () => {
+    const { id } = (await owner.create()).body;
+    await owner.request("DELETE", `/api/v1/tenants/${id}`);
+    await host.post(edge, await host.report(state(id, 2, "purged")));
+    const longAgo = Date.now() - 40 * 24 * 3_600_000;
+    await edge.db.update(tenants).set({ updatedAt: longAgo, purgedAt: longAgo }).where(eq(tenants.id, id));
+    await edge.db.delete(outbox).where(eq(outbox.tenantId, id));
+    await host.post(edge, await inventoryWith(id, "running", 1));
+    await edge.tick();
+    expect(host.commands.at(-1)).toEqual({ type: "tenant.purge", tenantId: id, generation: 2 });
+    expect(await driftsOf(id)).toContain("drift.left_over");
+  });
+});
+
+it("how often a host's walls were changed by somebody else is shown to the operator", async () => {
+  const drift = { iptables: 3, ufw: 0 };
+  await host.post(
+    edge,
+    await host.report({ type: "host.inventory", tenants: [], images: [], versions: {}, capacity, drift }),
+  );
+  const list = await edge.send("/api/v1/hosts", { headers: { authorization: `Bearer ${OPERATOR_TOKEN}` } });
+  const { hosts: listed } = (await list.json()) as { hosts: { id: string; inventory: { drift: object } }[] };
+  expect(listed.find(({ id }) => id === host.enrolment.hostId)?.inventory.drift).toEqual(drift);
 });

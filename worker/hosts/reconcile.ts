@@ -1,9 +1,10 @@
 import { and, eq, gt, isNull, lt, notExists, or, sql } from "drizzle-orm";
 import { account, enrolmentTokens, outbox, rateLimit, session, tenants, tickets, user } from "../../schema/db/index.ts";
-import { atomically } from "../db.ts";
+import type { HostInventory } from "../../schema/protocol/index.ts";
+import { atomically, type Database, type Statement } from "../db.ts";
 import { describeError } from "../http.ts";
-import { type DeliveryContext, deliverHost, deliverTenant, failed } from "./deliver.ts";
-import { type Drift, findDrift, SETTLE_MS } from "./rules.ts";
+import { type DeliveryContext, deliverHost, deliverTenant, failed, haltStranger } from "./deliver.ts";
+import { type Drift, decideStranger, findDrift, SETTLE_MS } from "./rules.ts";
 import * as store from "./store.ts";
 
 const BATCH = 200;
@@ -73,22 +74,74 @@ export async function reconcile(context: DeliveryContext): Promise<Drift[]> {
           ),
         ),
       );
-    for (const drift of findDrift(wanted, store.inventoryOf(host), now)) {
-      const { tenantId, kind, generation } = drift;
-      await atomically(db, [
-        store.announce(db, { hostId: host.id, tenantId, generation }, now),
-        store.insertAudit(db, {
-          at: now,
-          actor: "system",
-          action: `drift.${kind}`,
-          subject: tenantId,
-          detail: JSON.stringify({ hostId: host.id, generation }),
-        }),
-      ]);
+    const inventory = store.inventoryOf(host);
+    for (const drift of findDrift(wanted, inventory, now)) {
+      await tellAgain(context, host.id, drift);
       found.push(drift);
+    }
+    const known = new Set(wanted.map(({ id }) => id));
+    const others = inventory?.tenants.filter(({ tenantId }) => !known.has(tenantId)) ?? [];
+    found.push(...(await reconcileOthers(context, host, others)));
+  }
+  return found;
+}
+
+async function tellAgain({ db, world }: DeliveryContext, hostId: string, drift: Drift): Promise<void> {
+  const { tenantId, kind, generation } = drift;
+  const now = world.now();
+  await atomically(db, [
+    store.announce(db, { hostId, tenantId, generation }, now),
+    auditDrift(db, { at: now, kind, tenantId, hostId, generation }),
+  ]);
+}
+
+/** Who is on the host and was not asked about: on its way, gone here for long, or never heard of. */
+async function reconcileOthers(
+  context: DeliveryContext,
+  host: store.HostRow,
+  others: HostInventory["tenants"],
+): Promise<Drift[]> {
+  const { db, world } = context;
+  const now = world.now();
+  const ids = others.map(({ tenantId }) => tenantId);
+  const rows = new Map((await store.tenantsOnHost(db, host.id, ids)).map((row) => [row.id, row]));
+  const found: Drift[] = [];
+  for (const { tenantId, generation, state } of others) {
+    const row = rows.get(tenantId);
+    if (row) {
+      if (row.purgedAt === null || row.purgedAt > now - DAY_MS) continue;
+      // Long gone here, and back there: an old copy of its host's journal.
+      const drift = { tenantId, kind: "left_over", generation: row.generation } as const;
+      await tellAgain(context, host.id, drift);
+      found.push(drift);
+      continue;
+    }
+    const at = async (kind: string) => (await store.lastAudit(db, tenantId, `drift.${kind}`))?.at ?? null;
+    const seen = { state, firstSeenAt: await at("stranger"), haltedAt: await at("halted") };
+    switch (decideStranger(seen, now)) {
+      case "note":
+        console.warn(JSON.stringify({ event: "stranger", host: host.id, tenant: tenantId, state }));
+        await auditDrift(db, { at: now, kind: "stranger", tenantId, hostId: host.id, generation });
+        break;
+      case "halt":
+        if (await haltStranger(context, host, { tenantId, generation })) {
+          await auditDrift(db, { at: now, kind: "halted", tenantId, hostId: host.id, generation });
+        }
+        break;
+      case "wait":
+      case "rest":
+        break;
     }
   }
   return found;
+}
+
+function auditDrift(
+  db: Database,
+  { at, kind, tenantId, ...detail }: { at: number; kind: string; tenantId: string; hostId: string; generation: number },
+): Statement {
+  const row = { actor: "system", action: `drift.${kind}`, subject: tenantId, detail: JSON.stringify(detail) };
+  return store.insertAudit(db, { at, ...row });
 }
 
 /** What has run out and is of no use to anybody. */

@@ -89,6 +89,7 @@ function hostView(host: store.HostRow) {
       tenants: inventory.tenants,
       versions: inventory.versions,
       capacity: inventory.capacity,
+      drift: inventory.drift ?? {},
     },
   };
 }

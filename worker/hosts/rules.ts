@@ -77,6 +77,24 @@ export type Drift =
   /** It is gone here and still there. */
   | { tenantId: string; kind: "left_over"; generation: number };
 
+/** How long an operator has, who sees it in the audit, to bring back a database that has forgotten somebody. */
+export const STRANGER_GRACE_MS = 3_600_000;
+
+/**
+ * What is to be done about an agent that a host has and the edge has never heard of. Its data is never destroyed: a
+ * database that was restored from an older copy would take every newer owner's work with it.
+ */
+export function decideStranger(
+  now: { state: string; firstSeenAt: number | null; haltedAt: number | null },
+  nowMs: number,
+): "note" | "wait" | "halt" | "rest" {
+  if (now.firstSeenAt === null) return "note";
+  if (now.state === "stopped") return "rest";
+  if (nowMs - now.firstSeenAt < STRANGER_GRACE_MS) return "wait";
+  // Told a moment ago: the host's next inventory will say what came of it.
+  return now.haltedAt !== null && nowMs - now.haltedAt < SETTLE_MS ? "wait" : "halt";
+}
+
 /** A change younger than this is on its way, not drifting. */
 export const SETTLE_MS = 2 * 60_000;
 

@@ -1,4 +1,4 @@
-import { and, asc, count, eq, gt, inArray, isNull, lte, ne, sql } from "drizzle-orm";
+import { and, asc, count, desc, eq, gt, inArray, isNull, lte, ne, sql } from "drizzle-orm";
 import { audit, hosts, outbox, secrets, tenants } from "../../schema/db/index.ts";
 import { type HostInventory, hostInventory, importSigningKey, keyId, signingJwk } from "../../schema/protocol/index.ts";
 import { changedOne, type Database, insist, type Statement } from "../db.ts";
@@ -131,6 +131,17 @@ export function attemptsOf(db: Database, about: { hostId: string; tenantId: stri
 
 export function insertAudit(db: Database, row: Omit<typeof audit.$inferInsert, "id">): Statement {
   return db.insert(audit).values(row);
+}
+
+/** The newest line of that kind about somebody. */
+export async function lastAudit(db: Database, subject: string, action: string) {
+  const rows = await db
+    .select()
+    .from(audit)
+    .where(and(eq(audit.subject, subject), eq(audit.action, action)))
+    .orderBy(desc(audit.id))
+    .limit(1);
+  return rows[0] ?? null;
 }
 
 /** Everything that a command about one tenant is built from, read at one moment. */

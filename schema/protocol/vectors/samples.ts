@@ -37,6 +37,7 @@ export const commandSamples: Record<string, Command> = {
   "tenant.apply, stopped echo": { ...apply, desired: "stopped", tenant: { ...tenantSample, runtime: "echo" } },
   "tenant.apply, the largest generation": { ...apply, generation: Number.MAX_SAFE_INTEGER },
   "tenant.purge": { type: "tenant.purge", tenantId: TENANT_ID, generation: 8 },
+  "tenant.halt": { type: "tenant.halt", tenantId: TENANT_ID, generation: 8 },
   "host.apply": {
     type: "host.apply",
     generation: 2,
