@@ -27,6 +27,13 @@ interface Cookie {
   path: string;
 }
 
+/** An open WebSocket. */
+export interface Line {
+  /** The first message that came; rejects when the line closes before, or nothing comes within 10 s. */
+  first: Promise<string>;
+  end(): void;
+}
+
 /**
  * A person's browser, as far as the door can tell: keeps cookies per host name, follows redirects when asked, resolves
  * `*.localhost` by itself. What it deliberately lacks is a cookie shared between host names: ours are host-only.
@@ -94,8 +101,8 @@ export class Client {
     throw new Error(`${url} redirects without end`);
   }
 
-  /** Opens a WebSocket with this person's cookies; resolves with the socket, or with the status of the refusal. */
-  webSocket(url: string, headers: Record<string, string> = {}): Promise<WebSocket | number> {
+  /** Opens a WebSocket with this person's cookies; resolves with the line, or with the status of the refusal. */
+  webSocket(url: string, headers: Record<string, string> = {}): Promise<Line | number> {
     const target = new URL(url);
     const cookie = this.cookieHeader(target);
     const socket = new WebSocket(
@@ -105,8 +112,15 @@ export class Client {
         handshakeTimeout: 15_000,
       },
     );
+    // Before it opens: the first message may come in the same packet as the handshake.
+    const first = new Promise<string>((resolve, reject) => {
+      socket.once("message", (data) => resolve(String(data)));
+      socket.once("close", (code) => reject(new Error(`closed with ${code}`)));
+      setTimeout(() => reject(new Error("no message within 10 s")), 10_000).unref();
+    });
+    first.catch(() => {});
     return new Promise((resolve, reject) => {
-      socket.once("open", () => resolve(socket));
+      socket.once("open", () => resolve({ first, end: () => socket.terminate() }));
       socket.once("unexpected-response", (_, response) => {
         resolve(response.statusCode ?? 0);
         socket.terminate();
