@@ -86,7 +86,6 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
     if (known) {
       return known.hash === hash ? JSON.parse(known.outcome as string) : { status: "refused", reason: "jti_reused" };
     }
-    dropExpired.run(Math.floor(atMs / 1_000) - JTI_KEPT_SECONDS);
     const outcome = judge(command);
     store(command, outcome, atMs);
     insertCommand.run(jti, hash, expSeconds, JSON.stringify(outcome));
@@ -132,7 +131,12 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
      */
     accept(acceptances: readonly Acceptance[]): CommandOutcome[] {
       if (meta("rolledBack")) throw new Error("the journal is an old copy: enrol this host again");
-      return transact(() => acceptances.map(acceptOne));
+      return transact(() => {
+        // By the latest of them, once: each of a batch would ask the same index for the same nothing.
+        const latestMs = Math.max(...acceptances.map(({ atMs }) => atMs));
+        dropExpired.run(Math.floor(latestMs / 1_000) - JTI_KEPT_SECONDS);
+        return acceptances.map(acceptOne);
+      });
     },
 
     close: () => db.close(),
