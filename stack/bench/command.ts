@@ -3,6 +3,8 @@ import { Refusal } from "../system.ts";
 /** `npm run bench -- NAME [--json]`: each prints a ratio beside the bare thing, measured in the same run. */
 const benches: Readonly<Record<string, (json: boolean) => Promise<number>>> = {
   create: async (json) => (await import("./create.ts")).benchCreate(json),
+  commands: async (json) => (await import("./commands.ts")).benchCommands(json),
+  reconcile: async (json) => (await import("./reconcile.ts")).benchReconcile(json),
   scale: async (json) => (await import("./scale.ts")).benchScale(json),
 };
 

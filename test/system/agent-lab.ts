@@ -45,6 +45,8 @@ export interface AgentLab {
   /** Ends the running, mortal agent by SIGKILL after its n-th commit from now; null: lets it live. */
   arm(commits: number | null): Promise<void>;
   isDead(): boolean;
+  /** Of the running agent and of the programs that it has started and seen end, since its birth. */
+  cpuSeconds(): number;
   /** Enrols this host once more: a new epoch. No agent may run. */
   enrol(): Promise<void>;
   kill(signal: "SIGKILL" | "SIGTERM"): Promise<{ code: number | null; signal: string | null }>;
@@ -116,6 +118,12 @@ export async function createAgentLab({ stateMiB }: AgentLabOptions = {}): Promis
       await armed;
     },
     isDead: () => isDead(agent),
+    cpuSeconds() {
+      // proc(5): after the name in brackets, fields 14 to 17 in ticks of 10 ms (USER_HZ, fixed for user space).
+      const stat = readFileSync(`/proc/${agent?.pid}/stat`, "utf8");
+      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) / 100;
+    },
     async kill(signal) {
       const child = agent;
       if (!child) throw new Error("no agent was started");
