@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { type Edge, startEdge } from "../../stack/edge.ts";
 import { type Host, type Place, startHost } from "../../stack/host.ts";
 import type { Target } from "../../stack/journey/journey.ts";
@@ -32,6 +32,8 @@ export interface PlatformOptions {
 
 export async function startPlatform(options: PlatformOptions = {}): Promise<Platform> {
   const dir = `${runDir(testRun())}/e`;
+  // The platform of another test file knew other servers by the same names.
+  await rm(dir, { recursive: true, force: true });
   await mkdir(dir, { recursive: true, mode: 0o700 });
   const undo: (() => Promise<unknown>)[] = [];
   const stop = async () => {
