@@ -15,6 +15,11 @@ export const hosts = sqliteTable("hosts", {
   memoryMiB: integer().notNull(),
   diskMiB: integer().notNull(),
   maxTenants: integer().notNull(),
+  /** Of the host's own desired state: rises whenever `desiredHash` changes. */
+  generation: integer().notNull().default(0),
+  desiredHash: text(),
+  /** JSON of the command keys that the host would believe, in its own signed words. Null before the first of them. */
+  keyset: text(),
   /** Highest report number taken in: what is at or below it has been seen. */
   reportSeq: integer().notNull().default(0),
   lastReportAt: integer(),
