@@ -1,9 +1,10 @@
+import { createHash } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { ENROL_PATH, enrolmentToken, enrolResponse, publicPart } from "../schema/protocol/index.ts";
 import type { HostConfig } from "./config.ts";
-import { ensureKeys, type Identity, writeIdentity } from "./identity.ts";
+import { ensureKeys, type Identity, writeIdentity, writeIngressKey } from "./identity.ts";
 import { openJournal } from "./journal.ts";
 
 export const journalPath = (config: HostConfig): string => join(config.stateDir, "journal.db");
@@ -29,11 +30,13 @@ export async function enrol(config: HostConfig, token: string, capacity: Capacit
       endpoint: config.endpoint,
       signing: publicPart(keys.signing),
       sealing: publicPart(keys.sealing),
+      ingressHash: createHash("sha256").update(keys.ingress).digest("base64url"),
       capacity,
     });
     const identity = { ...keys, ...answer };
     // The order decides what a crash between the two leaves: an identity ahead of its journal, which does not serve.
     writeIdentity(config.stateDir, identity);
+    writeIngressKey(config.stateDir, identity);
     journal.adopt(answer, config.uidBase);
     return identity;
   } finally {

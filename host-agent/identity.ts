@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
@@ -9,8 +10,15 @@ import {
   privateSigningJwk,
 } from "../schema/protocol/index.ts";
 
-/** Private keys, made on this host: they never leave it. */
-const hostKeys = z.strictObject({ signing: privateSigningJwk, sealing: privateSealingJwk });
+/** Private keys, made on this host: they never leave it. `ingress` is what its Caddy says to the edge's door. */
+const hostKeys = z.strictObject({
+  signing: privateSigningJwk,
+  sealing: privateSealingJwk,
+  ingress: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{43}$/)
+    .optional(),
+});
 export type HostKeys = z.infer<typeof hostKeys>;
 
 /** The keys, and what the edge answered at enrolment. */
@@ -59,12 +67,20 @@ export function writeIdentity(stateDir: string, identity: Identity | HostKeys): 
 }
 
 /** The keys of this host, made and stored at the first call: a broken enrolment is repeated with the same keys. */
-export async function ensureKeys(stateDir: string): Promise<HostKeys> {
+export async function ensureKeys(stateDir: string): Promise<Required<HostKeys>> {
   const existing = readIdentityFile(stateDir);
-  if (existing) return { signing: existing.signing, sealing: existing.sealing };
+  const ingress = existing?.ingress ?? randomBytes(32).toString("base64url");
+  if (existing) return { signing: existing.signing, sealing: existing.sealing, ingress };
   const [signing, sealing] = await Promise.all([generateSigningKey(), generateSealingKey()]);
-  writeIdentity(stateDir, { signing, sealing });
-  return { signing, sealing };
+  writeIdentity(stateDir, { signing, sealing, ingress });
+  return { signing, sealing, ingress };
+}
+
+/** What Caddy is started with, so that the edge believes it: an environment file that only root reads. */
+export function writeIngressKey(stateDir: string, { hostId, ingress }: Pick<Identity, "hostId" | "ingress">): void {
+  const path = join(stateDir, "ingress.env");
+  withFile(`${path}.new`, "w", (file) => writeSync(file, `CHELAR_HOST_KEY=${hostId}.${ingress}\n`));
+  renameSync(`${path}.new`, path);
 }
 
 function withFile(path: string, flags: string, use: (file: number) => void): void {

@@ -2,7 +2,7 @@ import { execFile, type spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { totalmem } from "node:os";
-import { promisify } from "node:util";
+import { parseEnv, promisify } from "node:util";
 import type { Edge } from "./edge.ts";
 import { type Part, startPart, untilReady } from "./processes.ts";
 import { ROOT } from "./worker.ts";
@@ -138,7 +138,7 @@ async function enrolIfNeeded(
 ): Promise<void> {
   const operator = { authorization: `Bearer ${edge.operatorToken}` };
   const identity = readIdentity(place);
-  if (identity?.hostId) {
+  if (identity?.hostId && existsSync(`${place.dir}/ingress.env`)) {
     const response = await fetch(`${edge.dashboard}/api/v1/hosts`, { headers: operator });
     const { hosts } = (await response.json()) as { hosts: { id: string }[] };
     if (hosts.some(({ id }) => id === identity.hostId)) return;
@@ -168,6 +168,7 @@ async function startCaddy(place: Place): Promise<Part> {
       CHELAR_AGENT_SOCKET: `${place.runDir}/agent.sock`,
       CHELAR_ADMIN_SOCKET: admin,
       CHELAR_DATA: `${place.dir}/caddy`,
+      ...parseEnv(readFileSync(`${place.dir}/ingress.env`, "utf8")),
       XDG_DATA_HOME: `${place.dir}/caddy`,
       XDG_CONFIG_HOME: `${place.dir}/caddy`,
       HOME: `${place.dir}/caddy`,

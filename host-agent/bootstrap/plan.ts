@@ -158,6 +158,7 @@ User=caddy
 Group=caddy
 Environment=CHELAR_PLAN=${mark}
 EnvironmentFile=${PATHS.ingressEnv}
+EnvironmentFile=${PATHS.state}/ingress.env
 ExecStart=/usr/bin/caddy run --config ${at(`${programs.release}/host-agent/ingress/Caddyfile`)} --adapter caddyfile
 Restart=always
 RestartSec=2

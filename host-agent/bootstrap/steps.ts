@@ -129,6 +129,8 @@ dpkg --configure -a; apt-get -q $lock update; exec apt-get -q $lock install -y -
       const argv = ["sh", "-c", script, "sh", ...agentArgv(programs, "enrol")];
       const { code, stderr } = await server.exec(argv, `${await edge.enrolmentToken()}\n`);
       if (code !== 0) throw new Error(lastWords(stderr));
+      // By its key the edge believes it; a running one has the key of before.
+      await server.exec(["systemctl", "stop", "chelar-ingress.service"]);
     },
   },
   {

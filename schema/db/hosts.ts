@@ -12,6 +12,8 @@ export const hosts = sqliteTable("hosts", {
   /** Public keys of the host, as JWK JSON. */
   signingKey: text().notNull(),
   sealingKey: text().notNull(),
+  /** base64url SHA-256 of the secret by which its ingress asks for decisions; without one it gets none. */
+  ingressHash: text(),
   memoryMiB: integer().notNull(),
   diskMiB: integer().notNull(),
   maxTenants: integer().notNull(),

@@ -14,6 +14,11 @@ export const enrolRequest = z.strictObject({
   endpoint: z.url({ protocol: /^https?$/ }).max(300),
   signing: signingJwk,
   sealing: sealingJwk,
+  /** base64url SHA-256 of what the host's ingress says to be believed about its visitors: the secret stays on the host. */
+  ingressHash: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{43}$/)
+    .optional(),
   capacity: z.strictObject({
     memoryMiB: z.int().min(0),
     diskMiB: z.int().min(0),

@@ -91,6 +91,7 @@ export async function enrolHost(request: EnrolRequest, context: EnrolContext): P
     epoch,
     signingKey,
     sealingKey,
+    ingressHash: request.ingressHash ?? null,
     memoryMiB: request.capacity.memoryMiB,
     diskMiB: request.capacity.diskMiB,
     maxTenants: request.capacity.tenants,

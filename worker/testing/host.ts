@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import {
   COMMAND_PATH,
   type Command,
@@ -29,6 +30,7 @@ export class TestHost {
   readonly sealing: PrivateSealingJwk;
   readonly commands: Command[] = [];
   readonly generations = new Map<string, number>();
+  readonly ingressSecret = randomText().padEnd(43, "i");
   enrolment!: EnrolResponse;
   down = false;
   /** Overrules the answer. */
@@ -44,6 +46,11 @@ export class TestHost {
 
   static async make(): Promise<TestHost> {
     return new TestHost(await generateSigningKey(), await generateSealingKey());
+  }
+
+  /** What its Caddy says to the door. */
+  get ingressKey(): string {
+    return `${this.enrolment.hostId}.${this.ingressSecret}`;
   }
 
   async token(edge: TestEdge): Promise<string> {
@@ -65,6 +72,7 @@ export class TestHost {
         endpoint: this.endpoint,
         signing: publicPart(this.signing),
         sealing: publicPart(this.sealing),
+        ingressHash: createHash("sha256").update(this.ingressSecret).digest("base64url"),
         capacity: { memoryMiB: 1_000_000, diskMiB: 1_000_000, tenants: 4_000 },
         ...more,
       }),
