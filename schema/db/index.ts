@@ -2,6 +2,7 @@ export * from "./access.ts";
 export * from "./accounts.ts";
 export * from "./alerts.ts";
 export * from "./audit.ts";
+export * from "./billing.ts";
 export * from "./hosts.ts";
 export * from "./ledger.ts";
 export * from "./tenants.ts";

@@ -12,6 +12,8 @@ export const tenants = sqliteTable(
     hostId: text().notNull(),
     /** What the owner wants. Only ever changed together with a higher generation and an outbox row. */
     desired: text({ enum: ["running", "suspended", "stopped", "deleted"] }).notNull(),
+    /** What `desired` was when the account lost the right to it, and is again when it is paid; null: nothing is held. */
+    heldFrom: text({ enum: ["running", "suspended", "stopped"] }),
     generation: integer().notNull(),
     restarts: integer().notNull().default(0),
     /** What the host last said, and about which generation. */
