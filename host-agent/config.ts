@@ -47,6 +47,8 @@ export const hostConfig = z.strictObject({
   region: enrolRequest.shape.region,
   endpoint: enrolRequest.shape.endpoint,
   maxTenants: z.int().min(1).max(MAX_TENANTS).default(200),
+  /** Networks that are made before a tenant asks for one. */
+  spareNetworks: z.int().min(0).max(16).default(2),
   /** What tenants may take together; all of the machine's memory where it is not given. */
   memoryMiB: z.int().min(256).optional(),
   /** Images that are built at start and not only when a tenant first needs them. */

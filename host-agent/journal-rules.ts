@@ -58,6 +58,16 @@ export function judgeHostCommand(known: KnownHost, command: Extract<Command, { t
   return same ? alreadyApplied : { status: "refused", reason: "generation_conflict", have };
 }
 
+/** The lowest free slot of those that stand ready, or of all where none of them is free. */
+export function nextSlot(
+  taken: readonly number[],
+  slots: number,
+  ready: ReadonlySet<number> = new Set(),
+): number | null {
+  const free = [...ready].filter((slot) => !taken.includes(slot));
+  return free.length > 0 ? Math.min(...free) : lowestFreeSlot(taken, slots);
+}
+
 /** The lowest free slot, or null when the pool is used up. `taken` must be sorted. */
 export function lowestFreeSlot(taken: readonly number[], slots: number): number | null {
   const index = taken.findIndex((slot, position) => slot !== position);

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { ObservedState, StepName, TenantSpec } from "../schema/protocol/index.ts";
 import type { ReportRows } from "./journal-reports.ts";
-import { bodyHash, type Goal, lowestFreeSlot, type TenantCommand } from "./journal-rules.ts";
+import { bodyHash, type Goal, lowestFreeSlot, nextSlot, type TenantCommand } from "./journal-rules.ts";
 import type { Transact } from "./journal-schema.ts";
 
 export interface TenantRecord {
@@ -73,6 +73,7 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
 
   const repeatedAtMs = new Map<string, number>();
 
+  const takenSlots = (): number[] => slotsTaken.all().map((row) => row.slot as number);
   const get = (id: string): TenantRecord | undefined => {
     const row = byId.get(id);
     return row && toRecord(row);
@@ -147,23 +148,37 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
 
     /**
      * UID and slot of a tenant, given once and kept; null when no slot is free. A UID is never given twice. `elsewhere`:
-     * its slot is of no use on this host, and is given to nobody again.
+     * its slot is of no use on this host, and is given to nobody again. `ready`: slots that are given first.
      */
-    place(tenantId: string, slots: number, elsewhere = false): { uid: number; slot: number } | null {
+    place(tenantId: string, slots: number, { elsewhere = false, ready }: PlaceOptions = {}): Place | null {
       return transact(() => {
         const record = get(tenantId);
         if (!record) return null;
         if (elsewhere && record.slot !== null) blockSlot.run(record.slot);
-        const taken = slotsTaken.all().map((row) => row.slot as number);
-        const slot = elsewhere || record.slot === null ? lowestFreeSlot(taken, slots) : record.slot;
+        const slot = elsewhere || record.slot === null ? nextSlot(takenSlots(), slots, ready) : record.slot;
         if (slot === null) return null;
         const uid = record.uid ?? (takeUid.get() as { uid: number }).uid;
         placeUpdate.run(uid, slot, tenantId);
         return { uid, slot };
       });
     },
+
+    /** The slot that would be given next if those in `besides` were given; null when there is none. */
+    freeSlot: (slots: number, besides: ReadonlySet<number>): number | null =>
+      lowestFreeSlot([...new Set([...takenSlots(), ...besides])].sort(ascending), slots),
   };
 }
+
+interface PlaceOptions {
+  elsewhere?: boolean;
+  ready?: ReadonlySet<number>;
+}
+interface Place {
+  uid: number;
+  slot: number;
+}
+
+const ascending = (a: number, b: number) => a - b;
 
 function toRecord(row: Record<string, unknown>): TenantRecord {
   return { ...row, spec: row.spec === null ? null : JSON.parse(row.spec as string) } as unknown as TenantRecord;

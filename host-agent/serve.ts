@@ -15,8 +15,8 @@ import { startReportSender } from "./reports.ts";
 import { startRounds } from "./rounds.ts";
 import { createServer, listen } from "./server.ts";
 import { ensureMemoryBacked } from "./storage/index.ts";
-import { createSteps, createSupervisor, prebuildImages } from "./tenants/index.ts";
-import { parsePool } from "./tenants/layout.ts";
+import { createSpares, createSteps, createSupervisor, prebuildImages } from "./tenants/index.ts";
+import { parsePool, slotNetwork } from "./tenants/layout.ts";
 
 const STOP_WITHIN_MS = 10_000;
 
@@ -41,13 +41,29 @@ export async function serve(
   const sealingKey = await importSealingKey(identity.sealing);
   // The last places of the pool are the canaries'.
   const slots = tenantSlots(parsePool(config.pool).slots);
+  const spares = createSpares({
+    count: config.spareNetworks,
+    slots,
+    journal,
+    containers: ports.containers,
+    networkOf: (slot) => slotNetwork(config.pool, slot),
+    log,
+  });
   const steps = createSteps({
     ...config,
     ports,
     sealingKey,
-    place: (id, other) => journal.tenants.place(id, slots, other),
+    place: spares.place,
   });
-  const supervisor = createSupervisor({ journal, ports, steps, log, nowMs, random: Math.random });
+  const supervisor = createSupervisor({
+    journal,
+    ports,
+    steps,
+    log,
+    nowMs,
+    random: Math.random,
+    onReached: spares.refillSoon,
+  });
   const guard = createGuard({
     walls: ports.walls,
     watches: [watchKernel()],
@@ -104,6 +120,7 @@ export async function serve(
     await guard.start().catch((error) => log.error("walls.not_standing", { error: describeError(error) }));
     await supervisor.start();
     routed = true;
+    spares.refillSoon();
     log.info("tenants.resumed", { count: journal.tenants.all().length });
   };
   resume().catch((error) => log.error("tenants.unresumed", { error: describeError(error) }));
@@ -115,7 +132,7 @@ export async function serve(
       door.close();
       server.closeIdleConnections();
       rounds.stop();
-      const stopped = Promise.all([supervisor.stop(), reports.stop(), guard.stop()]);
+      const stopped = Promise.all([supervisor.stop(), spares.stop(), reports.stop(), guard.stop()]);
       // A step may wait long for the engine; whatever it did is found again at the next start.
       await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, STOP_WITHIN_MS))]);
       journal.close();

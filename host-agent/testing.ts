@@ -25,7 +25,8 @@ import { createCommandDesk } from "./commands.ts";
 import type { Identity } from "./identity.ts";
 import { openJournal } from "./journal.ts";
 import { createLog, silentLog } from "./log.ts";
-import { createSteps, createSupervisor } from "./tenants/index.ts";
+import { createSpares, createSteps, createSupervisor } from "./tenants/index.ts";
+import { slotNetwork } from "./tenants/layout.ts";
 import { type ModelHost, PLACE } from "./tenants/model-host.ts";
 
 const UID_BASE = 200_000;
@@ -111,17 +112,22 @@ export interface TestAgentOptions {
   after?: (call: string) => void;
   nowMs?: () => number;
   onCommit?: () => void;
+  slots?: number;
+  /** Networks that stand ready. */
+  spares?: number;
 }
 
 /** One process of the host agent, without its socket: the real journal, desk, supervisor and steps on a model host. */
 export async function startTestAgent(options: TestAgentOptions) {
-  const { path, edge, host, before, after, nowMs = Date.now, onCommit } = options;
+  const { path, edge, host, before, after, nowMs = Date.now, onCommit, slots = SLOTS } = options;
   const log = process.env.CHELAR_TEST_LOG ? createLog((line) => process.stderr.write(line)) : silentLog;
   const journal = enrolledJournal(path, edge, onCommit);
   const ports = host.ports(before ?? (() => {}), after ?? (() => {}));
   const sealingKey = await importSealingKey(edge.identity.sealing);
-  const place = (id: string, elsewhere?: boolean) => journal.tenants.place(id, SLOTS, elsewhere);
-  const steps = createSteps({ ...PLACE, ports, sealingKey, place });
+  const { containers } = ports;
+  const networkOf = (slot: number) => slotNetwork(PLACE.pool, slot);
+  const spares = createSpares({ count: options.spares ?? 0, slots, journal, containers, networkOf, log });
+  const steps = createSteps({ ...PLACE, ports, sealingKey, place: spares.place });
   // No jitter and short pauses: the order of events is tested, never their time.
   const supervisor = createSupervisor({
     journal,
@@ -131,6 +137,7 @@ export async function startTestAgent(options: TestAgentOptions) {
     nowMs,
     random: () => 0,
     backoff: { firstMs: 4, maxMs: 40 },
+    onReached: spares.refillSoon,
   });
   const desk = await createCommandDesk({
     identity: edge.identity,
@@ -146,6 +153,7 @@ export async function startTestAgent(options: TestAgentOptions) {
   const agent = {
     journal,
     supervisor,
+    spares,
     desk,
     command: async (command: Command) => edge.outcome(await desk(await edge.sign(command, nowMs())), nowMs()),
     reports: (): Report[] => journal.reports.pending(100_000, Number.MAX_SAFE_INTEGER),
@@ -157,7 +165,7 @@ export async function startTestAgent(options: TestAgentOptions) {
       host.forgetProcess();
     },
     async stop() {
-      await supervisor.stop();
+      await Promise.all([supervisor.stop(), spares.stop()]);
       agent.die();
     },
   };

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import type { RuntimeName } from "../../schema/protocol/index.ts";
 import { RUNTIME_TABLE } from "../runtimes/table.ts";
-import { type Containers, SlotBlockedError, StepError } from "../tenants/ports.ts";
+import { type Containers, type NetworkLayout, SlotBlockedError, StepError } from "../tenants/ports.ts";
 import { type ContainerState, type Docker, DockerError } from "./docker.ts";
 import { watchExits } from "./exits.ts";
 import { factsOf, networkMatches } from "./rules.ts";
@@ -55,19 +55,22 @@ export function dockerContainers(options: ContainerOptions): Containers {
   }
 
   const containers: Containers = {
-    async ensureNetwork(layout) {
-      const spec = networkSpec(layout, hostId);
-      const found = await absentIs(null, () => docker.inspectNetwork(layout.network), 404);
-      if (found && networkMatches(spec, found)) return;
-      if (found) await docker.removeNetwork(found.Id);
-      try {
-        // 409: another call made it in the meantime.
-        await absentIs(null, () => docker.createNetwork(spec), 409);
-      } catch (error) {
-        if (error instanceof DockerError && isTaken(error)) throw new SlotBlockedError(error.message);
-        throw error;
-      }
-    },
+    ensureNetwork: inTurns(
+      ({ network }) => network,
+      async (layout: NetworkLayout) => {
+        const spec = networkSpec(layout, hostId);
+        const found = await absentIs(null, () => docker.inspectNetwork(layout.network), 404);
+        if (found && networkMatches(spec, found)) return;
+        if (found) await docker.removeNetwork(found.Id);
+        try {
+          // 409: another call made it in the meantime.
+          await absentIs(null, () => docker.createNetwork(spec), 409);
+        } catch (error) {
+          if (error instanceof DockerError && isTaken(error)) throw new SlotBlockedError(error.message);
+          throw error;
+        }
+      },
+    ),
 
     async removeNetwork(layout) {
       await absentIs("", () => docker.removeNetwork(layout.network), 404);
@@ -157,6 +160,22 @@ const canNeverStart = ({ status, message }: DockerError): boolean =>
  */
 const isTaken = ({ status, message }: DockerError): boolean =>
   status === 403 && /conflicts with network|[Pp]ool overlaps/.test(message);
+
+/** One after another for each name: to the twin of a call that is on its way, the engine says "pool overlaps". */
+function inTurns<A, T>(nameOf: (argument: A) => string, work: (argument: A) => Promise<T>) {
+  const last = new Map<string, Promise<unknown>>();
+  return (argument: A): Promise<T> => {
+    const name = nameOf(argument);
+    const turn = (last.get(name) ?? Promise.resolve()).then(() => work(argument));
+    const settled = turn
+      .catch(() => {})
+      .then(() => {
+        if (last.get(name) === settled) last.delete(name);
+      });
+    last.set(name, settled);
+    return turn;
+  };
+}
 
 /** Answers `absent` when Docker's status says that what was wanted already holds. */
 async function absentIs<T, A>(absent: A, call: () => Promise<T>, ...statuses: number[]): Promise<T | A> {

@@ -7,7 +7,8 @@ import {
   ENV_PATH,
   type RuntimeDefinition,
 } from "../runtimes/runtime.ts";
-import type { Tenant, TenantLayout } from "../tenants/layout.ts";
+import type { Tenant } from "../tenants/layout.ts";
+import type { NetworkLayout } from "../tenants/ports.ts";
 
 const MIB = 1024 * 1024;
 
@@ -133,7 +134,7 @@ function bind(source: string, target: string, readOnly: boolean) {
 }
 
 /** The body of `POST /networks/create`: one bridge per tenant, since peers on one bridge can bypass FORWARD. */
-export function networkSpec(layout: TenantLayout, hostId: string) {
+export function networkSpec(layout: NetworkLayout, hostId: string) {
   return {
     Name: layout.network,
     CheckDuplicate: true,

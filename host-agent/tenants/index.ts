@@ -7,6 +7,7 @@ import { decide } from "./rules.ts";
 import { type Ports, requireFirewall, type Steps } from "./steps.ts";
 import { startTenantWorker, type TenantWorker } from "./worker.ts";
 
+export { createSpares } from "./spares.ts";
 export { createSteps, type Ports } from "./steps.ts";
 
 const START_BACKOFF = { firstMs: 250, maxMs: 10_000 };
@@ -19,6 +20,8 @@ export interface SupervisorOptions {
   log: Log;
   nowMs: () => number;
   random: () => number;
+  /** A tenant is where it is wanted. */
+  onReached?: () => void;
   /** Pauses between attempts of one tenant. */
   backoff?: { firstMs: number; maxMs: number };
 }

@@ -44,25 +44,32 @@ export interface LayoutInputs {
 export const SLOT_SIZE = 16;
 
 export function tenantLayout({ tenantId, uid, slot, pool, stateDir, runDir }: LayoutInputs): TenantLayout {
-  const { base, slots } = parsePool(pool);
-  if (!Number.isInteger(slot) || slot < 0 || slot >= slots) {
-    throw new RangeError(`slot ${slot} is outside the pool ${pool}, which has ${slots}`);
-  }
-  const start = base + slot * SLOT_SIZE;
   return {
     tenantId,
     uid,
     slot,
-    network: `chl${slot}`,
-    subnet: `${formatAddress(start)}/28`,
-    gateway: formatAddress(start + 1),
-    address: formatAddress(start + 2),
+    ...slotNetwork(pool, slot),
     containerName: `chelar-${tenantId}`,
     hostname: `agent-${tenantId.slice(4, 16)}`,
     volumeDir: `${stateDir}/volumes/${tenantId}`,
     dataDir: `${stateDir}/mounts/${tenantId}`,
     configDir: `${stateDir}/config/${tenantId}`,
     envDir: `${runDir}/env/${tenantId}`,
+  };
+}
+
+/** The network of one slot: whoever has it, it is the same. */
+export function slotNetwork(pool: string, slot: number) {
+  const { base, slots } = parsePool(pool);
+  if (!Number.isInteger(slot) || slot < 0 || slot >= slots) {
+    throw new RangeError(`slot ${slot} is outside the pool ${pool}, which has ${slots}`);
+  }
+  const start = base + slot * SLOT_SIZE;
+  return {
+    network: `chl${slot}`,
+    subnet: `${formatAddress(start)}/28`,
+    gateway: formatAddress(start + 1),
+    address: formatAddress(start + 2),
   };
 }
 

@@ -54,10 +54,12 @@ export interface ContainerFacts {
   restarts: number;
 }
 
+export type NetworkLayout = Pick<TenantLayout, "network" | "subnet" | "gateway">;
+
 export interface Containers {
   /** Throws {@link SlotBlockedError} where this slot can have no network. */
-  ensureNetwork(layout: TenantLayout): Promise<void>;
-  removeNetwork(layout: TenantLayout): Promise<void>;
+  ensureNetwork(layout: NetworkLayout): Promise<void>;
+  removeNetwork(layout: Pick<NetworkLayout, "network">): Promise<void>;
   /** Null when there is none. */
   find(tenantId: string): Promise<ContainerFacts | null>;
   /** All containers that carry this host's label, wanted or not. */

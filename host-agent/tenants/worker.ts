@@ -20,6 +20,8 @@ export interface WorkerOptions {
   random: () => number;
   /** Pauses between attempts. */
   backoff?: { firstMs: number; maxMs: number };
+  /** This tenant is where it is wanted. */
+  onReached?: () => void;
   /** Nothing is left of the tenant, and this worker has ended. */
   onGone: () => void;
 }
@@ -83,6 +85,7 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
       if (result.end === "failed") return failed(record, result.step, result.error);
       log.info("tenant.reached", { tenant: tenantId, generation: record.generation, goal: record.goal });
       firstLook = false;
+      options.onReached?.();
       attempts = { ...attempts, failures: 0, failedStarts: 0 };
       return record.goal === "purged" ? null : undefined;
     } finally {

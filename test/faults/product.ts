@@ -9,6 +9,9 @@ import { type FaultyWire, startFaultyWire } from "./wire.ts";
 
 export type Action = "create" | "restart" | "stop" | "start" | "delete";
 
+/** The networks of a host are counted, and a spare one does not say that it is nobody's. */
+const COUNTED = { spareNetworks: 0 };
+
 const LEFT: Readonly<Record<Action, Census>> = {
   create: whole,
   restart: whole,
@@ -43,7 +46,7 @@ export interface Product {
 
 export async function startProduct(): Promise<Product> {
   const wire = await startFaultyWire(internet.address);
-  const platform = await startPlatform({ place: { endpoint: wire.url } }).catch(async (error) => {
+  const platform = await startPlatform({ place: { endpoint: wire.url, agent: COUNTED } }).catch(async (error) => {
     await wire.close();
     throw error;
   });

@@ -70,7 +70,8 @@ export async function createAgentLab({ stateMiB }: AgentLabOptions = {}): Promis
   if (stateMiB) execFileSync("mount", ["-t", "tmpfs", "-o", `size=${stateMiB}m,mode=0700`, "tmpfs", stateDir]);
   const config = {
     ...{ stateDir, runDir, edgeUrl: edge.url, dockerSocket: host.dockerSocket, pool: POOL },
-    ...{ resolvers: ["9.9.9.9"], name: "lab", region: "local", endpoint: `http://${host.address}` },
+    // Networks are counted, and a spare one does not say that it is nobody's.
+    ...{ spareNetworks: 0, resolvers: ["9.9.9.9"], name: "lab", region: "local", endpoint: `http://${host.address}` },
   };
   writeFileSync(configFile, JSON.stringify(config));
   const enrol = async () => {
