@@ -1,6 +1,6 @@
 import { integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
 
-/** One sealed value: a fresh data key per version, wrapped by a versioned key of the keyring. All bytes in base64url. */
+/** One sealed value: a fresh data key per version, wrapped under a versioned key of the ring. All bytes in base64url. */
 export const secrets = sqliteTable(
   "secrets",
   {
@@ -10,13 +10,36 @@ export const secrets = sqliteTable(
     /** Format of the envelope; part of the associated data. */
     format: integer().notNull(),
     keyVersion: integer().notNull(),
+    /** Commitment to the wrapping key; null in format 1. */
+    wrapCommitment: text(),
     wrapNonce: text().notNull(),
     wrappedKey: text().notNull(),
+    /** Commitment to the data key; null in format 1. */
+    commitment: text(),
     nonce: text().notNull(),
     ciphertext: text().notNull(),
     lastFour: text().notNull(),
     createdAt: integer().notNull(),
     createdBy: text().notNull(),
+    /** When the agent's host last had this version in its journal. */
+    deliveredAt: integer(),
   },
   (t) => [primaryKey({ columns: [t.tenantId, t.name] })],
 );
+
+/** What every wrapping key of a tenant is derived with. Without its salt the ring opens nothing of that tenant. */
+export const tenantSalts = sqliteTable("tenant_salts", {
+  tenantId: text().primaryKey(),
+  /** 32 random bytes; null once destroyed. The row stays, so that a late write cannot begin a new one. */
+  salt: text(),
+  createdAt: integer().notNull(),
+  erasedAt: integer(),
+  /** The newest key of the ring at that time: copies of the database are opened by nothing once it is retired. */
+  erasedUnder: integer(),
+});
+
+/** How often each key of the ring has wrapped: random nonces are good for a number of times only. */
+export const vaultWraps = sqliteTable("vault_wraps", {
+  keyVersion: integer().primaryKey(),
+  wraps: integer().notNull(),
+});
