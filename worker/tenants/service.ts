@@ -135,6 +135,7 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
           plan: DEFAULT_PLAN,
           hostId,
           desired: "running",
+          heldFrom: null,
           generation: 1,
           restarts: 0,
           observed: "pending",
