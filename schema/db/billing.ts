@@ -1,4 +1,4 @@
-import { index, integer, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 
 /**
  * What an owner's plan is derived from, one row per owner: their trial, and the payment provider's own word about their
@@ -50,23 +50,15 @@ export const billingCheckouts = sqliteTable("billing_checkouts", {
   sessionId: text(),
 });
 
-/** What an owner is told by mail, once per cause: the row commits with the step that it tells about. */
+/** What an owner was told by mail, once per cause: the row, the mail and the step that it tells about commit together. */
 export const billingNotices = sqliteTable(
   "billing_notices",
   {
-    id: integer().primaryKey({ autoIncrement: true }),
     ownerId: text().notNull(),
     kind: text().notNull(),
     /** The end of the trial, the unpaid bill or the end of the subscription that it is about. */
     cause: integer().notNull(),
-    createdAt: integer().notNull(),
-    nextAttemptAt: integer().notNull(),
-    attempts: integer().notNull().default(0),
-    sentAt: integer(),
-    lastError: text(),
+    at: integer().notNull(),
   },
-  (t) => [
-    uniqueIndex("billing_notices_once").on(t.ownerId, t.kind, t.cause),
-    index("billing_notices_due").on(t.sentAt, t.nextAttemptAt),
-  ],
+  (t) => [primaryKey({ columns: [t.ownerId, t.kind, t.cause] })],
 );

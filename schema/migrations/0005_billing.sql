@@ -34,17 +34,11 @@ CREATE TABLE `billing_events` (
 );
 --> statement-breakpoint
 CREATE TABLE `billing_notices` (
-	`id` integer PRIMARY KEY AUTOINCREMENT NOT NULL,
 	`owner_id` text NOT NULL,
 	`kind` text NOT NULL,
 	`cause` integer NOT NULL,
-	`created_at` integer NOT NULL,
-	`next_attempt_at` integer NOT NULL,
-	`attempts` integer DEFAULT 0 NOT NULL,
-	`sent_at` integer,
-	`last_error` text
+	`at` integer NOT NULL,
+	PRIMARY KEY(`owner_id`, `kind`, `cause`)
 );
 --> statement-breakpoint
-CREATE UNIQUE INDEX `billing_notices_once` ON `billing_notices` (`owner_id`,`kind`,`cause`);--> statement-breakpoint
-CREATE INDEX `billing_notices_due` ON `billing_notices` (`sent_at`,`next_attempt_at`);--> statement-breakpoint
 ALTER TABLE `tenants` ADD `held_from` text;
