@@ -10,12 +10,10 @@ export const secrets = sqliteTable(
     /** Format of the envelope; part of the associated data. */
     format: integer().notNull(),
     keyVersion: integer().notNull(),
-    /** Commitment to the wrapping key; null in format 1. */
-    wrapCommitment: text(),
+    /** To the wrapping key, and by it to all below; compared before anything is decrypted. Null in format 1. */
+    keyCommitment: text(),
     wrapNonce: text().notNull(),
     wrappedKey: text().notNull(),
-    /** Commitment to the data key; null in format 1. */
-    commitment: text(),
     nonce: text().notNull(),
     ciphertext: text().notNull(),
     lastFour: text().notNull(),

@@ -11,6 +11,5 @@ CREATE TABLE `vault_wraps` (
 	`wraps` integer NOT NULL
 );
 --> statement-breakpoint
-ALTER TABLE `secrets` ADD `wrap_commitment` text;--> statement-breakpoint
-ALTER TABLE `secrets` ADD `commitment` text;--> statement-breakpoint
+ALTER TABLE `secrets` ADD `key_commitment` text;--> statement-breakpoint
 ALTER TABLE `secrets` ADD `delivered_at` integer;
