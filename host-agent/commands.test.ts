@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { newId } from "../schema/protocol/index.ts";
+import { type Command, newId } from "../schema/protocol/index.ts";
 import { createCommandDesk } from "./commands.ts";
 import { openJournal } from "./journal.ts";
 import { silentLog } from "./log.ts";
@@ -263,7 +263,7 @@ describe("the journal", () => {
   test("acts on nothing once the edge has seen more of the epoch than it holds", async () => {
     const { edge, open } = await setUp();
     const { answer, journal, taken } = await open();
-    journal.markRolledBack();
+    journal.confirm(Number.MAX_SAFE_INTEGER);
     expect(await answer(await edge.sign(applyCommand(newId("tnt")), NOW))).toEqual({
       status: "refused",
       reason: "journal_unavailable",
@@ -274,13 +274,38 @@ describe("the journal", () => {
     journal.close();
   });
 
+  test("takes no command before the edge has confirmed that it is the newest", async () => {
+    const { edge, path, open } = await setUp();
+    (await open()).journal.close();
+    const journal = openJournal(path);
+    const taken: Command[] = [];
+    const desk = await createCommandDesk({
+      ...{ identity: edge.identity, journal, log: silentLog, nowMs: () => NOW, random, confirmWithinMs: 5 },
+      onAccepted: (command) => void taken.push(command),
+    });
+    const say = async (command: Command) => edge.outcome(await desk(await edge.sign(command, NOW)), NOW);
+    const commands: Command[] = [
+      applyCommand(newId("tnt")),
+      { type: "tenant.purge", tenantId: newId("tnt"), generation: 1 },
+      { type: "host.apply", generation: 1, keyset: { ...edge.keyset, version: 2 } },
+      { type: "host.probe" },
+    ];
+    for (const command of commands) {
+      expect(await say(command)).toEqual({ status: "refused", reason: "journal_unavailable" });
+    }
+    expect(taken).toEqual([]);
+    journal.confirm(0);
+    for (const command of commands) expect(await say(command)).toEqual({ status: "accepted" });
+    journal.close();
+  });
+
   test("brings no agent back that an old copy of it still knows, once the host is enrolled again", async () => {
     const { edge, open } = await setUp();
     const { answer, journal } = await open();
     const tenantId = newId("tnt");
     await answer(await edge.sign(applyCommand(tenantId), NOW));
     journal.tenants.place(tenantId, 8);
-    journal.markRolledBack();
+    journal.confirm(Number.MAX_SAFE_INTEGER);
     journal.adopt({ ...edge.identity, epoch: 2 }, 200_000);
     // Nobody says any more that it is wanted. Who is, the edge tells again.
     expect(journal.tenants.all()).toEqual([]);

@@ -12,17 +12,22 @@ import {
 import type { Identity } from "./identity.ts";
 import type { Acceptance, Journal } from "./journal.ts";
 import { describeError, type Log } from "./log.ts";
+import { withinMs } from "./waiting.ts";
 
 export interface CommandDeskOptions {
   identity: Identity;
-  journal: Pick<Journal, "accept" | "keyset">;
+  journal: Pick<Journal, "accept" | "keyset" | "confirmed">;
   log: Log;
   nowMs: () => number;
   random: (bytes: number) => Uint8Array;
+  /** How long a command may wait for the edge to confirm the journal; then it is refused, and the edge repeats it. */
+  confirmWithinMs?: number;
   /** A command is in the journal: whoever carries it out may look. */
   onAccepted: (command: Command) => void;
 }
 
+/** The agent's first report is on its way when the first command comes; a round trip is much shorter than this. */
+const CONFIRM_WITHIN_MS = 3_000;
 const UNAVAILABLE: CommandOutcome = { status: "refused", reason: "journal_unavailable" };
 
 /** Takes a compact JWS; gives the signed result, or null for one that is not a valid command for this host. */
@@ -79,6 +84,7 @@ export async function createCommandDesk(options: CommandDeskOptions): Promise<Co
     }
     const { claims, hash } = verdict;
     const { jti, exp, command } = claims;
+    await withinMs(journal.confirmed, options.confirmWithinMs ?? CONFIRM_WITHIN_MS);
     const outcome = await accept({ jti, hash, expSeconds: exp, atMs: nowMs(), command });
     if (command.type === "host.apply" && outcome.status === "accepted") {
       keys = await importKeyset(journal.keyset());

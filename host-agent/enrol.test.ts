@@ -3,7 +3,14 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { ENROL_PATH, type EnrolRequest, type EnrolResponse, enrolRequest } from "../schema/protocol/index.ts";
+import {
+  ENROL_PATH,
+  type EnrolRequest,
+  type EnrolResponse,
+  importSigningKey,
+  keyId,
+  verifyEnvelope,
+} from "../schema/protocol/index.ts";
 import { type HostConfig, readConfig } from "./config.ts";
 import { enrol, journalPath } from "./enrol.ts";
 import { readIdentity } from "./identity.ts";
@@ -15,6 +22,22 @@ const CAPACITY = { memoryMiB: 1_024, diskMiB: 10_240, tenants: 10 };
 
 type Answer = (request: EnrolRequest, call: number) => { status: number; body: unknown };
 
+/** As an edge does: with the key that the request itself brings. */
+async function openEnrolment(compact: string, audience: string): Promise<EnrolRequest> {
+  const payload = JSON.parse(Buffer.from(compact.split(".")[1] ?? "", "base64url").toString());
+  const { signing } = payload.enrolment as EnrolRequest;
+  const issuer = await keyId(signing);
+  const verdict = await verifyEnvelope("enrolment", compact, {
+    nowSeconds: Math.floor(Date.now() / 1_000),
+    issuer,
+    audience,
+    epoch: 0,
+    keys: new Map([[issuer, await importSigningKey(signing)]]),
+  });
+  if (!verdict.ok) throw new Error(verdict.refusal.reason);
+  return verdict.claims.enrolment;
+}
+
 async function setUp(answer?: Answer) {
   const edge = await createTestEdge();
   const requests: EnrolRequest[] = [];
@@ -25,7 +48,8 @@ async function setUp(answer?: Answer) {
   const server = createServer(async (request, response) => {
     let text = "";
     for await (const chunk of request) text += chunk;
-    requests.push(enrolRequest.parse(JSON.parse(text)));
+    const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    requests.push(await openEnrolment(text, origin));
     const call = requests.length;
     const { status, body } = answer?.(requests[call - 1] as EnrolRequest, call) ?? { status: 200, body: granted(call) };
     response.writeHead(request.url === ENROL_PATH ? status : 404, { "content-type": "application/json" });

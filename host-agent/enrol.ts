@@ -2,9 +2,20 @@ import { createHash } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { ENROL_PATH, enrolmentToken, enrolResponse, publicPart } from "../schema/protocol/index.ts";
+import {
+  ENROL_PATH,
+  ENVELOPE_CONTENT_TYPE,
+  type EnrolRequest,
+  enrolmentToken,
+  enrolResponse,
+  freshClaims,
+  importSigningKey,
+  keyId,
+  publicPart,
+  signEnvelope,
+} from "../schema/protocol/index.ts";
 import type { HostConfig } from "./config.ts";
-import { ensureKeys, type Identity, writeIdentity, writeIngressKey } from "./identity.ts";
+import { ensureKeys, type HostKeys, type Identity, writeIdentity, writeIngressKey } from "./identity.ts";
 import { openJournal } from "./journal.ts";
 
 export const journalPath = (config: HostConfig): string => join(config.stateDir, "journal.db");
@@ -13,8 +24,8 @@ const ENROL_TIMEOUT_MS = 15_000;
 const problem = z.object({ code: z.string().max(100).optional(), detail: z.string().max(500).optional() });
 
 /**
- * Makes the keys where there are none, shows the public ones and the one-time token to the edge, and starts the epoch
- * that the edge names. Safe to repeat at any point with a fresh token. Throws one sentence for the operator.
+ * Makes the keys where there are none, shows the public ones and the one-time token to the edge, signed with the private
+ * one, and starts the epoch that the edge names. Safe to repeat at any point with a fresh token. Throws one sentence for the operator.
  */
 export async function enrol(config: HostConfig, token: string, capacity: Capacity): Promise<Identity> {
   if (!enrolmentToken.safeParse(token).success) throw new Error("this is not an enrolment token (chelar-enrol.…)");
@@ -23,7 +34,7 @@ export async function enrol(config: HostConfig, token: string, capacity: Capacit
   const journal = openJournal(journalPath(config));
   try {
     const keys = await ensureKeys(config.stateDir);
-    const answer = await ask(config.edgeUrl, {
+    const answer = await ask(config.edgeUrl, keys, {
       token,
       name: config.name,
       region: config.region,
@@ -50,12 +61,17 @@ export interface Capacity {
   tenants: number;
 }
 
-async function ask(edgeUrl: string, body: z.input<typeof import("../schema/protocol/index.ts").enrolRequest>) {
+async function ask(edgeUrl: string, { signing }: HostKeys, enrolment: EnrolRequest) {
   const url = `${edgeUrl}${ENROL_PATH}`;
+  const kid = await keyId(signing);
+  const times = freshClaims(Math.floor(Date.now() / 1_000), crypto.getRandomValues(new Uint8Array(16)));
+  // Bound to the edge that was meant: one that stands between cannot show it to another.
+  const claims = { ...times, iss: kid, aud: new URL(edgeUrl).origin, epoch: 0 as const, enrolment };
+  const body = await signEnvelope("enrolment", claims, { kid, privateKey: await importSigningKey(signing) });
   const response = await fetch(url, {
     method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
+    headers: { "content-type": ENVELOPE_CONTENT_TYPE },
+    body,
     redirect: "error",
     signal: AbortSignal.timeout(ENROL_TIMEOUT_MS),
   }).catch((error: Error) => {

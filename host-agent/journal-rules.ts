@@ -1,5 +1,12 @@
 import { createHash } from "node:crypto";
-import type { Command, CommandOutcome, DesiredState, PublicKeyset, TenantApply } from "../schema/protocol/index.ts";
+import type {
+  Command,
+  CommandOutcome,
+  DesiredState,
+  HostApply,
+  PublicKeyset,
+  TenantApply,
+} from "../schema/protocol/index.ts";
 
 /** What a tenant is to become. `purged` is the end: nothing leads out of it. */
 export type Goal = DesiredState | "purged";
@@ -19,7 +26,7 @@ const alreadyApplied = { status: "already_applied" } as const;
  * Two deliveries of one desired state carry different ciphertext, since sealing is randomised; they are the same
  * word all the same. Whether there are secrets is part of the body, which of them is not.
  */
-export function bodyHash(command: TenantCommand): string {
+export function bodyHash(command: TenantCommand | HostApply): string {
   const body =
     command.type === "tenant.apply" ? { ...command, secretsJwe: hasSecrets(command) ? "sealed" : null } : command;
   return createHash("sha256").update(JSON.stringify(body)).digest("base64url");
@@ -43,19 +50,24 @@ export function judgeTenantCommand(known: KnownTenant | undefined, command: Tena
 
 export interface KnownHost {
   generation: number;
+  /** Of the last word about the host; empty before the first. */
+  bodyHash: string;
   keyset: PublicKeyset;
 }
 
 /** A lower keyset never comes back: it may hold a key that was retired because it leaked. */
-export function judgeHostCommand(known: KnownHost, command: Extract<Command, { type: "host.apply" }>): CommandOutcome {
+export function judgeHostCommand(known: KnownHost, command: HostApply): CommandOutcome {
   const { generation: have, keyset } = known;
-  if (command.generation < have) return { status: "refused", reason: "generation_stale", have };
-  const same = JSON.stringify(command.keyset) === JSON.stringify(keyset);
-  if (command.keyset.version < keyset.version || (command.keyset.version === keyset.version && !same)) {
+  const isSameKeyset = JSON.stringify(command.keyset) === JSON.stringify(keyset);
+  // Before the generation: a newer word with an older keyset is refused for what is wrong with it.
+  if (command.keyset.version < keyset.version || (command.keyset.version === keyset.version && !isSameKeyset)) {
     return { status: "refused", reason: "keyset_stale", have: keyset.version };
   }
+  if (command.generation < have) return { status: "refused", reason: "generation_stale", have };
   if (command.generation > have) return accepted;
-  return same ? alreadyApplied : { status: "refused", reason: "generation_conflict", have };
+  return bodyHash(command) === known.bodyHash
+    ? alreadyApplied
+    : { status: "refused", reason: "generation_conflict", have };
 }
 
 /** The lowest free slot of those that stand ready, or of all where none of them is free. */

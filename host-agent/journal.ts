@@ -1,7 +1,7 @@
 import { closeSync, openSync } from "node:fs";
-import type { Command, CommandOutcome, PublicKeyset } from "../schema/protocol/index.ts";
+import type { Command, CommandOutcome, HeldKeyset, PublicKeyset } from "../schema/protocol/index.ts";
 import { reportRows } from "./journal-reports.ts";
-import { judgeHostCommand, judgeTenantCommand } from "./journal-rules.ts";
+import { bodyHash, judgeHostCommand, judgeTenantCommand, type KnownHost } from "./journal-rules.ts";
 import { openDatabase, transactions } from "./journal-schema.ts";
 import { tenantRows } from "./journal-tenants.ts";
 
@@ -53,7 +53,13 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
   const meta = (name: string) => getMeta.get(name)?.value as string | undefined;
   const epoch = (): number | null => Number(meta("epoch") ?? 0) || null;
   const keyset = (): PublicKeyset => JSON.parse(meta("keyset") ?? "null");
-  const hostGeneration = () => Number(meta("hostGeneration") ?? 0);
+  const hostWord = (): KnownHost => ({
+    generation: Number(meta("hostGeneration") ?? 0),
+    bodyHash: meta("hostBodyHash") ?? "",
+    keyset: keyset(),
+  });
+  const confirmation = Promise.withResolvers<void>();
+  let isConfirmed = false;
 
   function judge(command: Command): CommandOutcome {
     switch (command.type) {
@@ -63,7 +69,7 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
       case "tenant.halt":
         return judgeTenantCommand(tenants.get(command.tenantId), command);
       case "host.apply":
-        return judgeHostCommand({ generation: hostGeneration(), keyset: keyset() }, command);
+        return judgeHostCommand(hostWord(), command);
       case "host.probe":
         return { status: "accepted" };
     }
@@ -78,6 +84,7 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
       return;
     }
     setMeta.run("hostGeneration", String(command.generation));
+    setMeta.run("hostBodyHash", bodyHash(command));
     setMeta.run("keyset", JSON.stringify(command.keyset));
   }
 
@@ -116,13 +123,34 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
         setMeta.run("epoch", String(enrolment.epoch));
         setMeta.run("keyset", JSON.stringify(enrolment.keyset));
         setMeta.run("hostGeneration", "0");
+        setMeta.run("hostBodyHash", "");
         if (meta("rolledBack")) tenants.forgetAll();
         setMeta.run("rolledBack", "");
       });
+      isConfirmed = true;
+      confirmation.resolve();
     },
 
-    /** The edge has seen more of this epoch than this journal holds: it is an old copy, and knows too little to act. */
-    markRolledBack: () => void setMeta.run("rolledBack", "yes"),
+    /** The command keys that this host believes, by name. */
+    held: (): HeldKeyset => ({ version: keyset().version, kids: keyset().keys.map(({ kid }) => kid) }),
+
+    /**
+     * The edge's signed word about how much of this epoch it has seen. More than this journal holds: the journal is an
+     * old copy, and knows too little to act. Returns whether the journal may be trusted.
+     */
+    confirm(ackedSeq: number): boolean {
+      if (ackedSeq > reports.lastSeq()) {
+        setMeta.run("rolledBack", "yes");
+        isConfirmed = false;
+        return false;
+      }
+      isConfirmed = true;
+      confirmation.resolve();
+      return true;
+    },
+
+    /** Resolves with the first confirmation since this process began. */
+    confirmed: confirmation.promise,
 
     /**
      * Replay, generation and the intent itself, of all commands that have come together in one transaction: they share
@@ -131,6 +159,8 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
      */
     accept(acceptances: readonly Acceptance[]): CommandOutcome[] {
       if (meta("rolledBack")) throw new Error("the journal is an old copy: enrol this host again");
+      // Until then it could be one: it would give a UID twice, or make an agent again that was deleted since.
+      if (!isConfirmed) throw new Error("the edge has not confirmed this journal since the agent began");
       return transact(() => {
         // By the latest of them, once: each of a batch would ask the same index for the same nothing.
         const latestMs = Math.max(...acceptances.map(({ atMs }) => atMs));

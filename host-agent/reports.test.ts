@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { newId, type Report, type UnnumberedReport, verifyEnvelope } from "../schema/protocol/index.ts";
+import type { Acceptance } from "./journal.ts";
 import { silentLog } from "./log.ts";
 import { startReportSender } from "./reports.ts";
 import { createTestEdge, enrolledJournal, random, type TestEdge, testDirectory } from "./testing.ts";
@@ -24,8 +25,11 @@ const inventory = (at: number): UnnumberedReport => ({
   capacity: { memoryMiB: 1, diskMiB: 1, tenants: 1 },
 });
 
+type Exchange = { edge: TestEdge; body: string; honest: string };
+type Misbehaviour = Response | "lose answer" | null;
+
 /** An edge that verifies what comes and acknowledges it, or does what `misbehave` says. */
-async function setUp(misbehave: (call: number) => Response | "lose answer" | null = () => null) {
+async function setUp(misbehave: (call: number, it: Exchange) => Misbehaviour | Promise<Misbehaviour> = () => null) {
   const edge = await createTestEdge();
   const path = join(testDirectory(onTestFinished), "journal.db");
   const journal = enrolledJournal(path, edge);
@@ -37,13 +41,15 @@ async function setUp(misbehave: (call: number) => Response | "lose answer" | nul
     inFlight += 1;
     expect(inFlight).toBe(1);
     try {
-      const reports = await open(edge, String(init?.body));
-      const bad = misbehave(calls);
+      const body = String(init?.body);
+      const reports = await open(edge, body);
+      const honest = await edge.ack(body, reports.at(-1)?.seq ?? 0);
+      const bad = await misbehave(calls, { edge, body, honest });
       if (bad instanceof Response) return bad;
       batches.push(reports);
       await new Promise((resolve) => setTimeout(resolve, 5));
       if (bad) throw new TypeError("connection lost");
-      return Response.json({ ackedSeq: reports.at(-1)?.seq ?? 0 });
+      return new Response(honest);
     } finally {
       inFlight -= 1;
     }
@@ -167,11 +173,49 @@ test("fits an inventory of as many tenants as a host may have into one envelope"
 });
 
 test("stops acting when the edge knows more of this epoch than the journal does", async () => {
-  const { journal, start } = await setUp(() => Response.json({ ackedSeq: 5_000 }));
-  const marked = vi.spyOn(journal, "markRolledBack");
+  const { journal, start } = await setUp(async (_, it) => new Response(await it.edge.ack(it.body, 5_000)));
+  const probe = {
+    jti: "j".repeat(22),
+    hash: "h".repeat(43),
+    expSeconds: 9e9,
+    atMs: 0,
+    command: { type: "host.probe" },
+  };
+  const accept = () => journal.accept([probe as Acceptance]);
+  expect(accept()).toEqual([{ status: "accepted" }]);
+  start();
+  await until(() => expect(accept).toThrow(/old copy/));
+});
+
+test("asks after its journal at every start, also when there is nothing to report", async () => {
+  const { batches, start, calls } = await setUp();
+  start();
+  await until(() => expect(batches).toEqual([[]]));
+  expect(calls()).toBe(1);
+});
+
+const forgeries: Record<string, (it: Exchange) => Promise<string>> = {
+  "in the clear": async () => JSON.stringify({ ackedSeq: 1 }),
+  "of another report": ({ edge }) => edge.ack("another report", 1),
+  "for another host": ({ edge, body }) => edge.ack(body, 1, { aud: newId("hst") }),
+  "of an older epoch": ({ edge, body }) => edge.ack(body, 1, { epoch: 9 }),
+  "that is old": ({ edge, body }) => edge.ack(body, 1, { iat: 1, nbf: 1, exp: 61 }),
+  "of another edge": async ({ body }) => (await createTestEdge()).ack(body, 1),
+  "larger than any": async ({ honest }) => honest + "A".repeat(1_000_000),
+};
+
+test.each(Object.entries(forgeries))("forgets nothing for an acknowledgement %s", async (_, forge) => {
+  let forged = 0;
+  const { journal, batches, start } = await setUp(async (_call, it) => {
+    forged += 1;
+    return forged > 2 ? null : new Response(await forge(it));
+  });
   journal.reports.add(progress(1));
   start();
-  await until(() => expect(marked).toHaveBeenCalled());
+  await until(() => expect(forged).toBe(2));
+  expect(journal.reports.pending(1, 1e6)).toHaveLength(1);
+  await until(() => expect(journal.reports.pending(1, 1e6)).toEqual([]));
+  expect(batches).toHaveLength(1);
 });
 
 test("cuts a detail that is too long instead of losing the report", async () => {

@@ -1,12 +1,15 @@
-import { z } from "zod";
 import {
   ENVELOPE_CONTENT_TYPE,
+  envelopeHash,
   freshClaims,
+  importKeyset,
   importSigningKey,
   keyId,
+  MAX_ENVELOPE_BYTES,
   REPORT_PATH,
   type Report,
   signEnvelope,
+  verifyEnvelope,
 } from "../schema/protocol/index.ts";
 import type { Identity } from "./identity.ts";
 import type { Journal } from "./journal.ts";
@@ -19,10 +22,8 @@ const MAX_BATCH_BYTES = 45_000;
 const SEND_TIMEOUT_MS = 15_000;
 const BACKOFF = { firstMs: 250, maxMs: 30_000 };
 
-const answer = z.object({ ackedSeq: z.int().min(0) });
-
 export interface ReportSenderOptions {
-  journal: Pick<Journal, "reports" | "markRolledBack">;
+  journal: Pick<Journal, "reports" | "confirm" | "held" | "keyset">;
   identity: Identity;
   edgeUrl: string;
   log: Log;
@@ -38,7 +39,8 @@ export interface ReportSender {
 
 /**
  * Carries the journal's outbox to the edge: in order, at least once, one batch in flight. What is written meanwhile
- * goes with the next batch, so that a slow edge gets fewer and larger ones.
+ * goes with the next batch, so that a slow edge gets fewer and larger ones. The first goes out even when there is nothing
+ * to say: its answer tells whether this journal is the newest.
  */
 export function startReportSender(options: ReportSenderOptions): ReportSender {
   const { journal, log } = options;
@@ -49,15 +51,17 @@ export function startReportSender(options: ReportSenderOptions): ReportSender {
   async function run(): Promise<void> {
     const send = await createSend(options, ending.signal);
     let failures = 0;
+    let heard = false;
     while (!ending.signal.aborted) {
       // The journal's failure is one like the edge's: a disk that fails a read must not silence this host for good.
       try {
         const batch = journal.reports.pending(MAX_BATCH, MAX_BATCH_BYTES);
-        if (batch.length === 0) {
+        if (batch.length === 0 && heard) {
           await bell.wait();
           continue;
         }
         take(await send(batch), batch);
+        heard = true;
         if (failures > 0) log.info("reports.resumed", { failures });
         failures = 0;
       } catch (error) {
@@ -70,8 +74,7 @@ export function startReportSender(options: ReportSenderOptions): ReportSender {
   }
 
   function take(ackedSeq: number, batch: readonly Report[]): void {
-    if (ackedSeq > journal.reports.lastSeq()) {
-      journal.markRolledBack();
+    if (!journal.confirm(ackedSeq)) {
       log.error("journal.rolled_back", { ackedSeq, lastSeq: journal.reports.lastSeq(), hint: "enrol this host again" });
     }
     journal.reports.acknowledge(ackedSeq);
@@ -95,14 +98,16 @@ async function createSend(options: ReportSenderOptions, ending: AbortSignal) {
     kid: await keyId(identity.signing),
     privateKey: await importSigningKey(identity.signing),
   };
+  const { journal } = options;
+  const parties = { iss: identity.hostId, aud: identity.edge, epoch: identity.epoch };
   return async (reports: Report[]): Promise<number> => {
     const body = await signEnvelope(
       "report",
       {
         ...freshClaims(Math.floor(nowMs() / 1_000), random(16)),
-        iss: identity.hostId,
-        aud: identity.edge,
-        epoch: identity.epoch,
+        ...parties,
+        lastSeq: journal.reports.lastSeq(),
+        keyset: journal.held(),
         reports,
       },
       signing,
@@ -118,8 +123,29 @@ async function createSend(options: ReportSenderOptions, ending: AbortSignal) {
       await response.body?.cancel();
       throw new Error(`the edge answers ${response.status} to reports`);
     }
-    return answer.parse(await response.json()).ackedSeq;
+    const verdict = await verifyEnvelope("ack", await readLimited(response, MAX_ENVELOPE_BYTES.ack), {
+      nowSeconds: Math.floor(nowMs() / 1_000),
+      issuer: identity.edge,
+      audience: identity.hostId,
+      epoch: identity.epoch,
+      keys: await importKeyset(journal.keyset()),
+    });
+    // Whoever stands between must not make this host forget what the edge has not heard.
+    if (!verdict.ok) throw new Error(`the acknowledgement is refused: ${verdict.refusal.reason}`);
+    const { reportHash, ackedSeq } = verdict.claims.ack;
+    if (reportHash !== (await envelopeHash(body))) throw new Error("the acknowledgement is of another report");
+    return ackedSeq;
   };
+}
+
+/** At most `limit` bytes and one more chunk: what is cut off no longer verifies. */
+async function readLimited(response: Response, limit: number): Promise<string> {
+  let bytes = Buffer.alloc(0);
+  for await (const chunk of response.body ?? []) {
+    bytes = Buffer.concat([bytes, chunk]);
+    if (bytes.length > limit) break;
+  }
+  return bytes.toString("latin1");
 }
 
 function delay(ms: number, signal: AbortSignal): Promise<void> {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import {
   type Command,
   type CommandOutcome,
+  envelopeHash,
   freshClaims,
   generateSealingKey,
   generateSigningKey,
@@ -83,6 +84,20 @@ export async function createTestEdge() {
       if (!verdict.ok) throw new Error(`result refused: ${verdict.refusal.reason}`);
       return verdict.claims.result.outcome;
     },
+    /** The edge's acknowledgement of a report, with whatever `claims` change about it. */
+    ack: async (report: string, ackedSeq: number, claims: object = {}) =>
+      signEnvelope(
+        "ack",
+        {
+          ...freshClaims(Math.floor(Date.now() / 1_000), random(16)),
+          iss: identity.edge,
+          aud: identity.hostId,
+          epoch: identity.epoch,
+          ack: { reportHash: await envelopeHash(report), ackedSeq },
+          ...claims,
+        },
+        { kid, privateKey },
+      ),
   };
 }
 export type TestEdge = Awaited<ReturnType<typeof createTestEdge>>;
@@ -97,10 +112,11 @@ export function testDirectory(onFinished: (clean: () => void) => void): string {
   return directory;
 }
 
-/** A journal that has been enrolled. */
+/** A journal that has been enrolled, and that the edge has confirmed. */
 export function enrolledJournal(path: string, edge: TestEdge, onCommit?: () => void) {
   const journal = openJournal(path, onCommit);
   if (journal.epoch() === null) journal.adopt(edge.identity, UID_BASE);
+  journal.confirm(0);
   return journal;
 }
 

@@ -28,6 +28,14 @@ export function createBell() {
 }
 export type Bell = ReturnType<typeof createBell>;
 
+/** Resolves with the promise, or when the time is up. */
+export async function withinMs(promise: Promise<void>, ms: number): Promise<void> {
+  const timeIsUp = Promise.withResolvers<void>();
+  const timer = setTimeout(timeIsUp.resolve, ms);
+  await Promise.race([promise, timeIsUp.promise]);
+  clearTimeout(timer);
+}
+
 /** The promise's outcome, or the abort as a rejection, whichever is first. The work itself goes on in the background. */
 export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();

@@ -1,6 +1,8 @@
 import { mkdirSync } from "node:fs";
+import { isDeepStrictEqual } from "node:util";
 import { migrate } from "./migrate.ts";
-import type { EdgeSecrets } from "./secrets.ts";
+import type { Part } from "./processes.ts";
+import { type EdgeSecrets, watchSecrets } from "./secrets.ts";
 import { startSqld } from "./sqld.ts";
 import { buildWorker, startWorker } from "./worker.ts";
 
@@ -44,6 +46,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   const [database] = await Promise.all([startSqld({ dir: `${dir}/sqld` }), buildWorker(`${dir}/worker`)]);
   await migrate(database.url, database.authToken);
   const dashboard = `http://localhost:${port}`;
+  let current = secrets;
   const start = () =>
     startWorker({
       dir: `${dir}/worker`,
@@ -70,6 +73,23 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
 
   const tick = () => worker.tick();
   const timer = setInterval(() => {
+  const restart = async (end: (part: Part) => void) => {
+    const wasStopping = stopping;
+    stopping = true;
+    end(worker.part);
+    await worker.part.ended;
+    worker = await start();
+    stopping = wasStopping;
+    watch(worker.part);
+  };
+  // What a deployment does in production: other secrets are another Worker, and the old one ends.
+  const watcher = watchSecrets(dir, async (changed) => {
+    if (isDeepStrictEqual(changed, current)) return;
+    current = changed;
+    options.onLine?.("edge", "other secrets: starting anew with them");
+    await restart((part) => void part.stop());
+  });
+
     tick().catch((error: Error) => stopping || options.onLine?.("cron", error.message));
   }, CRON_SECONDS * 1000);
 
@@ -82,19 +102,12 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     operatorToken: secrets.OPERATOR_TOKEN,
     failed,
     tick,
-    async restartWorker() {
-      const wasStopping = stopping;
-      stopping = true;
-      worker.part.kill("SIGKILL");
-      await worker.part.ended;
-      worker = await start();
-      stopping = wasStopping;
-      watch(worker.part);
-    },
+    restartWorker: () => restart((part) => part.kill("SIGKILL")),
     async stop() {
       stopping = true;
       clearInterval(timer);
       await worker.part.stop();
+      await watcher.close();
       await database.stop();
     },
   };

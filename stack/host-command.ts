@@ -14,7 +14,13 @@ const USAGE = `usage:
       --resolver ADDRESS                         name servers of agents, repeatable (default: the server's own)
       --prebuild RUNTIME                         images made at once, repeatable (default: echo, openclaw)
   npm run host -- list | show HOST               HOST is a name or an id; --json for machines
-  npm run host -- drain | reopen | remove HOST   no new agents; agents again; forget an empty host`;
+  npm run host -- drain | reopen | remove HOST   no new agents; agents again; forget an empty host
+  npm run host -- alerts                         what needs you; --json for machines
+  npm run host -- rotate-keys [--force]          a new key for the edge's commands; --force leaves hosts behind that do
+      --wait SECONDS                             not answer in time (default: 180). Safe to run again at any point`;
+
+/** Verbs without a host. */
+const ALONE = new Set(["list", "alerts", "rotate-keys"]);
 
 const OPTIONS = {
   json: { type: "boolean", default: false },
@@ -28,6 +34,8 @@ const OPTIONS = {
   endpoint: { type: "string" },
   "admin-network": { type: "string", multiple: true },
   resolver: { type: "string", multiple: true },
+  force: { type: "boolean", default: false },
+  wait: { type: "string", default: "180" },
   prebuild: { type: "string", multiple: true, default: ["echo", "openclaw"] as string[] },
 } as const;
 
@@ -44,7 +52,7 @@ export async function hostCommand(args: string[]): Promise<number> {
   }
   const { values, positionals } = parsed;
   const [verb, subject, ...more] = positionals;
-  const wants = verb === "list" ? 1 : 2;
+  const wants = ALONE.has(verb ?? "") ? 1 : 2;
   if (positionals.length !== wants || more.length > 0) throw new Refusal(USAGE);
   switch (verb) {
     case "add": {
@@ -53,6 +61,10 @@ export async function hostCommand(args: string[]): Promise<number> {
     }
     case "list":
       return listHosts(values);
+    case "alerts":
+      return listAlerts(values);
+    case "rotate-keys":
+      return rotate(values);
     case "show":
       return showHost(subject ?? "", values);
     case "drain":
@@ -62,6 +74,27 @@ export async function hostCommand(args: string[]): Promise<number> {
     default:
       throw new Refusal(USAGE);
   }
+}
+
+async function listAlerts(values: HostOptions): Promise<number> {
+  const alerts = await operatorOf(values).alerts();
+  if (values.json) console.log(JSON.stringify({ alerts }, null, 2));
+  else if (alerts.length === 0) console.log("Nothing needs you.");
+  for (const { kind, subject, detail, times, firstAt, lastAt } of values.json ? [] : alerts) {
+    console.log(`${kind}  ${subject}\n  ${detail}\n  ${times} times, first ${firstAt}, last ${lastAt}`);
+  }
+  return alerts.length > 0 ? 1 : 0;
+}
+
+async function rotate(values: HostOptions): Promise<number> {
+  const waitSeconds = Number(values.wait);
+  if (!Number.isInteger(waitSeconds) || waitSeconds < 1) {
+    throw new Refusal(`--wait takes a number of seconds, not ${JSON.stringify(values.wait)}.`);
+  }
+  const { rotateKeys } = await import("./rotate-keys.ts");
+  // Named with --edge, it is somewhere else, and its secrets are not ours to write.
+  const isLocal = values.edge === undefined;
+  return rotateKeys(operatorOf(values), { dir: values.dir, isLocal, force: values.force, waitSeconds });
 }
 
 const operatorOf = (values: HostOptions) => openOperator({ dir: values.dir, edge: values.edge ?? null });

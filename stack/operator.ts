@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { z } from "zod";
 import type { OperatorApi } from "../host-agent/bootstrap/index.ts";
 import { COMMAND_PATH, ENVELOPE_CONTENT_TYPE } from "../schema/protocol/index.ts";
+import { type KeyStatus, keyStatus } from "./rotation.ts";
 import { findRunning } from "./running.ts";
 import { Refusal } from "./system.ts";
 
@@ -29,6 +30,15 @@ const host = z.object({
 export type ListedHost = z.infer<typeof host>;
 const listed = z.object({ hosts: z.array(host), tenantOrigin: z.string() });
 const changed = z.object({ id: z.string(), state: z.string(), tenants: z.number() });
+const alert = z.object({
+  kind: z.string(),
+  subject: hostText,
+  detail: hostText,
+  times: z.number(),
+  firstAt: z.string(),
+  lastAt: z.string(),
+});
+export type Alert = z.infer<typeof alert>;
 const problem = z.object({ title: z.string(), code: z.string(), detail: z.string().optional() });
 
 const TIMEOUT_MS = 15_000;
@@ -37,6 +47,8 @@ const TIMEOUT_MS = 15_000;
 export interface Operator extends OperatorApi {
   edge: string;
   list(): Promise<{ hosts: ListedHost[]; tenantOrigin: string }>;
+  keys(): Promise<KeyStatus>;
+  alerts(): Promise<Alert[]>;
   change(id: string, action: "drain" | "reopen" | "remove"): Promise<z.infer<typeof changed>>;
 }
 
@@ -74,6 +86,8 @@ export function openOperator(options: { dir: string; edge: string | null }): Ope
     hosts: async () => (await list()).hosts,
     enrolmentToken: async () =>
       (await ask("POST", "/api/v1/operator/hosts/tokens", z.object({ token: z.string() }))).token,
+    keys: () => ask("GET", "/api/v1/operator/keys", keyStatus),
+    alerts: async () => (await ask("GET", "/api/v1/operator/alerts", z.object({ alerts: z.array(alert) }))).alerts,
     change: (id, action) => ask("POST", `/api/v1/operator/hosts/${encodeURIComponent(id)}/${action}`, changed),
     knock,
   };

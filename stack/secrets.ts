@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, watch, writeFileSync } from "node:fs";
 import { z } from "zod";
 import { generateSigningKey, keyId } from "../schema/protocol/index.ts";
 
@@ -8,21 +8,65 @@ const edgeSecrets = z.strictObject({
   AUTH_SECRET: z.string(),
   OPERATOR_TOKEN: z.string(),
   COMMAND_KEYS: z.string(),
+  COMMAND_KEYS_NEXT: z.string().optional(),
   VAULT_KEYS: z.string(),
   TICKET_KEY: z.string(),
 });
 export type EdgeSecrets = z.infer<typeof edgeSecrets>;
 
-/** Reads them from `directory`, or makes them there once: 0600, written whole or not at all. */
-export async function bringSecrets(directory: string): Promise<EdgeSecrets> {
-  const file = `${directory}/edge-secrets.json`;
+export const SECRETS_FILE = "edge-secrets.json";
+const secretsFile = (directory: string): string => `${directory}/${SECRETS_FILE}`;
+
+/** Null where there are none. Throws where they cannot be read. */
+export function readSecrets(directory: string): EdgeSecrets | null {
+  const file = secretsFile(directory);
   try {
     return edgeSecrets.parse(JSON.parse(readFileSync(file, "utf8")));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
-      throw new Error(`${file} cannot be read as the edge's secrets: restore it, or remove .chelar to start anew`);
-    }
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw new Error(`${file} cannot be read as the edge's secrets: restore it, or remove .chelar to start anew`);
   }
+}
+
+/** A running edge that watches its secrets takes the new ones, as a Worker does that is deployed anew. */
+export function changeSecrets(directory: string, change: (secrets: EdgeSecrets) => EdgeSecrets): void {
+  const secrets = readSecrets(directory);
+  if (!secrets) throw new Error(`there are no secrets of an edge in ${directory}`);
+  writeSecrets(directory, change(secrets));
+}
+
+function writeSecrets(directory: string, secrets: EdgeSecrets): void {
+  const file = secretsFile(directory);
+  writeFileSync(`${file}.new`, JSON.stringify(edgeSecrets.parse(secrets), null, 2), { mode: 0o600, flush: true });
+  renameSync(`${file}.new`, file);
+}
+
+/** Calls, one at a time, with what the file holds after each change of it. */
+export function watchSecrets(
+  directory: string,
+  onChange: (secrets: EdgeSecrets) => Promise<void>,
+): { close(): Promise<void> } {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  let working = Promise.resolve();
+  const look = async () => {
+    const secrets = readSecrets(directory);
+    if (secrets) await onChange(secrets);
+  };
+  const watcher = watch(directory, (_, name) => {
+    if (name === SECRETS_FILE) working = working.then(look).catch((error: Error) => console.error(error.message));
+  });
+  return {
+    close() {
+      watcher.close();
+      return working;
+    },
+  };
+}
+
+/** Reads them from `directory`, or makes them there once: 0600, written whole or not at all. */
+export async function bringSecrets(directory: string): Promise<EdgeSecrets> {
+  const known = readSecrets(directory);
+  if (known) return known;
   const random = () => randomBytes(32).toString("base64url");
   const commandKey = await generateSigningKey();
   const kid = await keyId(commandKey);
@@ -34,7 +78,6 @@ export async function bringSecrets(directory: string): Promise<EdgeSecrets> {
     TICKET_KEY: JSON.stringify(await generateSigningKey()),
   };
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  writeFileSync(`${file}.new`, JSON.stringify(secrets, null, 2), { mode: 0o600, flush: true });
-  renameSync(`${file}.new`, file);
+  writeSecrets(directory, secrets);
   return secrets;
 }

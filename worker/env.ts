@@ -10,7 +10,7 @@ export interface Config {
   database: { url: string; authToken?: string };
   authSecret: string;
   operatorToken: string;
-  commandKeys: z.infer<typeof commandKeys>;
+  commandKeys: CommandKeys;
   vaultKeys: { current: number; keys: ReadonlyMap<number, Uint8Array<ArrayBuffer>> };
   ticketKey: z.infer<typeof privateSigningJwk>;
   authRateLimit: boolean;
@@ -88,7 +88,10 @@ const BINDINGS = {
   AUTH_SECRET: z.string().min(32).describe("at least 32 random characters"),
   OPERATOR_TOKEN: z.string().min(32).describe("at least 32 random characters"),
   COMMAND_KEYS: json(commandKeys).describe(
-    'JSON {"version":1,"current":"kid","keys":[{"kid",…Ed25519 private JWK}]} with 1 to 4 keys, the current one among them',
+  COMMAND_KEYS_NEXT: json(commandKeys)
+    .optional()
+    .describe("like COMMAND_KEYS, with a higher version, while the key is rotated; absent otherwise"),
+    'JSON {"version":1,"current":"kid","keys":[{"kid",…Ed25519 private JWK}]} with 1 or 2 keys, the current one among them',
   ),
   VAULT_KEYS: json(vaultKeys).describe(
     'JSON {"current":1,"keys":{"1":"base64url of 32 random bytes"}}, the current key among them',
@@ -128,7 +131,7 @@ export function parseEnv(bindings: Readonly<Record<string, unknown>>): Config {
     database: { url: read("DATABASE_URL"), authToken: read("DATABASE_AUTH_TOKEN") },
     authSecret: read("AUTH_SECRET"),
     operatorToken: read("OPERATOR_TOKEN"),
-    commandKeys: read("COMMAND_KEYS"),
+    commandKeys: keys,
     vaultKeys: read("VAULT_KEYS"),
     ticketKey: read("TICKET_KEY"),
     authRateLimit: read("AUTH_RATE_LIMIT") === "on",

@@ -64,12 +64,14 @@ export const desiredState = z.enum(["running", "suspended", "stopped"]);
 export type DesiredState = z.infer<typeof desiredState>;
 
 /** A public command key as the host keeps it: Ed25519, `x` as in RFC 8037. */
+export const kid = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/);
+export const keysetVersion = z.int().min(1);
 export const publicCommandKey = z.strictObject({
-  kid: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/),
+  kid,
   x: signingJwk.shape.x,
 });
 export const publicKeyset = z.strictObject({
-  version: z.int().min(1),
+  version: keysetVersion,
   /** Two keys of one kid would leave it to the order of a list which of them verifies. */
   keys: z
     .array(publicCommandKey)
@@ -78,6 +80,9 @@ export const publicKeyset = z.strictObject({
     .refine((keys) => new Set(keys.map(({ kid }) => kid)).size === keys.length),
 });
 export type PublicKeyset = z.infer<typeof publicKeyset>;
+/** Which command keys a host would believe now, in its own words. */
+export const heldKeyset = z.strictObject({ version: keysetVersion, kids: z.array(kid).min(1).max(4) });
+export type HeldKeyset = z.infer<typeof heldKeyset>;
 
 export const tenantApply = z.strictObject({
   type: z.literal("tenant.apply"),
@@ -131,6 +136,7 @@ export const hostApply = z.strictObject({
   generation,
   keyset: publicKeyset,
 });
+/** The desired state of the host itself; like a tenant's, whole each time and with a generation of its own. */
 export type HostApply = z.infer<typeof hostApply>;
 
 /** Asks for a fresh inventory report. */

@@ -5,7 +5,10 @@ import { sealingJwk, signingJwk } from "./keys.ts";
 /** A one-time token, valid for minutes, shown once to the operator: `tok_…` is a name, not the secret. */
 export const enrolmentToken = z.string().regex(/^chelar-enrol\.[A-Za-z0-9_-]{43}$/);
 
-/** `POST /api/hosts/enrol`: the host shows its token and its public keys; its private keys never leave it. */
+/**
+ * What a host shows at `POST /api/hosts/enrol`, inside an envelope that it signs with `signing`: its token and its public
+ * keys. Its private keys never leave it.
+ */
 export const enrolRequest = z.strictObject({
   token: enrolmentToken,
   name: z.string().regex(/^[a-z][a-z0-9-]{1,40}$/),

@@ -1,7 +1,8 @@
 import { CompactSign, type CryptoKey, compactVerify } from "jose";
 import { z } from "zod";
-import { command, PROTOCOL_VERSION } from "./commands.ts";
-import { commandResult, report } from "./reports.ts";
+import { command, heldKeyset, kid, PROTOCOL_VERSION } from "./commands.ts";
+import { enrolRequest } from "./enrolment.ts";
+import { commandResult, messageHash, report } from "./reports.ts";
 
 /**
  * The one envelope of both directions: a compact JWS (RFC 7515), Ed25519 (RFC 8037). The payload is the whole
@@ -25,9 +26,28 @@ const common = {
   epoch: z.int().min(1),
 };
 
+/** What a host says of itself with every report, also with none: that is how it asks after its own journal. */
+const standing = {
+  /** The highest number that its journal has ever given: an old copy of the journal does not know the newest. */
+  lastSeq: z.int().min(0),
+  keyset: heldKeyset,
+};
+
+/** The edge's signed word that it has everything up to a number: the host forgets reports for nobody else. */
+const ack = z.strictObject({ reportHash: messageHash, ackedSeq: z.int().min(0) });
+
 const kinds = {
   command: { typ: "chelar-command+jwt", claims: z.strictObject({ ...common, command }) },
-  report: { typ: "chelar-report+jwt", claims: z.strictObject({ ...common, reports: z.array(report).min(1).max(100) }) },
+  report: {
+    typ: "chelar-report+jwt",
+    claims: z.strictObject({ ...common, ...standing, reports: z.array(report).max(100) }),
+  },
+  ack: { typ: "chelar-ack+jwt", claims: z.strictObject({ ...common, ack }) },
+  enrolment: {
+    typ: "chelar-enrolment+jwt",
+    // Signed with the very key that it brings: who shows a key must have it. No epoch has begun yet.
+    claims: z.strictObject({ ...common, epoch: z.literal(0), enrolment: enrolRequest }),
+  },
   result: { typ: "chelar-result+jwt", claims: z.strictObject({ ...common, result: commandResult }) },
 } as const;
 
@@ -37,11 +57,14 @@ export type EnvelopeKind = keyof typeof kinds;
 export const MAX_ENVELOPE_BYTES: Readonly<Record<EnvelopeKind, number>> = {
   command: 64 * 1024,
   report: 256 * 1024,
+  ack: 4 * 1024,
+  enrolment: 8 * 1024,
   result: 64 * 1024,
 };
 export type Claims<K extends EnvelopeKind> = z.infer<(typeof kinds)[K]["claims"]>;
 export type CommandClaims = Claims<"command">;
 export type ReportClaims = Claims<"report">;
+
 export type ResultClaims = Claims<"result">;
 
 /** Why an envelope was refused: rich for the log of the side that refuses, never sent over the wire. */
@@ -168,7 +191,7 @@ function checkContext(claims: z.infer<z.ZodObject<typeof common>>, expected: Exp
 const headerShape = z.strictObject({
   alg: z.literal("EdDSA"),
   typ: z.string(),
-  kid: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/),
+  kid,
 });
 
 /** Exactly alg, typ and kid: `jku`, `jwk`, `x5u`, `crit`, `b64`, `zip` and whatever comes next are refused unread. */

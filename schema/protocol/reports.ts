@@ -118,11 +118,14 @@ export type Report = z.infer<typeof report>;
 /** A report before the host's journal has numbered it. */
 export type UnnumberedReport = Report extends infer R ? (R extends Report ? Omit<R, "seq"> : never) : never;
 
+/** base64url SHA-256 of a compact JWS. */
+export const messageHash = z.string().regex(/^[A-Za-z0-9_-]{43}$/);
+
 /** The signed answer to one command. Reasons are the host's state, never its secrets. */
 export const commandResult = z.strictObject({
   type: z.literal("command.result"),
-  /** base64url SHA-256 of the compact JWS that this answers. */
-  commandHash: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+  /** Of the compact JWS that this answers. */
+  commandHash: messageHash,
   outcome: z.discriminatedUnion("status", [
     z.strictObject({ status: z.literal("accepted") }),
     z.strictObject({ status: z.literal("already_applied") }),

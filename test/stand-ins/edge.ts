@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -9,7 +9,7 @@ import {
   ENROL_PATH,
   ENVELOPE_CONTENT_TYPE,
   type EnrolRequest,
-  enrolRequest,
+  envelopeHash,
   freshClaims,
   generateSigningKey,
   importSealingKey,
@@ -37,6 +37,7 @@ export interface EdgeStandIn {
   sign(command: Command, nowMs?: number): Promise<string>;
   /** Delivers an envelope, first or again. `answerAtMs`: the time by the host's clock, where that is wrong. */
   deliver(socketPath: string, compact: string, answerAtMs?: number): Promise<CommandOutcome | null>;
+  /** With the tenant's volume key, which is the same at every time. */
   seal(tenantId: string, generation: number, env: Record<string, string>): Promise<string>;
   close(): Promise<void>;
 }
@@ -58,7 +59,8 @@ export async function startEdgeStandIn(address: string): Promise<EdgeStandIn> {
       response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value));
     };
     if (incoming.url === ENROL_PATH) {
-      host = enrolRequest.parse(JSON.parse(body));
+      host = await provenEnrolment(body, edge.url);
+      if (!host) return answer(403, { code: "enrolment_refused" });
       epoch += 1;
       ackedSeq = 0;
       const keyset = { version: 1, keys: [{ kid, x: signing.x }] };
@@ -70,7 +72,15 @@ export async function startEdgeStandIn(address: string): Promise<EdgeStandIn> {
     const fresh = reports.filter(({ seq }) => seq > ackedSeq);
     edge.reports.push(...fresh);
     ackedSeq = fresh.at(-1)?.seq ?? ackedSeq;
-    answer(200, { ackedSeq });
+    const ack = { reportHash: await envelopeHash(body), ackedSeq };
+    const claims = {
+      ...freshClaims(Math.floor(Date.now() / 1_000), randomBytes(16)),
+      iss: edge.url,
+      aud: hostId,
+      epoch,
+    };
+    response.writeHead(200, { "content-type": ENVELOPE_CONTENT_TYPE });
+    response.end(await signEnvelope("ack", { ...claims, ack }, { kid, privateKey }));
   });
   server.listen(0, address);
   await once(server, "listening");
@@ -85,6 +95,12 @@ export async function startEdgeStandIn(address: string): Promise<EdgeStandIn> {
     return verdict.ok ? verdict.claims.reports : null;
   }
 
+  /** As the real edge, which never sends an agent without the key of its volume. */
+  async function withVolumeKey(command: Command): Promise<Command> {
+    if (command.type !== "tenant.apply" || command.secretsJwe !== null) return command;
+    return { ...command, secretsJwe: await edge.seal(command.tenant.id, command.generation, {}) };
+  }
+
   const edge: EdgeStandIn = {
     url: `http://${address}:${(server.address() as AddressInfo).port}`,
     token: `chelar-enrol.${randomBytes(32).toString("base64url")}`,
@@ -97,7 +113,7 @@ export async function startEdgeStandIn(address: string): Promise<EdgeStandIn> {
         iss: edge.url,
         aud: hostId,
         epoch,
-        command,
+        command: await withVolumeKey(command),
       };
       return signEnvelope("command", claims, { kid, privateKey });
     },
@@ -111,7 +127,8 @@ export async function startEdgeStandIn(address: string): Promise<EdgeStandIn> {
     async seal(tenantId, generation, env) {
       if (!host) throw new Error("no host is enrolled");
       const key = { kid: await keyId(host.sealing), publicKey: await importSealingKey(host.sealing) };
-      return sealSecrets({ tenantId, generation, env }, key);
+      const volumeKey = createHash("sha256").update(`volume of ${tenantId}`).digest("base64url");
+      return sealSecrets({ tenantId, generation, env, volumeKey }, key);
     },
     async close() {
       server.closeAllConnections();
@@ -120,6 +137,17 @@ export async function startEdgeStandIn(address: string): Promise<EdgeStandIn> {
     },
   };
   return edge;
+}
+
+/** Null unless it is signed, for this edge, with the key that it brings. */
+async function provenEnrolment(compact: string, audience: string): Promise<EnrolRequest | null> {
+  const payload = JSON.parse(Buffer.from(compact.split(".")[1] ?? "", "base64url").toString());
+  const { signing } = payload.enrolment as EnrolRequest;
+  const issuer = await keyId(signing);
+  const keys = new Map([[issuer, await importSigningKey(signing)]]);
+  const nowSeconds = Math.floor(Date.now() / 1_000);
+  const verdict = await verifyEnvelope("enrolment", compact, { nowSeconds, issuer, audience, epoch: 0, keys });
+  return verdict.ok ? verdict.claims.enrolment : null;
 }
 
 function post(socketPath: string, body: string): Promise<string | null> {

@@ -4,18 +4,19 @@ import {
   type CommandOutcome,
   ENVELOPE_CONTENT_TYPE,
   envelopeHash,
-  freshClaims,
-  importSigningKey,
   MAX_ENVELOPE_BYTES,
-  signEnvelope,
   verifyEnvelope,
 } from "../../schema/protocol/index.ts";
 import type { World } from "../clock.ts";
+import { heldOf } from "../command-keys.ts";
 import { atomically, type Database, isGuardFailure } from "../db.ts";
 import type { Config } from "../env.ts";
 import { readLimited } from "../http.ts";
+import { raiseAlert, resolveAlert } from "./alerts.ts";
 import { buildCommand } from "./command.ts";
+import { heldBy, hostWord, raiseHostGeneration, refreshHost } from "./host-word.ts";
 import { overtakingGeneration, retryDelayMs } from "./rules.ts";
+import { signFor } from "./sign.ts";
 import * as store from "./store.ts";
 
 const TIMEOUT_MS = 10_000;
@@ -129,21 +130,44 @@ export async function haltStranger(
   return sent.ok && sent.outcome.status !== "refused";
 }
 
-/** Brings the keyset to a host: new keys arrive signed by the current one. */
+/** Tells a host the newest word about itself. New keys arrive signed by one that it knows. */
 export async function deliverHost(context: DeliveryContext, hostId: string): Promise<"delivered" | "failed"> {
   const { db, world, config } = context;
   const about = { hostId, tenantId: null };
-  const host = await store.findHost(db, hostId);
-  if (!host) return "delivered";
-  const { version, keys } = config.commandKeys;
-  const keyset = { version, keys: keys.map(({ kid, x }) => ({ kid, x })) };
-  const sent = await send(context, host, { type: "host.apply", generation: version, keyset });
+  const row = await store.findHost(db, hostId);
+  if (!row) return "delivered";
+  const word = hostWord(config);
+  const host = await refreshHost({ db, nowMs: world.now(), word }, row);
+  if (!host) return "failed";
+  const sent = await send(context, host, { type: "host.apply", generation: host.generation, ...word });
   if (!sent.ok) return failed(context, about, sent.failure);
-  if (sent.outcome.status === "refused" && sent.outcome.reason !== "keyset_stale") {
-    return failed(context, about, "host_refused");
+  const { outcome } = sent;
+  if (outcome.status !== "refused") {
+    await atomically(db, [
+      store.rememberKeyset(db, host, heldOf(word.keyset)),
+      store.markDelivered(db, { ...about, upTo: host.generation }, world.now()),
+      resolveAlert(db, "keyset_behind", hostId, world.now()),
+    ]);
+    return "delivered";
   }
-  await store.markDelivered(db, { ...about, upTo: Number.MAX_SAFE_INTEGER }, world.now());
-  return "delivered";
+  switch (outcome.reason) {
+    case "generation_stale":
+    case "generation_conflict": {
+      const generation = overtakingGeneration(host.generation, outcome.have ?? 0);
+      if (generation === null) return failed(context, about, "result_invalid");
+      await raiseHostGeneration({ db, nowMs: world.now() }, host, { generation, desiredHash: host.desiredHash });
+      return "failed";
+    }
+    case "keyset_stale": {
+      const detail = `It holds keyset ${outcome.have}, this edge has ${word.keyset.version}: run \`host rotate-keys\`.`;
+      await raiseAlert(db, { kind: "keyset_behind", subject: hostId, detail }, world.now());
+      return failed(context, about, outcome.reason);
+    }
+    case "journal_unavailable":
+    case "jti_reused":
+    case "tenant_purged":
+      return failed(context, about, outcome.reason);
+  }
 }
 
 export async function failed(
@@ -162,17 +186,9 @@ export async function failed(
 async function send(context: DeliveryContext, host: store.HostRow, command: Command): Promise<Sent> {
   const { world, config } = context;
   const nowSeconds = () => Math.floor(world.now() / 1000);
-  const key = config.commandKeys.keys.find(({ kid }) => kid === config.commandKeys.current);
-  if (!key) throw new Error("the keyset has no current key");
-  const { kid, ...jwk } = key;
-  const claims = {
-    ...freshClaims(nowSeconds(), world.random(16)),
-    iss: config.dashboardOrigin,
-    aud: host.id,
-    epoch: host.epoch,
-    command,
-  };
-  const compact = await signEnvelope("command", claims, { kid, privateKey: await importSigningKey(jwk) });
+  const signing = { world, edge: config.dashboardOrigin, keys: config.commandKeys };
+  const addressee = { id: host.id, epoch: host.epoch, keyset: heldBy(host) };
+  const compact = await signFor("command", addressee, { command }, signing);
 
   let answer: string;
   try {

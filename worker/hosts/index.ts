@@ -2,12 +2,10 @@ import type { RuntimeName } from "../../schema/protocol/index.ts";
 import type { Config } from "../env.ts";
 import { limitsOf, type News } from "../tenants/index.ts";
 import { type DeliveryContext, deliverTenant } from "./deliver.ts";
-import { deliverDue, reconcile, sweep } from "./reconcile.ts";
+import { deliverDue, reconcile, refreshHosts, sweep } from "./reconcile.ts";
 import { hostRoutes, operatorRoutes } from "./routes.ts";
 import { choosePlace } from "./rules.ts";
 import * as store from "./store.ts";
-
-export { publicKeysetOf } from "./routes.ts";
 
 const TRIES = 4;
 const FIRST_PAUSE_MS = 400;
@@ -34,6 +32,7 @@ export function createHosts(context: DeliveryContext & { config: Config; news: P
 
     /** Everything that the clock, not a caller, asks for. */
     async tick(): Promise<void> {
+      await refreshHosts(context);
       await deliverDue(context);
       if ((await reconcile(context)).length > 0) await deliverDue(context);
       await sweep(context);

@@ -3,7 +3,9 @@ import { account, enrolmentTokens, outbox, rateLimit, session, tenants, tickets,
 import type { HostInventory } from "../../schema/protocol/index.ts";
 import { atomically, type Database, type Statement } from "../db.ts";
 import { describeError } from "../http.ts";
+import { raiseAlert } from "./alerts.ts";
 import { type DeliveryContext, deliverHost, deliverTenant, failed, haltStranger } from "./deliver.ts";
+import { heldBy, hostWord, knowsNewer, refreshHost } from "./host-word.ts";
 import { type Drift, decideStranger, findDrift, SETTLE_MS } from "./rules.ts";
 import * as store from "./store.ts";
 
@@ -20,9 +22,32 @@ export async function deliverDue(context: DeliveryContext): Promise<number> {
   return due.length;
 }
 
-/** A host that speaks is up again: what waited for it need not wait for its next turn. */
-export async function deliverWaiting(context: DeliveryContext, hostId: string): Promise<void> {
-  await deliverAll(context, await store.undeliveredOf(context.db, hostId, BATCH));
+/**
+ * A host that was away and speaks again need not wait for the next turn of what waits for it. Of one that speaks all the
+ * time only what is due is tried: a command that fails must not be tried again with every report.
+ */
+export async function deliverWaiting(
+  context: DeliveryContext,
+  { hostId, isBack }: { hostId: string; isBack: boolean },
+): Promise<void> {
+  const dueAt = isBack ? Number.MAX_SAFE_INTEGER : context.world.now();
+  await deliverAll(context, await store.undeliveredOf(context.db, { hostId, dueAt }, BATCH));
+}
+
+/** Every host's own word: new where it has changed, once more where the host holds an older one than it once took. */
+export async function refreshHosts({ db, world, config }: DeliveryContext): Promise<void> {
+  const word = hostWord(config);
+  const nowMs = world.now();
+  for (const host of await store.listHosts(db)) {
+    const refreshed = await refreshHost({ db, nowMs, word }, host);
+    const held = heldBy(host)?.version ?? 0;
+    if (knowsNewer(host, word)) {
+      const detail = `It holds keyset ${held}, this edge has ${word.keyset.version}: run \`host rotate-keys\`.`;
+      await raiseAlert(db, { kind: "keyset_behind", subject: host.id, detail }, nowMs);
+    } else if (refreshed?.generation === host.generation && held < word.keyset.version) {
+      await store.announceUnlessWaiting(db, { hostId: host.id, generation: host.generation }, nowMs);
+    }
+  }
 }
 
 async function deliverAll(

@@ -4,22 +4,32 @@ import { hosts, secrets, tenantEvents, tenants, tickets } from "../../schema/db/
 import { fromBase64url, hostId, type Report, type ReportClaims, verifyEnvelope } from "../../schema/protocol/index.ts";
 import type { World } from "../clock.ts";
 import { atomically, changedOne, type Database, insist, retryingGuards, type Statement } from "../db.ts";
+import type { Config } from "../env.ts";
 import type { News } from "../tenants/index.ts";
+import { raiseAlert } from "./alerts.ts";
+import { wasAway } from "./rules.ts";
+import { signFor } from "./sign.ts";
 import * as store from "./store.ts";
 
 type Progress = Extract<Report, { type: "tenant.progress" }>;
 type State = Extract<Report, { type: "tenant.state" }>;
 
-export type ReportAnswer = { ok: true; ackedSeq: number; hostId: string } | { ok: false; why: string };
+export type ReportAnswer =
+  | { ok: true; ack: string; hostId: string; isBack: boolean; isRolledBack: boolean }
+  | { ok: false; why: string };
+
+export interface ReportContext {
+  db: Database;
+  world: World;
+  news: Pick<News, "heard">;
+  config: Pick<Config, "dashboardOrigin" | "commandKeys">;
+}
 
 /**
  * Takes in what a host says. Who speaks is read from the message first, believed only when that host's own key has
  * signed it. Everything up to `reportSeq` has been seen: a repetition changes nothing and is acknowledged again.
  */
-export async function takeReports(
-  { db, world, edge, news }: { db: Database; world: World; edge: string; news: Pick<News, "heard"> },
-  compact: string,
-): Promise<ReportAnswer> {
+export async function takeReports({ db, world, config, news }: ReportContext, compact: string): Promise<ReportAnswer> {
   const claimed = unverifiedIssuer(compact);
   if (!claimed) return { ok: false, why: "malformed" };
 
@@ -29,7 +39,7 @@ export async function takeReports(
     const verdict = await verifyEnvelope("report", compact, {
       nowSeconds: Math.floor(world.now() / 1000),
       issuer: host.id,
-      audience: edge,
+      audience: config.dashboardOrigin,
       epoch: host.epoch,
       keys: await store.signingKeysOf(host),
     });
@@ -37,11 +47,19 @@ export async function takeReports(
 
     const fresh = verdict.claims.reports.filter((report) => report.seq > host.reportSeq).sort((a, b) => a.seq - b.seq);
     const ackedSeq = fresh.at(-1)?.seq ?? host.reportSeq;
+    const { keyset, lastSeq } = verdict.claims;
     const now = world.now();
-    if (fresh.length > 0) await atomically(db, await statementsFor(db, host, fresh, ackedSeq, now));
-    else await db.update(hosts).set({ lastReportAt: now }).where(eq(hosts.id, host.id));
+    await atomically(db, await statementsFor(db, host, { fresh, ackedSeq, keyset, now }));
     for (const report of fresh) if ("tenantId" in report) news.heard(report.tenantId);
-    return { ok: true, ackedSeq, hostId: host.id };
+    const isRolledBack = lastSeq < host.reportSeq;
+    if (isRolledBack) {
+      const detail = `Its journal ends at ${lastSeq}, ${host.reportSeq} was heard of it: enrol this host again.`;
+      await raiseAlert(db, { kind: "host_rolled_back", subject: host.id, detail }, now);
+    }
+    // Signed with a key that the host has just named: what our database remembers of it may be older.
+    const signing = { world, edge: config.dashboardOrigin, keys: config.commandKeys };
+    const ack = await signFor("ack", { ...host, keyset }, { ack: { reportHash: verdict.hash, ackedSeq } }, signing);
+    return { ok: true, ack, hostId: host.id, isBack: wasAway(host.lastReportAt, now), isRolledBack };
   });
 }
 
@@ -49,9 +67,7 @@ export async function takeReports(
 async function statementsFor(
   db: Database,
   host: store.HostRow,
-  fresh: ReportClaims["reports"],
-  ackedSeq: number,
-  now: number,
+  { fresh, ackedSeq, keyset, now }: Pick<ReportClaims, "keyset"> & { fresh: Report[]; ackedSeq: number; now: number },
 ): Promise<Statement[]> {
   const spokenOf = new Set(fresh.flatMap((report) => ("tenantId" in report ? [report.tenantId] : [])));
   // A host may speak about its own tenants only: another's are as if they had not been mentioned.
@@ -60,7 +76,7 @@ async function statementsFor(
   const statements: Statement[] = [
     db
       .update(hosts)
-      .set({ reportSeq: ackedSeq, lastReportAt: now })
+      .set({ reportSeq: ackedSeq, lastReportAt: now, keyset: JSON.stringify(keyset) })
       .where(and(eq(hosts.id, host.id), eq(hosts.epoch, host.epoch), eq(hosts.reportSeq, host.reportSeq))),
     insist(db, changedOne),
   ];

@@ -1,58 +1,51 @@
 import { type Context, Hono } from "hono";
-import {
-  ENVELOPE_CONTENT_TYPE,
-  enrolRequest,
-  MAX_ENVELOPE_BYTES,
-  type PublicKeyset,
-  publicCommandKey,
-} from "../../schema/protocol/index.ts";
+import { ENVELOPE_CONTENT_TYPE, MAX_ENVELOPE_BYTES } from "../../schema/protocol/index.ts";
+import { publicKeysetOf } from "../command-keys.ts";
 import type { Config } from "../env.ts";
-import { backgroundOf, jsonOnly, readLimited } from "../http.ts";
+import { backgroundOf, readLimited } from "../http.ts";
 import { problem, problemResponse } from "../problem.ts";
 import type { News } from "../tenants/index.ts";
+import { openAlerts } from "./alerts.ts";
 import type { DeliveryContext } from "./deliver.ts";
 import { enrolHost, isOperator, issueToken } from "./enrol.ts";
+import { heldBy } from "./host-word.ts";
 import { changeHost } from "./operator.ts";
 import { deliverWaiting } from "./reconcile.ts";
 import { takeReports } from "./reports.ts";
 import type { HostAction } from "./rules.ts";
 import * as store from "./store.ts";
 
-export const publicKeysetOf = ({ version, keys }: Config["commandKeys"]): PublicKeyset => ({
-  version,
-  keys: keys.map(({ kid, x }) => publicCommandKey.parse({ kid, x })),
-});
-
 /** What hosts call: no cookies, no sessions; a token once, then signatures. */
 export function hostRoutes(context: DeliveryContext & { config: Config; news: Pick<News, "heard"> }) {
   const { db, world, config } = context;
 
   return new Hono()
-    .post("/enrol", jsonOnly, async (c) => {
-      const parsed = enrolRequest.safeParse(await c.req.json().catch(() => null));
-      // Which part is wrong may be said: it is the operator's own typing, and no secret is repeated.
-      if (!parsed.success) {
-        return problemResponse(problem("invalid_body", { field: parsed.error.issues[0]?.path.join(".") }));
+    .post("/enrol", async (c) => {
+      if (c.req.header("content-type") !== ENVELOPE_CONTENT_TYPE) {
+        return problemResponse(problem("unsupported_media_type"));
       }
-      const keyset = publicKeysetOf(config.commandKeys);
-      const enrolled = await enrolHost(parsed.data, { db, world, edge: config.dashboardOrigin, keyset });
+      const enrolled = await enrolHost(await readLimited(c.req.raw, MAX_ENVELOPE_BYTES.enrolment), {
+        db,
+        world,
+        edge: config.dashboardOrigin,
+        // As the host calls us, where that is another name than the browsers'.
+        calledAs: new URL(c.req.url).origin,
+        keyset: publicKeysetOf(config.commandKeys),
+      });
       return enrolled.ok ? c.json(enrolled.value, 201) : problemResponse(enrolled.problem);
     })
     .post("/reports", async (c) => {
       if (c.req.header("content-type") !== ENVELOPE_CONTENT_TYPE) {
         return problemResponse(problem("unsupported_media_type"));
       }
-      const taken = await takeReports(
-        { db, world, news: context.news, edge: config.dashboardOrigin },
-        await readLimited(c.req.raw, MAX_ENVELOPE_BYTES.report),
-      );
+      const taken = await takeReports(context, await readLimited(c.req.raw, MAX_ENVELOPE_BYTES.report));
       if (!taken.ok) {
         // The log knows why; outside, every refusal looks the same.
         console.warn(JSON.stringify({ event: "report_refused", why: taken.why }));
         return problemResponse(problem("host_refused"));
       }
-      backgroundOf(c)(deliverWaiting(context, taken.hostId));
-      return c.json({ ackedSeq: taken.ackedSeq });
+      if (!taken.isRolledBack) backgroundOf(c)(deliverWaiting(context, taken));
+      return c.body(taken.ack, 200, { "content-type": ENVELOPE_CONTENT_TYPE });
     });
 }
 
@@ -66,6 +59,11 @@ export function operatorRoutes({ db, world, config }: DeliveryContext & { config
   };
   return new Hono()
     .post("/operator/hosts/tokens", operatorOnly, async (c) => c.json(await issueToken(db, world), 201))
+    .get("/operator/keys", operatorOnly, async (c) => {
+      const { version, current, next } = config.commandKeys;
+      return c.json({ version, current, next, hosts: (await store.listHosts(db)).map(keysView) });
+    })
+    .get("/operator/alerts", operatorOnly, async (c) => c.json({ alerts: (await openAlerts(db)).map(alertView) }))
     .get("/hosts", operatorOnly, async (c) => {
       const hosts = await store.listHosts(db);
       return c.json({ hosts: hosts.map(hostView), tenantOrigin: config.tenants.template });
@@ -76,13 +74,30 @@ export function operatorRoutes({ db, world, config }: DeliveryContext & { config
     });
 }
 
+const iso = (at: number | null) => (at === null ? null : new Date(at).toISOString());
+
+const keysView = ({ id, name, keyset, lastReportAt }: store.HostRow) => ({
+  ...{ id, name, keyset: heldBy({ keyset }), lastReportAt: iso(lastReportAt) },
+});
+
+const alertView = ({
+  kind,
+  subject,
+  detail,
+  firstAt,
+  lastAt,
+  times,
+}: Awaited<ReturnType<typeof openAlerts>>[number]) => ({
+  ...{ kind, subject, detail, times, firstAt: iso(firstAt), lastAt: iso(lastAt) },
+});
+
 function hostView(host: store.HostRow) {
   const inventory = store.inventoryOf(host);
   const { id, name, region, endpoint, state, epoch, memoryMiB, diskMiB, maxTenants, lastReportAt } = host;
   return {
     ...{ id, name, region, endpoint, state, epoch },
     capacity: { memoryMiB, diskMiB, tenants: maxTenants },
-    lastReportAt: lastReportAt === null ? null : new Date(lastReportAt).toISOString(),
+    lastReportAt: iso(lastReportAt),
     images: inventory?.images ?? [],
     inventory: inventory && {
       at: new Date(inventory.at).toISOString(),

@@ -50,6 +50,11 @@ export function retryDelayMs(attempts: number, random01: number): number {
   return Math.round(ceiling / 2 + (ceiling / 2) * random01);
 }
 
+/** A host tells its inventory every 30 seconds: whoever has missed three of them was away, or has only begun. */
+const AWAY_MS = 90_000;
+export const wasAway = (lastReportAt: number | null, now: number): boolean =>
+  lastReportAt === null || now - lastReportAt > AWAY_MS;
+
 const MAX_LEAP = 1_000_000;
 
 /**

@@ -1,6 +1,13 @@
 import { and, asc, count, desc, eq, gt, inArray, isNull, lte, ne, sql } from "drizzle-orm";
 import { audit, hosts, outbox, secrets, tenants } from "../../schema/db/index.ts";
-import { type HostInventory, hostInventory, importSigningKey, keyId, signingJwk } from "../../schema/protocol/index.ts";
+import {
+  type HeldKeyset,
+  type HostInventory,
+  hostInventory,
+  importSigningKey,
+  keyId,
+  signingJwk,
+} from "../../schema/protocol/index.ts";
 import { changedOne, type Database, insist, type Statement } from "../db.ts";
 import { limitsOf } from "../tenants/index.ts";
 import type { HostRoom } from "./rules.ts";
@@ -25,6 +32,14 @@ export function listHosts(db: Database): Promise<HostRow[]> {
 export async function signingKeysOf(host: Pick<HostRow, "signingKey">) {
   const jwk = signingJwk.parse(JSON.parse(host.signingKey));
   return new Map([[await keyId(jwk), await importSigningKey(jwk)]]);
+}
+
+/** The keys that this enrolment of the host believes, by its own signed word. */
+export function rememberKeyset(db: Database, host: Pick<HostRow, "id" | "epoch">, keyset: HeldKeyset): Statement {
+  return db
+    .update(hosts)
+    .set({ keyset: JSON.stringify(keyset) })
+    .where(and(eq(hosts.id, host.id), eq(hosts.epoch, host.epoch)));
 }
 
 /** Everything that its tenants were promised, by host. */
@@ -89,12 +104,27 @@ export function dueDeliveries(db: Database, now: number, limit: number) {
     .limit(limit);
 }
 
-export function undeliveredOf(db: Database, hostId: string, limit: number) {
+export function undeliveredOf(db: Database, { hostId, dueAt }: { hostId: string; dueAt: number }, limit: number) {
+  const { deliveredAt, attempts, nextAttemptAt, tenantId } = outbox;
   return db
-    .selectDistinct({ hostId: outbox.hostId, tenantId: outbox.tenantId })
+    .selectDistinct({ hostId: outbox.hostId, tenantId })
     .from(outbox)
-    .where(and(isNull(outbox.deliveredAt), eq(outbox.hostId, hostId), gt(outbox.attempts, 0)))
+    .where(and(isNull(deliveredAt), eq(outbox.hostId, hostId), gt(attempts, 0), lte(nextAttemptAt, dueAt)))
     .limit(limit);
+}
+
+/** One word about a host in the outbox is enough, however often it is missed. */
+export async function announceUnlessWaiting(
+  db: Database,
+  { hostId, generation }: { hostId: string; generation: number },
+  now: number,
+): Promise<void> {
+  const waiting = await db
+    .select({ id: outbox.id })
+    .from(outbox)
+    .where(and(isAbout(hostId, null), isNull(outbox.deliveredAt)))
+    .limit(1);
+  if (waiting.length === 0) await announce(db, { hostId, tenantId: null, generation }, now);
 }
 
 const isAbout = (hostId: string, tenantId: string | null) =>

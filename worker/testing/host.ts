@@ -3,6 +3,7 @@ import {
   COMMAND_PATH,
   type Command,
   type CommandOutcome,
+  type EnrolRequest,
   type EnrolResponse,
   envelopeHash,
   freshClaims,
@@ -62,20 +63,33 @@ export class TestHost {
   }
 
   async enrol(edge: TestEdge, more: object = {}): Promise<Response> {
+    return this.postEnrolment(edge, await this.signEnrolment(edge, more));
+  }
+
+  /** What a host with these keys would send; `claims` may say anything beside it, `key` sign it. */
+  async signEnrolment(edge: TestEdge, more: object, claims: object = {}, key?: PrivateSigningJwk): Promise<string> {
+    const enrolment = {
+      token: await this.token(edge),
+      name: this.name,
+      region: "test",
+      endpoint: this.endpoint,
+      signing: publicPart(this.signing),
+      sealing: publicPart(this.sealing),
+      ingressHash: createHash("sha256").update(this.ingressSecret).digest("base64url"),
+      capacity: { memoryMiB: 1_000_000, diskMiB: 1_000_000, tenants: 4_000 },
+      ...more,
+    } as EnrolRequest;
+    const kid = await keyId(this.signing);
+    const times = freshClaims(Math.floor(edge.world.now() / 1000), crypto.getRandomValues(new Uint8Array(16)));
+    const all = { ...times, iss: kid, aud: edge.config.dashboardOrigin, epoch: 0 as const, enrolment, ...claims };
+    return signEnvelope("enrolment", all, { kid, privateKey: await importSigningKey(key ?? this.signing) });
+  }
+
+  async postEnrolment(edge: TestEdge, compact: string): Promise<Response> {
     const response = await edge.send("/api/hosts/enrol", {
       method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({
-        token: await this.token(edge),
-        name: this.name,
-        region: "test",
-        endpoint: this.endpoint,
-        signing: publicPart(this.signing),
-        sealing: publicPart(this.sealing),
-        ingressHash: createHash("sha256").update(this.ingressSecret).digest("base64url"),
-        capacity: { memoryMiB: 1_000_000, diskMiB: 1_000_000, tenants: 4_000 },
-        ...more,
-      }),
+      headers: { "content-type": "application/jose" },
+      body: compact,
     });
     if (response.ok) this.enrolment = (await response.clone().json()) as EnrolResponse;
     return response;
@@ -96,6 +110,7 @@ export class TestHost {
     if (!verdict.ok) return Response.json({ code: "command_refused" }, { status: 403 });
     const { command } = verdict.claims;
     this.commands.push(command);
+    if (command.type === "host.apply") this.enrolment = { ...this.enrolment, keyset: command.keyset };
     const result = {
       ...freshClaims(seconds(), crypto.getRandomValues(new Uint8Array(16))),
       iss: this.enrolment.hostId,
@@ -130,6 +145,8 @@ export class TestHost {
       iss: this.enrolment.hostId,
       aud: this.enrolment.edge,
       epoch: this.enrolment.epoch,
+      lastSeq: Math.max(this.#seq, ...reports.map(({ seq }) => seq)),
+      keyset: { version: this.enrolment.keyset.version, kids: this.enrolment.keyset.keys.map(({ kid }) => kid) },
       reports,
       ...more,
     };

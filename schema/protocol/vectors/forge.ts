@@ -11,7 +11,7 @@ import {
   type SigningJwk,
   toBase64url,
 } from "../index.ts";
-import { commandSamples, reportSamples, resultSamples } from "./samples.ts";
+import { ackSample, commandSamples, enrolmentSample, reportSamples, resultSamples, standingSample } from "./samples.ts";
 
 /**
  * An attacker with the best tools that the model allows: the honest party's own signing key. Every forgery is truly
@@ -45,15 +45,19 @@ export interface Vector {
 export const TYP: Record<EnvelopeKind, string> = {
   command: "chelar-command+jwt",
   report: "chelar-report+jwt",
+  ack: "chelar-ack+jwt",
+  enrolment: "chelar-enrolment+jwt",
   result: "chelar-result+jwt",
 };
-export const KINDS = ["command", "report", "result"] as const;
+export const KINDS = ["command", "report", "ack", "enrolment", "result"] as const;
 export const NOW_SECONDS = 1_750_000_000;
 
 const encoder = new TextEncoder();
 const body = {
   command: { command: commandSamples["tenant.apply, running without secrets"] },
-  report: { reports: Object.values(reportSamples) },
+  report: { ...standingSample, reports: Object.values(reportSamples) },
+  ack: { ack: ackSample },
+  enrolment: { epoch: 0, enrolment: enrolmentSample },
   result: { result: Object.values(resultSamples)[0] },
 };
 

@@ -2,7 +2,15 @@ import { envelopeVectors, jsonVectors, signatureVectors, sizeVectors } from "./b
 import { audienceVectors, timeVectors } from "./context.ts";
 import type { Vector } from "./forge.ts";
 import { algorithmVectors, headerVectors, kidVectors, typVectors } from "./header.ts";
-import { answerVectors, claimVectors, commandVectors, keysetVectors, versionVectors } from "./messages.ts";
+import {
+  ackVectors,
+  answerVectors,
+  claimVectors,
+  commandVectors,
+  enrolmentVectors,
+  keysetVectors,
+  versionVectors,
+} from "./messages.ts";
 
 export * from "./bytes.ts";
 export * from "./forge.ts";
@@ -25,4 +33,6 @@ export const NEGATIVE_VECTORS: Record<string, readonly Vector[]> = {
   commands: commandVectors,
   keysets: keysetVectors,
   "reports and results": answerVectors,
+  acknowledgements: ackVectors,
+  enrolments: enrolmentVectors,
 };

@@ -1,5 +1,5 @@
-import { type Vector, withClaims, withPayloadText } from "./forge.ts";
-import { commandSamples, reportSamples, resultSamples, tenantSample } from "./samples.ts";
+import { NOW_SECONDS, type Vector, withClaims, withPayloadText } from "./forge.ts";
+import { ackSample, commandSamples, enrolmentSample, reportSamples, resultSamples, tenantSample } from "./samples.ts";
 
 const refused = (name: string, patch: object, kind: Vector["kind"] = "command"): Vector => ({
   name,
@@ -106,7 +106,12 @@ const result = Object.values(resultSamples)[0];
 export const answerVectors: Vector[] = [
   refused("an unknown claim beside reports", { sub: "usr_owner" }, "report"),
   refused("an unknown claim beside a result", { sub: "usr_owner" }, "result"),
-  refused("a report without reports", { reports: [] }, "report"),
+  refused("a report without the list of reports", { reports: undefined }, "report"),
+  refused("a report that hides the end of its journal", { lastSeq: undefined }, "report"),
+  refused("a report whose journal ends below zero", { lastSeq: -1 }, "report"),
+  refused("a report that hides which keys it believes", { keyset: undefined }, "report"),
+  refused("a report that believes no key", { keyset: { version: 1, kids: [] } }, "report"),
+  refused("a report that believes a path", { keyset: { version: 1, kids: ["../k"] } }, "report"),
   refused("101 reports at once", { reports: Array.from({ length: 101 }, () => report) }, "report"),
   refused("an unknown report type", { reports: [{ ...report, type: "host.exec" }] }, "report"),
   refused("a report with an unknown field", { reports: [{ ...report, html: "<b>" }] }, "report"),
@@ -117,4 +122,82 @@ export const answerVectors: Vector[] = [
   refused("a result with another outcome", { result: { ...result, outcome: { status: "done" } } }, "result"),
   refused("a refusal without a reason", { result: { ...result, outcome: { status: "refused" } } }, "result"),
   refused("a result for a hash that is too short", { result: { ...result, commandHash: "h".repeat(42) } }, "result"),
+];
+
+const instead = (name: string, reason: Vector["reason"], patch: object, kind: Vector["kind"]): Vector => ({
+  name,
+  reason,
+  kind,
+  forge: (world) => withClaims(world, patch, kind),
+});
+const now = NOW_SECONDS;
+const longAgo = { iat: now - 600, nbf: now - 600, exp: now - 540 };
+
+/** An acknowledgement makes a host forget what it has reported: whoever stands between must not be able to write one. */
+export const ackVectors: Vector[] = [
+  ...(["report", "result", "command"] as const).map(
+    (kind): Vector => ({
+      name: `a ${kind} as an acknowledgement`,
+      reason: "header_refused",
+      kind: "ack",
+      forge: (world) => withClaims(world, {}, kind),
+    }),
+  ),
+  instead("an acknowledgement of last week", "expired", longAgo, "ack"),
+  instead("another host's acknowledgement", "audience_wrong", { aud: `hst_${"z".repeat(26)}` }, "ack"),
+  instead("another edge's acknowledgement", "issuer_wrong", { iss: "https://edge.evil" }, "ack"),
+  instead("an acknowledgement of an older epoch", "epoch_wrong", { epoch: 2 }, "ack"),
+  {
+    name: "an acknowledgement signed by somebody else under our kid",
+    reason: "signature_invalid",
+    kind: "ack",
+    forge: (world) => withClaims({ ...world, privateKey: world.attacker.privateKey }, {}, "ack"),
+  },
+  {
+    name: "an acknowledgement signed by a retired key",
+    reason: "kid_unknown",
+    kind: "ack",
+    forge: (world) => withClaims({ ...world, ...world.retired }, {}, "ack"),
+  },
+  {
+    name: "an acknowledgement in the clear",
+    reason: "malformed",
+    kind: "ack",
+    forge: () => JSON.stringify({ ackedSeq: 9 }),
+  },
+  refused("an unknown claim beside an acknowledgement", { command: apply }, "ack"),
+  refused("an acknowledgement of no report", { ack: { ackedSeq: 1 } }, "ack"),
+  refused("an acknowledgement below zero", { ack: { ...ackSample, ackedSeq: -1 } }, "ack"),
+  refused("an acknowledgement beyond the safe integers", { ack: { ...ackSample, ackedSeq: 2 ** 53 } }, "ack"),
+];
+
+const enrolment = (name: string, patch: object) =>
+  refused(name, { enrolment: { ...enrolmentSample, ...patch } }, "enrolment");
+
+/** The expectation's keys hold the key under test, as the edge takes it from the request itself. */
+export const enrolmentVectors: Vector[] = [
+  instead("an enrolment signed last week", "expired", longAgo, "enrolment"),
+  instead(
+    "an enrolment that somebody relays from another edge",
+    "audience_wrong",
+    { aud: "https://a.evil" },
+    "enrolment",
+  ),
+  {
+    name: "an enrolment signed with another key than it brings",
+    reason: "signature_invalid",
+    kind: "enrolment",
+    forge: (world) => withClaims({ ...world, privateKey: world.attacker.privateKey }, {}, "enrolment"),
+  },
+  {
+    name: "a report as an enrolment",
+    reason: "header_refused",
+    kind: "enrolment",
+    forge: (world) => withClaims(world, {}, "report"),
+  },
+  refused("an enrolment into an epoch of its own choice", { epoch: 7 }, "enrolment"),
+  enrolment("an enrolment without a token", { token: undefined }),
+  enrolment("an enrolment with its private key", { signing: { ...enrolmentSample.signing, d: "A".repeat(43) } }),
+  enrolment("an enrolment of a name that is a path", { name: "../x" }),
+  enrolment("an enrolment of an endpoint that is no web address", { endpoint: "file:///etc/passwd" }),
 ];

@@ -1,4 +1,4 @@
-import type { Command, CommandOutcome, CommandResult, Report, TenantSpec } from "../index.ts";
+import type { Command, CommandOutcome, CommandResult, EnrolRequest, Report, TenantSpec } from "../index.ts";
 
 /** One honest message of every type that the protocol knows. Only tests import this folder. */
 export const TENANT_ID = "tnt_abcdefghijklmnopqrstuvwxyz";
@@ -100,6 +100,18 @@ export const reportSamples: Record<string, Report> = {
     versions: {},
     capacity: { memoryMiB: 0, diskMiB: 0, tenants: 0 },
   },
+};
+
+export const standingSample = { lastSeq: 1, keyset: { version: 3, kids: ["current", "next"] } };
+export const ackSample = { reportHash: "r".repeat(43), ackedSeq: 41 };
+export const enrolmentSample: EnrolRequest = {
+  token: `chelar-enrol.${"t".repeat(43)}`,
+  name: "box-1",
+  region: "local",
+  endpoint: "https://box-1.example",
+  signing: { kty: "OKP", crv: "Ed25519", x: "A".repeat(43) },
+  sealing: { kty: "OKP", crv: "X25519", x: "A".repeat(43) },
+  capacity: { memoryMiB: 24_000, diskMiB: 100_000, tenants: 200 },
 };
 
 const refusedReasons = [
