@@ -58,7 +58,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
         TENANT_ORIGIN: options.tenantOrigin,
         DATABASE_URL: database.url,
         DATABASE_AUTH_TOKEN: database.authToken,
-        ...secrets,
+        ...current,
         ...options.extra,
       },
       logFile: `${dir}/logs/edge.log`,
@@ -71,8 +71,6 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     void part.ended.then((how) => stopping || fail(`${part.name} ended by itself (${how})`));
   watch(worker.part);
 
-  const tick = () => worker.tick();
-  const timer = setInterval(() => {
   const restart = async (end: (part: Part) => void) => {
     const wasStopping = stopping;
     stopping = true;
@@ -90,6 +88,8 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     await restart((part) => void part.stop());
   });
 
+  const tick = () => worker.tick();
+  const timer = setInterval(() => {
     tick().catch((error: Error) => stopping || options.onLine?.("cron", error.message));
   }, CRON_SECONDS * 1000);
 
@@ -105,9 +105,9 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     restartWorker: () => restart((part) => part.kill("SIGKILL")),
     async stop() {
       stopping = true;
+      await watcher.close();
       clearInterval(timer);
       await worker.part.stop();
-      await watcher.close();
       await database.stop();
     },
   };

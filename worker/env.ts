@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { fromBase64url, privateSigningJwk } from "../schema/protocol/index.ts";
+import { type CommandKeys, commandKeys, withNext } from "./command-keys.ts";
 
 /** The bindings, parsed once per isolate; everything else receives this. Nothing of it is ever printed. */
 export interface Config {
@@ -26,18 +27,6 @@ export interface TenantOrigins {
 
 export const tenantOriginOf = (origins: TenantOrigins, slug: string) => origins.template.replace("*", slug);
 export const tenantHostnameOf = (origins: TenantOrigins, slug: string) => `${slug}${origins.domain}`;
-
-const commandKeys = z
-  .strictObject({
-    version: z.int().min(1),
-    current: z.string(),
-    keys: z
-      .array(privateSigningJwk.extend({ kid: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/) }))
-      .min(1)
-      .max(4),
-  })
-  .refine(({ current, keys }) => keys.some(({ kid }) => kid === current))
-  .refine(({ keys }) => new Set(keys.map(({ kid }) => kid)).size === keys.length);
 
 const keyBytes = z.string().transform((text, context) => {
   const bytes = fromBase64url(text);
@@ -88,11 +77,11 @@ const BINDINGS = {
   AUTH_SECRET: z.string().min(32).describe("at least 32 random characters"),
   OPERATOR_TOKEN: z.string().min(32).describe("at least 32 random characters"),
   COMMAND_KEYS: json(commandKeys).describe(
+    'JSON {"version":1,"current":"kid","keys":[{"kid",…Ed25519 private JWK}]} with 1 or 2 keys, the current one among them',
+  ),
   COMMAND_KEYS_NEXT: json(commandKeys)
     .optional()
     .describe("like COMMAND_KEYS, with a higher version, while the key is rotated; absent otherwise"),
-    'JSON {"version":1,"current":"kid","keys":[{"kid",…Ed25519 private JWK}]} with 1 or 2 keys, the current one among them',
-  ),
   VAULT_KEYS: json(vaultKeys).describe(
     'JSON {"current":1,"keys":{"1":"base64url of 32 random bytes"}}, the current key among them',
   ),
@@ -124,6 +113,8 @@ export function parseEnv(bindings: Readonly<Record<string, unknown>>): Config {
       "The binding TENANT_ORIGIN is not accepted: agents must live on another domain than the dashboard.",
     );
   }
+  const keys = withNext(read("COMMAND_KEYS"), read("COMMAND_KEYS_NEXT"));
+  if (!keys) throw new Error("The binding COMMAND_KEYS_NEXT is not accepted: with COMMAND_KEYS it makes over 4 keys.");
   return {
     dashboardOrigin,
     secureCookies: dashboardOrigin.startsWith("https:"),
