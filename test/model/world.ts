@@ -73,7 +73,8 @@ export async function startModelWorld(sqld: Pick<RunningSqld, "url" | "authToken
     const news = createNews();
     const hosts = createHosts({ db, world, fetch: deliver as typeof fetch, config, news });
     const { tenants: origins, vaultKeys: ring, maxTenantsPerOwner } = config;
-    return { hosts, tenants: createTenantService({ db, world, hosts, ring, origins, maxTenantsPerOwner }) };
+    const billing = { allowanceOf: async () => ({ plan: "trial", tenants: maxTenantsPerOwner, still: [] }) };
+    return { hosts, tenants: createTenantService({ db, world, hosts, ring, origins, maxTenantsPerOwner, billing }) };
   }
   let edge = makeEdge();
 
@@ -162,7 +163,7 @@ export async function startModelWorld(sqld: Pick<RunningSqld, "url" | "authToken
   return {
     machine,
     violations,
-    person: { id: `usr_${newId("tnt")}`, email: "", name: "", sessionId: "" },
+    person: { id: `usr_${newId("tnt")}`, email: "", name: "", role: "person", sessionId: "" },
     service: () => edge.tenants,
     later,
     failNext: (fault: WireFault) => {
@@ -262,5 +263,6 @@ async function bindings({ url, authToken }: Pick<RunningSqld, "url" | "authToken
     COMMAND_KEYS: JSON.stringify({ version: 1, current: kid, keys: [{ kid, ...commandKey }] }),
     VAULT_KEYS: JSON.stringify({ current: 1, keys: { 1: toBase64url(new Uint8Array(32).fill(7)) } }),
     TICKET_KEY: JSON.stringify(await generateSigningKey()),
+    MAIL: JSON.stringify({ driver: "resend", key: "key-of-the-model", from: "chelar@chelar.example" }),
   };
 }

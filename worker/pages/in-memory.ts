@@ -1,6 +1,7 @@
 import { refuseSlug } from "../../schema/protocol/index.ts";
+import type { Refusal } from "../accounts/refusals.ts";
 import { good, refuse } from "../problem.ts";
-import type { PageDeps, Person, TenantEvent, TenantView } from "./deps.ts";
+import type { Acted, PageDeps, Person, Security, TenantEvent, TenantView } from "./deps.ts";
 
 /** The pages' port kept in memory, for tests of the pages alone: whoever sends the cookie `as=ID` is that person. */
 export interface InMemory {
@@ -11,9 +12,12 @@ export interface InMemory {
   /** What `create` was given, in order. */
   created: unknown[];
   acted: { id: string; action: string }[];
+  /** What the rooms of accounts were asked to do. */
+  acts: { path: string; body: object }[];
+  security: Security;
 }
 
-export const PERSON: Person = { id: "usr_1", email: "ada@example.org", name: "Ada", sessionId: "s1" };
+export const PERSON: Person = { id: "usr_1", email: "ada@example.org", name: "Ada", role: "person", sessionId: "s1" };
 
 export function agentView(change: Partial<TenantView> = {}): TenantView {
   const name = change.name ?? "ada-helper";
@@ -22,6 +26,7 @@ export function agentView(change: Partial<TenantView> = {}): TenantView {
     name,
     runtime: "openclaw",
     plan: "trial",
+    held: false,
     hostname: `${name}.agents.localhost`,
     url: `http://${name}.agents.localhost:8080/`,
     desired: "running",
@@ -43,6 +48,8 @@ export function inMemory(): InMemory {
   const events: InMemory["events"] = new Map();
   const created: unknown[] = [];
   const acted: InMemory["acted"] = [];
+  const acts: InMemory["acts"] = [];
+  const security: Security = { sessions: [], passkeys: [], keys: [], hasPassword: true, twoFactor: false };
   const session = (id: string) => new Headers({ "set-cookie": `as=${id}; HttpOnly; Path=/` });
   const own = (person: Person, id: string) => {
     const view = agents.get(id);
@@ -52,17 +59,45 @@ export function inMemory(): InMemory {
   const deps: PageDeps = {
     person: async (c) => people.get(/(?:^|; )as=([^;]+)/.exec(c.req.header("cookie") ?? "")?.[1] ?? "") ?? null,
     accounts: {
-      signUp: async (_c, { email, password }) => {
-        if (password.length < 10) return { ok: false, field: "password", message: "Use at least 10 characters." };
-        if (email === PERSON.email) return { ok: false, message: "This did not work." };
-        return { ok: true, headers: session(PERSON.id) };
+      // better-auth in a few words: one person, one password, one code.
+      act: async (_c, path, body) => {
+        const { email, password, code } = body as Record<string, string | undefined>;
+        const none = new Headers();
+        const refused = (refusal: Refusal): Acted => ({ ok: false, headers: none, refusal });
+        acts.push({ path, body });
+        switch (path) {
+          case "/sign-up/email":
+            return (password ?? "").length < 10
+              ? refused({ code: "PASSWORD_TOO_SHORT", field: "password", message: "Use at least 10 characters." })
+              : { ok: true, headers: none, body: {} };
+          case "/sign-in/email":
+            if (email !== PERSON.email)
+              return refused({ code: "INVALID_EMAIL_OR_PASSWORD", message: "This is wrong." });
+            return password === "asks for a code"
+              ? { ok: true, headers: none, body: { twoFactorRedirect: true } }
+              : { ok: true, headers: session(PERSON.id), body: {} };
+          case "/two-factor/verify-totp":
+            return code === "123456"
+              ? { ok: true, headers: session(PERSON.id), body: {} }
+              : refused({ code: "INVALID_CODE", field: "code", message: "This code is wrong." });
+          case "/sign-out":
+            return { ok: true, headers: new Headers({ "set-cookie": "as=; Max-Age=0; Path=/" }), body: {} };
+          default:
+            return { ok: true, headers: none, body: {} };
+        }
       },
-      signIn: async (_c, { email }) =>
-        email === PERSON.email
-          ? { ok: true, headers: session(PERSON.id) }
-          : { ok: false, message: "E-mail address or password is wrong." },
-      signOut: async () => new Headers({ "set-cookie": "as=; Max-Age=0; Path=/" }),
+      security: async () => security,
+      endSessions: async (_person, which) => void acts.push({ path: "end", body: { which } }),
+      createKey: async (_person, input) => {
+        acts.push({ path: "key", body: input });
+        const at = "2026-11-22T09:02:11.123Z";
+        return good({ id: "k2", hint: "chk_abcdef", createdAt: at, expiresAt: at, key: "chk_shown-once", ...input });
+      },
+      dropKey: async (_person, id) => void acts.push({ path: "drop", body: { id } }),
     },
+    social: [],
+    mailbox: null,
+    ownHost: "localhost:8787",
     tenants: {
       list: async (person) => [...agents.values()].filter(({ ownerId }) => ownerId === person.id),
       read: async (person, id) => own(person, id),
@@ -92,5 +127,5 @@ export function inMemory(): InMemory {
     tenantDomain: ".agents.localhost",
     tenantOrigin: "http://*.agents.localhost:8080",
   };
-  return { deps, people, agents, events, created, acted };
+  return { deps, people, agents, events, created, acted, acts, security };
 }

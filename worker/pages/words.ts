@@ -22,6 +22,28 @@ export const PROBLEM_WORDS: Record<ProblemCode, { title: string; advice: string 
     advice: "Please copy it again from the provider's console, whole and without spaces.",
   },
   unauthenticated: { title: "Please sign in first", advice: "Your session has ended, or there was none." },
+  payment_required: {
+    title: "Your account does not cover this agent",
+    advice: "Its data is kept. Choose a plan or pay what is open on the billing page, and it starts again.",
+  },
+  payment_declined: {
+    title: "The payment was declined",
+    advice: "Nothing has changed. Please try another card: the payment details are under “Payment details and bills”.",
+  },
+  payments_unavailable: {
+    title: "The payment provider does not answer right now",
+    advice: "Nothing has changed. Please try again in a few minutes.",
+  },
+  already_subscribed: {
+    title: "You have a subscription already",
+    advice: "Change its plan instead of beginning another one.",
+  },
+  not_subscribed: { title: "There is no subscription", advice: "Choose a plan first." },
+  sign_in_again: {
+    title: "Please sign in again first",
+    advice: "What gives lasting access needs a sign-in within the last half hour.",
+  },
+  insufficient_scope: { title: "This key may not do that", advice: "Make one with the scope that is needed." },
   csrf_refused: {
     title: "That request came from somewhere else",
     advice: "We only act on forms sent from our own pages. Go back, reload the page and try again.",
@@ -45,6 +67,7 @@ export const PROBLEM_WORDS: Record<ProblemCode, { title: string; advice: string 
     title: "Your plan has no room for another agent",
     advice: "Delete an agent you no longer need, or move to a larger plan.",
   },
+  too_many_keys: { title: "There is no room for another key", advice: "Remove one that you no longer need." },
   rate_limited: { title: "That was a little fast", advice: "Please wait a minute, then try again." },
   no_capacity: {
     title: "No server has room right now",
@@ -128,6 +151,10 @@ const OWNER_WORDS: ReadonlyMap<string, string> = new Map([
   ["owner.restart", "You asked for a restart"],
   ["owner.delete", "You asked for its deletion"],
   ["owner.secret", "You changed a key"],
+  ["billing.hold", "Stopped, because the account does not cover it; its data is kept"],
+  ["billing.release", "The account covers it again"],
+  ["billing.plan", "Its bounds follow the new plan"],
+  ["billing.delete", "Deleted, after the account was not paid and you were warned"],
 ]);
 
 /** The sentence for one event, whoever caused it. A step that these pages do not know yet is shown as it is called. */

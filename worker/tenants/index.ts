@@ -1,4 +1,14 @@
 export { createNews, type News } from "./news.ts";
-export { DEFAULT_PLAN, limitsOf } from "./plans.ts";
+export {
+  DEFAULT_PLAN,
+  limitsOf,
+  PLAN_IDS,
+  PLANS,
+  type Plan,
+  type PlanId,
+  planOf,
+  TRIAL_DAYS,
+  TRIAL_PLAN,
+} from "./plans.ts";
 export { displayState } from "./rules.ts";
 export type { Background, TenantService, TenantView } from "./types.ts";

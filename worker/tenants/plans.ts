@@ -1,22 +1,85 @@
 import type { RuntimeName, TenantLimits } from "../../schema/protocol/index.ts";
 
-/** What one agent of a runtime gets. A runtime without a row cannot be created. */
-const LIMITS: Readonly<Record<RuntimeName, TenantLimits>> = {
-  // Idle 650–940 MiB, peak 1.5 GB; 1 GiB is OOM-killed on the first turn (ran, RUNTIMES).
-  openclaw: {
+export const PLAN_IDS = ["starter", "pro", "team"] as const;
+export type PlanId = (typeof PLAN_IDS)[number];
+
+export interface Plan {
+  name: string;
+  about: string;
+  usdPerMonth: number;
+  tenants: number;
+  /** Of each agent. The same in every plan: 1 GiB is OOM-killed on the first turn, and `insistRoom` counts on it. */
+  memoryMiB: number;
+  cpuMillis: number;
+  diskMiB: number;
+  pids: number;
+  requestsPerMinute: number;
+  /** How many snapshots of each agent are kept. */
+  snapshots: number;
+  /** False: it sleeps while nobody needs it, and wakes at the next request. */
+  alwaysOn: boolean;
+}
+
+/** What is sold. A price here is what the pages say; what is charged stands at the payment provider. */
+export const PLANS: Readonly<Record<PlanId, Plan>> = {
+  starter: {
+    name: "Starter",
+    about: "One agent, for yourself.",
+    usdPerMonth: 9,
+    tenants: 1,
+    memoryMiB: 2048,
+    cpuMillis: 1000,
+    diskMiB: 4096,
+    pids: 256,
+    requestsPerMinute: 600,
+    snapshots: 3,
+    alwaysOn: false,
+  },
+  pro: {
+    name: "Pro",
+    about: "More agents that never sleep. What the trial gives you.",
+    usdPerMonth: 19,
+    tenants: 3,
     memoryMiB: 2048,
     cpuMillis: 2000,
+    diskMiB: 8192,
     pids: 256,
-    diskMiB: 4096,
-    tmpMiB: 64,
-    shmMiB: 64,
     requestsPerMinute: 1200,
+    snapshots: 7,
+    alwaysOn: true,
   },
-  echo: { memoryMiB: 128, cpuMillis: 500, pids: 32, diskMiB: 64, tmpMiB: 64, shmMiB: 16, requestsPerMinute: 6000 },
+  team: {
+    name: "Team",
+    about: "For people who keep agents together.",
+    usdPerMonth: 49,
+    tenants: 8,
+    memoryMiB: 2048,
+    cpuMillis: 2000,
+    diskMiB: 16_384,
+    pids: 384,
+    requestsPerMinute: 3000,
+    snapshots: 30,
+    alwaysOn: true,
+  },
 };
 
-/** The only plan so far: everybody's trial. */
+export const TRIAL_PLAN: PlanId = "pro";
+export const TRIAL_DAYS = 14;
+
+/** What stands on an agent whose owner pays nothing: in their trial, or on somebody's own machine. */
 export const DEFAULT_PLAN = "trial";
 
-/** `plan` will choose between rows when there is more than one. */
-export const limitsOf = (runtime: RuntimeName, _plan: string): TenantLimits => LIMITS[runtime];
+/** The row behind the word that stands on an agent. Also for words that are no longer sold. */
+export const planOf = (plan: string): Plan => (Object.hasOwn(PLANS, plan) ? PLANS[plan as PlanId] : PLANS[TRIAL_PLAN]);
+
+/** What one agent gets. The test agent is as small under every plan. */
+export function limitsOf(runtime: RuntimeName, plan: string): TenantLimits {
+  switch (runtime) {
+    case "openclaw": {
+      const { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute } = planOf(plan);
+      return { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute, tmpMiB: 64, shmMiB: 64 };
+    }
+    case "echo":
+      return { memoryMiB: 128, cpuMillis: 500, pids: 32, diskMiB: 64, tmpMiB: 64, shmMiB: 16, requestsPerMinute: 6000 };
+  }
+}

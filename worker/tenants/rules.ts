@@ -77,15 +77,19 @@ export type Transition =
   | { kind: "change"; to: Wanted }
   /** It is wanted already: success without a new generation. */
   | { kind: "unchanged" }
-  | { kind: "refused"; reason: "tenant_deleting" };
+  | { kind: "refused"; reason: "tenant_deleting" | "payment_required" };
 
 /** What an owner's wish makes of the desired state. A wish after deletion is refused; deleting again is success. */
 export function decideTransition(
-  row: Wanted & Pick<TenantRow, "observed">,
+  row: Wanted & Pick<TenantRow, "observed" | "heldFrom">,
   wish: TenantAction | "secret_changed",
 ): Transition {
   if (row.desired === "deleted") {
     return wish === "delete" ? { kind: "unchanged" } : { kind: "refused", reason: "tenant_deleting" };
+  }
+  // Only paying lifts it: nobody starts what their account does not cover.
+  if (row.heldFrom !== null && (wish === "start" || wish === "restart")) {
+    return { kind: "refused", reason: "payment_required" };
   }
   const generation = row.generation + 1;
   const running = { kind: "change", to: { desired: "running", generation, restarts: row.restarts } } as const;

@@ -1,11 +1,11 @@
 import { newId, type RuntimeName } from "../../schema/protocol/index.ts";
 import type { Person } from "../accounts/index.ts";
 import type { World } from "../clock.ts";
+import { freshVolumeKey, isOwners } from "../data/rules.ts";
 import { atomically, type Database, isGuardFailure, isUniqueViolation, retryingGuards, type Statement } from "../db.ts";
 import { type TenantOrigins, tenantHostnameOf, tenantOriginOf } from "../env.ts";
 import { good, type Result, refuse } from "../problem.ts";
 import { describeRefusal, type Keyring, parseSecret, type Secret, sealSecret } from "../vault/index.ts";
-import { DEFAULT_PLAN } from "./plans.ts";
 import { decideTransition, parseNewTenant, type TenantRow } from "./rules.ts";
 import * as store from "./store.ts";
 import type {
@@ -33,13 +33,21 @@ export interface HostsPort {
   deliver(tenantId: string): Promise<void>;
 }
 
+/** What this room needs of the billing room. */
+export interface AllowancePort {
+  /** What an account gives its agents now. `still` fails the transaction when that has changed since. */
+  allowanceOf(ownerId: string): Promise<{ plan: string; tenants: number; still: Statement[] }>;
+}
+
 export interface TenantServiceOptions {
   db: Database;
   world: World;
   ring: Keyring;
   origins: TenantOrigins;
+  /** No plan lifts this. */
   maxTenantsPerOwner: number;
   hosts: HostsPort;
+  billing: AllowancePort;
 }
 
 export interface FullTenantService extends TenantService {
@@ -122,8 +130,14 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
       const id = newId("tnt");
 
       const attempt = async (): Promise<Result<TenantView>> => {
-        if ((await store.countOwned(db, person.id)) >= options.maxTenantsPerOwner) return refuse("too_many_tenants");
-        const hostId = await hosts.place(runtime, DEFAULT_PLAN);
+        const [{ plan, tenants, still }, owned] = await Promise.all([
+          options.billing.allowanceOf(person.id),
+          store.countOwned(db, person.id),
+        ]);
+        if (tenants === 0) return refuse("payment_required");
+        const max = Math.min(tenants, options.maxTenantsPerOwner);
+        if (owned >= max) return refuse("too_many_tenants");
+        const hostId = await hosts.place(runtime, plan);
         if (!hostId) return refuse("no_capacity");
         const now = world.now();
         const row: TenantRow = {
@@ -131,7 +145,7 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
           ownerId: person.id,
           slug,
           runtime,
-          plan: DEFAULT_PLAN,
+          plan,
           hostId,
           desired: "running",
           heldFrom: null,
@@ -145,13 +159,16 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
           purgedAt: null,
         };
         const secretRows = await Promise.all(
-          parsed.value.secrets.map(({ name, secret }) => sealed(id, name, secret, 1, person, now)),
+          [...parsed.value.secrets, freshVolumeKey(world.random)].map(({ name, secret }) =>
+            sealed(id, name, secret, 1, person, now),
+          ),
         );
-        const detail = JSON.stringify({ slug, runtime, hostId, secrets: secretRows.map(({ name }) => name) });
+        const detail = JSON.stringify({ slug, runtime, hostId, secrets: secretRows.filter(isOwners).map(({ name }) => name) });
         await atomically(db, [
           store.insertTenant(db, row),
           hosts.insistRoom(hostId),
-          store.insistOwnerHasRoom(db, person.id, options.maxTenantsPerOwner),
+          store.insistOwnerHasRoom(db, person.id, max),
+          ...still,
           ...secretRows.map((secret) => store.putSecret(db, secret)),
           store.insertOwnerEvent(db, { tenantId: id, generation: 1, at: now, step: "owner.create" }),
           store.insertAudit(db, { at: now, actor: person.id, action: "tenant.create", subject: id, detail }),
@@ -217,7 +234,7 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
 
     async secrets(person, id) {
       const record = await owned(person, id);
-      return record.ok ? good((await store.listSecrets(db, id)).map(secretViewOf)) : record;
+      return record.ok ? good((await store.listSecrets(db, id)).filter(isOwners).map(secretViewOf)) : record;
     },
 
     async posture(person, id) {
@@ -235,4 +252,5 @@ const secretViewOf = (row: Pick<store.SecretRow, "name" | "version" | "lastFour"
   changedBy: row.createdBy,
 });
 
+export { agentsOf, settle } from "./allowance.ts";
 export type { TenantAction, TenantEvent, TenantService, TenantView };

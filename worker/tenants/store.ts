@@ -69,7 +69,8 @@ export function insistOwnerHasRoom(db: Database, ownerId: string, max: number): 
 export function changeWanted(
   db: Database,
   row: Pick<TenantRow, "id" | "generation">,
-  to: Pick<TenantRow, "desired" | "generation" | "restarts" | "updatedAt">,
+  to: Pick<TenantRow, "desired" | "generation" | "restarts" | "updatedAt"> &
+    Partial<Pick<TenantRow, "plan" | "heldFrom">>,
 ): Statement[] {
   return [
     db

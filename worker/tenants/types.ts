@@ -20,6 +20,7 @@ export const tenantView = z
     hostname: z.string().openapi({ description: "Full host name, without a port." }),
     url: z.url().openapi({ description: "Where the owner opens the agent." }),
     desired: z.enum(["running", "suspended", "stopped", "deleted"]),
+    held: z.boolean().openapi({ description: "Stopped because the account does not cover it; its data is kept." }),
     state: z
       .enum(["pending", "creating", "running", "suspended", "stopped", "failed", "stopping", "deleting", "deleted"])
       .openapi({ description: "What the owner should be told, from what is wanted and what the host last said." }),

@@ -23,6 +23,7 @@ export function tenantViewOf(
     hostname,
     url,
     desired: tenant.desired,
+    held: tenant.heldFrom !== null,
     state,
     generation: tenant.generation,
     observedGeneration: tenant.observedGeneration,
