@@ -19,6 +19,7 @@ const TABLE = {
   not_subscribed: [409, "There is no subscription."],
   sign_in_again: [403, "Sign in again first: this needs a fresh session."],
   insufficient_scope: [403, "This key may not do that."],
+  not_owner: [403, "This agent is not yours."],
   csrf_refused: [403, "The request did not come from this site."],
   host_refused: [403, "The message was refused."],
   enrolment_refused: [403, "The enrolment was refused."],
@@ -30,6 +31,7 @@ const TABLE = {
   too_many_keys: [409, "There is no room for another key."],
   rate_limited: [429, "Too many attempts. Wait a moment."],
   no_capacity: [503, "No server has room for another agent right now."],
+  door_unavailable: [503, "Nobody can be let in right now."],
   internal: [500, "Something went wrong on our side."],
 } as const satisfies Record<string, readonly [status: number, title: string]>;
 

@@ -44,6 +44,7 @@ export const PROBLEM_WORDS: Record<ProblemCode, { title: string; advice: string 
     advice: "What gives lasting access needs a sign-in within the last half hour.",
   },
   insufficient_scope: { title: "This key may not do that", advice: "Make one with the scope that is needed." },
+  not_owner: { title: "This agent is not yours", advice: "Only its owner can open it." },
   csrf_refused: {
     title: "That request came from somewhere else",
     advice: "We only act on forms sent from our own pages. Go back, reload the page and try again.",
@@ -73,6 +74,7 @@ export const PROBLEM_WORDS: Record<ProblemCode, { title: string; advice: string 
     title: "No server has room right now",
     advice: "Nothing was created. Please try again in a few minutes.",
   },
+  door_unavailable: { title: "Nobody can be let in right now", advice: "Please try again in a few seconds." },
   internal: {
     title: "Something went wrong on our side",
     advice: "Please try again. If it happens again, it is ours to repair.",
