@@ -112,14 +112,16 @@ export function describeError(error: unknown): string {
   return parts.join(" ← ") || "not an Error";
 }
 
+/** The same work, whose failure is logged and goes no further. */
+export const logFailure = (work: Promise<unknown>): Promise<unknown> =>
+  work.catch((error) => console.error(JSON.stringify({ event: "background", error: describeError(error) })));
+
 /** Keeps work alive after the answer. Its failure is logged: the outbox, not this promise, is what must not be lost. */
 export function backgroundOf(c: Context): Background {
   return (work) => {
-    const watched = work.catch((error) => {
-      console.error(JSON.stringify({ event: "background", error: describeError(error) }));
-    });
+    const logged = logFailure(work);
     try {
-      c.executionCtx.waitUntil(watched);
+      c.executionCtx.waitUntil(logged);
     } catch {
       // Outside a Worker's event there is nothing to wait for.
     }
