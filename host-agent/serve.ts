@@ -92,7 +92,8 @@ export async function serve(
   const server = createServer({ command, gate: gate.handle, log });
   await listen(server, join(config.runDir, "agent.sock"), config.socketGroupId);
 
-  const managed = { cloud: false, ufw: config.perimeter !== undefined };
+  const ours = config.perimeter !== undefined;
+  const managed = { cloud: false, ufw: ours, modules: ours };
   const postureOptions = { ...config, hostId: identity.hostId, docker: ports.docker, managed };
   const cleared = removeLeftovers(postureOptions).catch((error) =>
     log.warn("posture.leftovers", { error: describeError(error) }),

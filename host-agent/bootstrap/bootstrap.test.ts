@@ -8,6 +8,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { type Failure, describe as words } from "./failure.ts";
 import { fingerprintOf, openKnownHosts } from "./known-hosts.ts";
 import { agentArgv, agentUnit, daemonJson, ingressUnit, type Programs } from "./plan.ts";
+import { engineFaults, looseModules, parseEngineVersion } from "./rules.ts";
 import { type Site, type Step, take } from "./site.ts";
 import { quoted } from "./ssh.ts";
 import { STEPS } from "./steps.ts";
@@ -73,7 +74,16 @@ const programs: Programs = {
 
 describe("what is written on a server", () => {
   it("Docker lets containers outlive it, and lets none reach another or publish through a proxy", () => {
-    expect(JSON.parse(daemonJson())).toMatchObject({ "live-restore": true, "userland-proxy": false, icc: false });
+    expect(JSON.parse(daemonJson(null))).toMatchObject({
+      ...{ "live-restore": true, "userland-proxy": false, icc: false },
+      "default-address-pools": [{ base: "172.30.0.0/16", size: 28 }],
+    });
+  });
+
+  it("Docker's firewall is pinned to iptables from the first engine on that has a choice, and older ones start", () => {
+    const pinned = (version: string | null) => JSON.parse(daemonJson(version))["firewall-backend"];
+    expect(["29.0.0", "29.5.1", "30.1"].map(pinned)).toEqual(["iptables", "iptables", "iptables"]);
+    expect([null, "20.10.24", "28.5.2"].map(pinned)).toEqual([undefined, undefined, undefined]);
   });
 
   it("the agent's unit has no option that hides its mounts from Docker, and its stop takes no tenant's files along", () => {
@@ -140,6 +150,30 @@ describe("a step", () => {
 
   it("has a name of its own", () => {
     expect(new Set(STEPS.map(({ id }) => id)).size).toBe(STEPS.length);
+  });
+});
+
+describe("what is believed of a server", () => {
+  it("modules are blocked when modprobe itself says so, and none is loaded", () => {
+    const blocked = "install algif_aead /bin/false\ninstall af_alg /bin/false\n";
+    const names = ["algif_aead", "af_alg"];
+    expect(looseModules(names, blocked, "")).toEqual([]);
+    expect(looseModules(names, null, "")).toEqual([]);
+    expect(looseModules(names, "blacklist algif_aead\nblacklist af_alg\n", "")).toHaveLength(2);
+    // The first line of a name is the one that counts: somebody else's file may come before ours.
+    expect(looseModules(names, `install algif_aead /sbin/modprobe -i algif_aead\n${blocked}`, "")).toHaveLength(1);
+    expect(looseModules(names, blocked, "algif_aead 16384 0 - Live 0x0\n")).toEqual(["algif_aead is loaded"]);
+  });
+
+  it("Docker's settings are in force when Docker says so", () => {
+    const good = { LiveRestoreEnabled: true, DefaultAddressPools: [{}], FirewallBackend: { Driver: "iptables" } };
+    const faults = (change: object) => engineFaults(JSON.stringify({ ...good, ...change }));
+    expect(faults({})).toEqual([]);
+    expect(faults({ FirewallBackend: undefined })).toEqual([]);
+    expect(faults({ FirewallBackend: { Driver: "nftables" } })).toHaveLength(1);
+    expect(faults({ LiveRestoreEnabled: false, DefaultAddressPools: undefined })).toHaveLength(2);
+    expect(engineFaults("no JSON")).toHaveLength(1);
+    expect(parseEngineVersion("Docker version 20.10.24+dfsg1, build 297e128")).toBe("20.10.24");
   });
 });
 

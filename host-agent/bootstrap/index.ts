@@ -20,7 +20,7 @@ export { type KnownHosts, openKnownHosts } from "./known-hosts.ts";
 export { HOST_FILES, HOST_PROGRAMS, SERVER_PACKAGE_LIST } from "./packages.ts";
 export type { HostSettings, Programs, ShippedFile } from "./plan.ts";
 export type { PostureVerdict } from "./posture.ts";
-export { fingerprint, parseTarget, sitePort } from "./rules.ts";
+export { fingerprint, foreignBackend, parseTarget, sitePort } from "./rules.ts";
 export type { KnownHost, OperatorApi } from "./site.ts";
 export { type Credentials, digestFile, type Expected, nameOf, type Target } from "./ssh.ts";
 

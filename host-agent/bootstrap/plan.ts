@@ -1,3 +1,5 @@
+import { BLOCKED_MODULES } from "../posture/rules.ts";
+import { engineHasBackends } from "./rules.ts";
 import { digest } from "./ssh.ts";
 
 /** Where everything of ours is on a server. */
@@ -7,6 +9,7 @@ export const PATHS = {
   state: "/var/lib/chelar",
   run: "/run/chelar",
   daemon: "/etc/docker/daemon.json",
+  modprobe: "/etc/modprobe.d/chelar.conf",
   agentConfig: "/etc/chelar/agent.json",
   ingressEnv: "/etc/chelar/ingress.env",
   agentUnit: "/etc/systemd/system/chelar-agent.service",
@@ -55,7 +58,8 @@ export interface HostSettings {
 const DOCKER_NETWORKS = "172.30.0.0/16";
 const DOCKER_BRIDGE = "172.31.255.1/24";
 
-export const daemonJson = (): string =>
+/** `engine` is the version of dockerd there; null where it is not installed yet. */
+export const daemonJson = (engine: string | null): string =>
   lines({
     // Containers outlive an upgrade or crash of dockerd.
     "live-restore": true,
@@ -69,7 +73,15 @@ export const daemonJson = (): string =>
     // A tenant that prints without end fills its own 30 MB and nobody's disk.
     "log-opts": { "max-size": "10m", "max-file": "3" },
     "log-level": "warn",
+    // Ours are iptables' rules: Docker must not write its own past them. An older engine refuses a key it does not know.
+    ...(engineHasBackends(engine) ? { "firewall-backend": "iptables" } : {}),
   });
+
+/** `blacklist` alone stops only names found by alias: whoever asks for a module itself is stopped by `install`. */
+export const modprobeConf = (): string =>
+  `# Chelar: AF_ALG, which no agent needs (CVE-2026-31431).\n${BLOCKED_MODULES.map(
+    (name) => `install ${name} /bin/false\nblacklist ${name}\n`,
+  ).join("")}`;
 
 export const agentJson = (settings: HostSettings, ingressGroupId: number): string =>
   lines({

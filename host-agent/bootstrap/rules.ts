@@ -158,3 +158,52 @@ export const sitePort = (site: string): number => {
 };
 
 export const fingerprint = z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}$/);
+
+/** `Docker version 29.5.1, build …` → `29.5.1`. */
+export const parseEngineVersion = (text: string): string | null => /version (\d+(?:\.\d+)+)/.exec(text)?.[1] ?? null;
+
+/** Docker can write nftables rules by itself since 29.0, and has a key to choose since then (docs: "Docker with nftables"). */
+export const engineHasBackends = (version: string | null): boolean => Number(version?.split(".")[0] ?? 0) >= 29;
+
+/** What Docker's `GET /info` still lacks of the settings that daemon.json asks for. */
+export function engineFaults(text: string): string[] {
+  const info = readEngineInfo(text);
+  if (!info) return ["Docker's own account of itself cannot be read"];
+  const backend = foreignBackend(text);
+  return [
+    ...(info.LiveRestoreEnabled ? [] : ["live-restore is off"]),
+    ...(info.DefaultAddressPools?.length ? [] : ["no address pools are set"]),
+    ...(backend ? [`Docker writes its rules with ${backend}, past iptables`] : []),
+  ];
+}
+
+/** The backend of an engine whose rules ours would not stand before; null where it is iptables, or has no choice. */
+export function foreignBackend(text: string): string | null {
+  const driver = readEngineInfo(text)?.FirewallBackend?.Driver ?? "iptables";
+  return driver.startsWith("iptables") ? null : driver;
+}
+
+function readEngineInfo(text: string): z.infer<typeof engineInfo> | null {
+  try {
+    return engineInfo.safeParse(JSON.parse(text)).data ?? null;
+  } catch {
+    return null;
+  }
+}
+const engineInfo = z.object({
+  LiveRestoreEnabled: z.boolean(),
+  FirewallBackend: z.object({ Driver: z.string() }).nullish(),
+  DefaultAddressPools: z.array(z.unknown()).nullish(),
+});
+
+/** Of modules that must not be there: those that modprobe would load, by its own words, and those that are loaded. */
+export function looseModules(names: readonly string[], showconfig: string | null, procModules: string): string[] {
+  const installs = new Map<string, string>();
+  for (const [, name = "", what = ""] of showconfig?.matchAll(/^install (\S+) (.*)$/gm) ?? []) {
+    if (!installs.has(name)) installs.set(name, what.trim());
+  }
+  return names.flatMap((name) => [
+    ...(showconfig === null || installs.get(name) === "/bin/false" ? [] : [`modprobe would load ${name}`]),
+    ...(new RegExp(`^${name} `, "m").test(procModules) ? [`${name} is loaded`] : []),
+  ]);
+}

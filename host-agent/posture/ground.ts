@@ -19,7 +19,22 @@ export interface Ground {
   hostNamespaces: string;
   /** TCP ports on which this host listens; swept besides the usual ones. */
   hostPorts: readonly number[];
-  managed: { cloud: boolean; ufw: boolean };
+  managed: Managed;
+  /** Where modprobe looks; of files of one name the first counts. */
+  modprobeDirectories: readonly string[];
+}
+
+/** modprobe.d(5). */
+export const MODPROBE_DIRECTORIES: readonly string[] = ["/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"].map(
+  (path) => `${path}/modprobe.d`,
+);
+
+/** Walls that this host keeps itself; where one is not, its rows say so. */
+export interface Managed {
+  cloud: boolean;
+  ufw: boolean;
+  /** Which modules the kernel may load. */
+  modules: boolean;
 }
 
 /** The last slots of the pool and the UIDs below the first tenant's are never a tenant's. */

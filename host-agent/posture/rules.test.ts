@@ -3,20 +3,21 @@ import { mkdtemp, rm, stat } from "node:fs/promises";
 import { request } from "node:http";
 import { describe, expect, it } from "vitest";
 import { createLog } from "../log.ts";
+import { allAttacks } from "./attacks/index.ts";
+import { perimeterAttacks } from "./attacks/perimeter.ts";
 import { createDoor, openDoor } from "./door.ts";
 import { versionGates } from "./gates.ts";
-import { CANARY_LIMITS, CANARY_SEATS, canaryLayouts, type Ground, tenantSlots } from "./ground.ts";
-import { hardeningAttacks } from "./hardening.ts";
+import { CANARY_LIMITS, CANARY_SEATS, canaryLayouts, type Ground, type Managed, tenantSlots } from "./ground.ts";
 import type { FullVerdict } from "./index.ts";
-import { networkAttacks } from "./network.ts";
-import { perimeterAttacks } from "./perimeter.ts";
 import { postureReport } from "./report.ts";
 import { parseSeen, refusedWith, rowOf, type Seen, showing, stoppedBy, unreached, verdictOf } from "./rules.ts";
 
 const seen = (verdict: Seen["verdict"], detail = ""): Seen => ({ verdict, detail });
 const seat = (number: number, pool = "10.213.0.0/16") =>
   canaryLayouts({ seat: number, pool, uidBase: 200_000, stateDir: "/s", runDir: "/r" });
-const ground = (managed = { cloud: false, ufw: false }): Ground => ({
+const NOTHING: Managed = { cloud: false, ufw: false, modules: false };
+const ALL: Managed = { cloud: true, ufw: true, modules: true };
+const ground = (managed = NOTHING): Ground => ({
   ...seat(0),
   limits: CANARY_LIMITS,
   pool: "10.213.0.0/16",
@@ -28,12 +29,9 @@ const ground = (managed = { cloud: false, ufw: false }): Ground => ({
   hostNamespaces: "pid:[1] net:[2]",
   hostPorts: [22, 8787],
   managed,
+  modprobeDirectories: ["/etc/modprobe.d"],
 });
-const table = (managed?: Ground["managed"]) => [
-  ...perimeterAttacks(ground(managed)),
-  ...networkAttacks(ground(managed)),
-  ...hardeningAttacks(ground(managed)),
-];
+const table = (managed?: Managed) => allAttacks(ground(managed));
 
 describe("what counts as held", () => {
   it("is the wall's own refusal, and no other failure", () => {
@@ -93,14 +91,14 @@ describe("the table", () => {
   });
 
   it("tries the second wall only where it is managed, and never calls the first one held", () => {
-    const tried = (managed: Ground["managed"], layer: number) =>
+    const tried = (managed: Managed, layer: number) =>
       perimeterAttacks(ground(managed)).filter((row) => row.layer === layer && "judge" in row).length;
-    expect([tried({ cloud: false, ufw: false }, 2), tried({ cloud: true, ufw: true }, 2)]).toEqual([0, 5]);
-    expect(tried({ cloud: true, ufw: true }, 1)).toBe(0);
+    expect([tried(NOTHING, 2), tried(ALL, 2)]).toEqual([0, 5]);
+    expect(tried(ALL, 1)).toBe(0);
   });
 
   it("has a counter-proof for whatever is judged by silence", () => {
-    for (const row of table({ cloud: true, ufw: true })) {
+    for (const row of table(ALL)) {
       if ("judge" in row && row.judge === unreached) expect(row.control, row.id).toBeDefined();
     }
   });

@@ -1,3 +1,6 @@
+/** The kernel's cryptography for user space (AF_ALG): no tenant needs it, and its holes are everybody's (CVE-2026-31431). */
+export const BLOCKED_MODULES = ["algif_aead", "algif_hash", "algif_rng", "algif_skcipher", "af_alg"] as const;
+
 /** One word per attack: the wall held, gave way, could not be put to the test, or is not ours to keep on this host. */
 export type Outcome = "held" | "breached" | "unproven" | "not_managed";
 
@@ -142,7 +145,9 @@ export const refusedWith =
   (seen: Seen): Judgement => {
     if (seen.verdict === "broken") return unproven(seen.detail);
     if (seen.verdict === "refused" && accepted.includes(errnoName(seen.detail))) return held(words(seen));
-    return breached(words(seen));
+    return breached(
+      seen.verdict === "refused" ? `${words(seen)}: past the wall, stopped by something else` : words(seen),
+    );
   };
 
 /** Held when what was read says so; `fault` names what is wrong, or null. */

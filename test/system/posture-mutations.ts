@@ -47,7 +47,12 @@ export const hardeningWeakenings = ({ dockerSocket }: { dockerSocket: string }):
   root("SYS_CHROOT", "chroot"),
   root("DAC_READ_SEARCH", "open-by-handle"),
   root("SYS_TIME", "clock"),
-  root("SYS_BOOT", "reboot"),
+  // In a PID namespace of its own the kernel has nothing to reboot.
+  {
+    name: "with SYS_BOOT among the host's processes",
+    attacks: ["reboot"],
+    weaken: asRoot(["SYS_BOOT"], { PidMode: "host" }),
+  },
   // Docker's filter refuses these two whatever capabilities there are.
   {
     name: "with SYS_ADMIN and SYS_BOOT, without the filter",
@@ -65,6 +70,8 @@ export const hardeningWeakenings = ({ dockerSocket }: { dockerSocket: string }):
     weaken: config({ SecurityOpt: UNCONFINED }),
   },
   { name: "with the host's IPC namespace", attacks: ["namespaces"], weaken: config({ IpcMode: "host" }) },
+  { name: "with the host's processes", attacks: ["namespaces"], weaken: config({ PidMode: "host" }) },
+  { name: "with the host's name", attacks: ["namespaces"], weaken: config({ UTSMode: "host" }, { Hostname: "" }) },
   {
     name: "without no-new-privileges, with suid on the data mount",
     attacks: ["setuid-program"],
@@ -100,9 +107,9 @@ export const hardeningWeakenings = ({ dockerSocket }: { dockerSocket: string }):
   },
   { name: "without masked paths", attacks: ["masked-proc"], weaken: config({ MaskedPaths: [] }) },
   {
-    name: "with Docker's socket",
+    name: "with Docker's socket, as root",
     attacks: ["docker-socket"],
-    weaken: { plan: alsoMounted(() => [dockerSocket, "/var/run/docker.sock"]) },
+    weaken: { plan: rooted(alsoMounted(() => [dockerSocket, "/var/run/docker.sock"])) },
   },
   {
     name: "with core dumps",
@@ -110,9 +117,9 @@ export const hardeningWeakenings = ({ dockerSocket }: { dockerSocket: string }):
     weaken: config({ Ulimits: [{ Name: "core", Soft: 0, Hard: -1 }] }),
   },
   {
-    name: "with everybody's volumes",
+    name: "with everybody's volumes, as root",
     attacks: ["neighbour-path"],
-    weaken: { plan: alsoMounted((data) => [dirname(data), dirname(data)]) },
+    weaken: { plan: rooted(alsoMounted((data) => [dirname(data), dirname(data)])) },
   },
   { name: "without a limit on processes", attacks: ["fork-bomb"], weaken: config({ PidsLimit: -1 }) },
   { name: "with a large /dev/shm", attacks: ["fill-shm"], weaken: config({ ShmSize: 200 * 2 ** 20 }) },
@@ -136,7 +143,9 @@ export const volumeWeakening: Omit<Weakening, "weaken"> = {
       neighbour.volumeDir,
     ];
     for (const directory of directories) await chmod(directory, 0o755);
-    await chmod(`${neighbour.dataDir}/secret`, 0o644);
+    for (const file of [`${neighbour.dataDir}/secret`, `${neighbour.volumeDir}/live/gocryptfs.conf`]) {
+      await chmod(file, 0o644);
+    }
   },
 };
 
@@ -144,19 +153,21 @@ async function remount({ dataDir }: TenantLayout, options: string): Promise<void
   await runAt([], "mount", ["-o", `remount,bind,${options}`, dataDir]);
 }
 
+const rooted = (change: (plan: ContainerSpec) => ContainerSpec) => (plan: ContainerSpec) =>
+  asRoot([]).plan(change(plan));
+
 function writableConfig(plan: ContainerSpec): ContainerSpec {
-  const rooted = asRoot([]).plan(plan);
-  const { HostConfig } = rooted.body;
+  const own = asRoot([]).plan(plan);
+  const { HostConfig } = own.body;
   const Mounts = HostConfig.Mounts.map((mount) =>
     mount.Target === "/chelar/config" ? { ...mount, ReadOnly: false } : mount,
   );
-  return { ...rooted, body: { ...rooted.body, HostConfig: { ...HostConfig, Mounts } } };
+  return { ...own, body: { ...own.body, HostConfig: { ...HostConfig, Mounts } } };
 }
 
-function writableCgroups(plan: ContainerSpec): ContainerSpec {
-  const mounted = alsoMounted(() => ["/sys/fs/cgroup", "/sys/fs/cgroup"], { ReadOnly: false, recursive: true })(plan);
-  return asRoot([]).plan(mounted);
-}
+const writableCgroups = rooted(
+  alsoMounted(() => ["/sys/fs/cgroup", "/sys/fs/cgroup"], { ReadOnly: false, recursive: true }),
+);
 
 function temporary(from: string | RegExp, to: string) {
   return (plan: ContainerSpec): ContainerSpec => {

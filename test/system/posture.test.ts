@@ -1,5 +1,6 @@
-import { readlink } from "node:fs/promises";
+import { mkdir, readlink, rm, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { modprobeConf } from "../../host-agent/bootstrap/plan.ts";
 import { createFirewall, createUfw, hostRun, parsePerimeter, type Run } from "../../host-agent/firewall/index.ts";
 import {
   createStage,
@@ -36,7 +37,7 @@ async function createServer(ufw: boolean): Promise<Server> {
   const host = await createTestHost({ images: ["echo"] });
   const run = hostRun(host.enter);
   await applyFirewall(run);
-  if (ufw) await manageUfw(host);
+  if (ufw) await manage(host);
   const options = {
     docker: host.docker,
     hostId: "hst_posture",
@@ -45,7 +46,8 @@ async function createServer(ufw: boolean): Promise<Server> {
     uidBase: 300_000,
     stateDir: `${host.dir}/state`,
     runDir: `${host.dir}/run`,
-    managed: { cloud: false, ufw },
+    managed: { cloud: false, ufw, modules: ufw },
+    modprobeDirectories: [`${host.dir}/modprobe.d`],
     enter: host.enter,
   };
   return { host, run, options };
@@ -62,8 +64,10 @@ afterAll(async () => {
   console.log(mutationTable());
 });
 
-/** Real UFW on the host's network, with its files in a mount namespace of its own: dockerd must see ours. */
-async function manageUfw(host: TestHost): Promise<void> {
+/** As a production host: the kernel's modules blocked, and real UFW, whose files are in a mount namespace of its own. */
+async function manage(host: TestHost): Promise<void> {
+  await mkdir(`${host.dir}/modprobe.d`);
+  await writeFile(modprobeFile(host), modprobeConf());
   const holder = host.spawn("unshare", ["--mount", "--propagation=private", "sleep", "infinity"], { stdio: "ignore" });
   const mounts = (of: number | "self" | undefined) => readlink(`/proc/${of}/ns/mnt`).catch(() => "");
   const own = await mounts("self");
@@ -78,6 +82,7 @@ async function manageUfw(host: TestHost): Promise<void> {
   if (!parsed.ok) throw new Error(parsed.refusals.join());
   await createUfw(parsed.openings, inside).repair();
 }
+const modprobeFile = (host: TestHost) => `${host.dir}/modprobe.d/chelar.conf`;
 
 /** What a posture run makes on a host, as far as it can be listed. */
 async function traces({ host }: Server): Promise<string[]> {
@@ -122,9 +127,10 @@ describe("a host whose walls stand", () => {
   });
 
   test("says not managed, and never held, where UFW is its owner's", async () => {
-    const stage = await createStage({ ...managed.options, managed: { cloud: false, ufw: false } });
-    const rows = await stage.run(stage.attacks.filter(({ layer }) => layer <= 2));
+    const stage = await createStage({ ...managed.options, managed: { cloud: false, ufw: false, modules: false } });
+    const rows = await stage.run(stage.attacks.filter(({ layer, id }) => layer <= 2 || id === "algif-modules"));
     await stage.remove();
+    expect(rows).toHaveLength(9);
     expect(rows.every(({ held, outcome }) => held === null && outcome === "not_managed")).toBe(true);
   });
 
@@ -148,6 +154,8 @@ describe("without its defence every attack is reported as breached", () => {
         for (let next = waiting.shift(); next; next = waiting.shift())
           note(next.name, await attackWeakened(next, seat));
       };
+      // Each has a look at the volumes of its own: what they lie on is made by one of them.
+      await removeLeftovers(bare.options);
       await Promise.all(Array.from({ length: SIDE_BY_SIDE }, (_, index) => worker(index + 1)));
       expect(heldYet(caught.map(({ attack: id, ...rest }) => ({ id, ...rest })))).toEqual([]);
     });
@@ -178,6 +186,19 @@ describe("without its defence every attack is reported as breached", () => {
       const rows = await stage.run(stage.attacks.filter(({ id }) => volumeWeakening.attacks.includes(id)));
       note(volumeWeakening.name, rows);
       expect(heldYet(rows)).toEqual([]);
+    });
+
+    test("modules that the kernel may load", async () => {
+      const outer = await createStage({ ...managed.options, withoutNetwork: true });
+      try {
+        await rm(modprobeFile(managed.host));
+        const rows = await outer.run(outer.attacks.filter(({ id }) => id === "algif-modules"));
+        note("without modprobe's refusals", rows);
+        expect(heldYet(rows)).toEqual([]);
+      } finally {
+        await writeFile(modprobeFile(managed.host), modprobeConf());
+        await outer.remove();
+      }
     });
 
     test("the second wall", async () => {

@@ -1,6 +1,6 @@
-import { DECOY, type Ground, WORLD } from "./ground.ts";
-import { probe } from "./network.ts";
-import { type Attack, type Position, type Unmanaged, unreached } from "./rules.ts";
+import { DECOY, type Ground, WORLD } from "../ground.ts";
+import { type Attack, type Position, type Unmanaged, unreached } from "../rules.ts";
+import { probe } from "./probes.ts";
 
 /**
  * The first two walls, from a machine on the host's wire. The second can be tried from here; the first stands before
@@ -14,7 +14,7 @@ export function perimeterAttacks({ managed }: Ground): (Attack | Unmanaged)[] {
     const what = {
       id,
       layer: 2 as const,
-      source: "CIS Debian 3.5.1; CIS Docker 5.9",
+      source: "CIS Debian 11 4.1.7; CIS Docker 5.9",
       from: "outside" as Position,
       tries,
     };
