@@ -230,9 +230,22 @@ export class Account {
     });
   }
 
+  /** Signs up, reads the mail in the mailbox of the developer's machine, and follows its link. */
   async signUp(person: PersonOptions): Promise<void> {
     this.#person = person;
     expectStatus(await this.api("/api/auth/sign-up/email", { body: person }), 200);
+    const token = await this.tokenInMail("/verify");
+    expectStatus(await this.api("/api/auth/confirm-email", { body: { token, password: person.password } }), 200);
+  }
+
+  /** The token of the newest link to `path` that was mailed to this person. */
+  async tokenInMail(path: string): Promise<string> {
+    const { email } = this.credentials();
+    const answer = expectStatus(await this.api(`/dev/mailbox?to=${encodeURIComponent(email)}`), 200);
+    const { letters } = answer.json<{ letters: { text: string }[] }>();
+    const token = letters.map(({ text }) => text.split(`${path}?token=`)[1]?.split(/\s/)[0]).find(Boolean);
+    if (!token) throw new Error(`no mail to ${email} holds a link to ${path}`);
+    return token;
   }
 
   /** Of the person who signed up here. */

@@ -3,12 +3,14 @@ import type { Context } from "hono";
 import { except } from "hono/combine";
 import { REPORT_PATH } from "../schema/protocol/index.ts";
 import { createAccess } from "./access/index.ts";
-import { createAccounts } from "./accounts/index.ts";
+import { accountApi, createAccounts, peopleRoutes } from "./accounts/index.ts";
 import { realWorld, type World } from "./clock.ts";
 import { type Database, openDatabase } from "./db.ts";
 import type { Config } from "./env.ts";
+import { isOperator } from "./hosts/enrol.ts";
 import { createHosts } from "./hosts/index.ts";
 import { backgroundOf, browserSafety, lastResort, limitedBody, sameOriginOnly } from "./http.ts";
+import { createPost } from "./mail/index.ts";
 import type { PageDeps } from "./pages/deps.ts";
 import { pageRoutes, problemPage } from "./pages/routes.tsx";
 import { problem, problemResponse } from "./problem.ts";
@@ -22,6 +24,8 @@ export interface Outside {
   world?: World;
   /** Reaches the hosts. */
   fetch?: typeof fetch;
+  /** Reaches the mail provider. */
+  mail?: typeof fetch;
 }
 
 /** Wires the rooms together; decides nothing. */
@@ -31,12 +35,8 @@ export function createEdge(config: Config, outside: Outside = {}) {
   // workerd's fetch must be called as a free function.
   const reach: typeof fetch = outside.fetch ?? ((input, init) => fetch(input, init));
 
-  const accounts = createAccounts(db, {
-    origin: config.dashboardOrigin,
-    secret: config.authSecret,
-    secureCookies: config.secureCookies,
-    rateLimit: config.authRateLimit,
-  });
+  const post = createPost({ db, world, config: config.mail, fetch: outside.mail ?? reach });
+  const accounts = createAccounts({ db, world, post, config });
   const news = createNews();
   const hosts = createHosts({ db, world, fetch: reach, config, news });
   const tenants = createTenantService({
@@ -51,6 +51,9 @@ export function createEdge(config: Config, outside: Outside = {}) {
   const pageDeps: PageDeps = {
     person: accounts.person,
     accounts,
+    social: (["google", "github"] as const).filter((site) => config.social[site]),
+    mailbox: post.mailbox,
+    ownHost: new URL(config.dashboardOrigin).host,
     tenants,
     background: backgroundOf,
     tenantDomain: config.tenants.domain,
@@ -69,7 +72,12 @@ export function createEdge(config: Config, outside: Outside = {}) {
 
   app.route("/api/auth", accounts.routes);
   app.route("/api/v1/tenants", tenantRoutes({ service: tenants, accounts, news }));
+  app.route("/api/v1", accountApi(accounts));
   app.route("/api/v1", hosts.operatorRoutes);
+  app.route(
+    "/api/v1",
+    peopleRoutes(accounts, (authorization) => isOperator(authorization, config.operatorToken)),
+  );
   app.route("/api/hosts", hosts.routes);
   app.doc31("/api/v1/openapi.json", {
     openapi: "3.1.0",
@@ -80,6 +88,11 @@ export function createEdge(config: Config, outside: Outside = {}) {
     type: "apiKey",
     in: "cookie",
     name: `${config.secureCookies ? "__Secure-" : ""}chelar.session_token`,
+  });
+  app.openAPIRegistry.registerComponent("securitySchemes", "bearer", {
+    type: "http",
+    scheme: "bearer",
+    description: "An API key, or a token made from one at POST /api/v1/token. Scopes: tenants:read, tenants:write.",
   });
   app.route("/", access.routes);
   app.route("/", pageRoutes(pageDeps));
@@ -94,7 +107,10 @@ export function createEdge(config: Config, outside: Outside = {}) {
     return wantsPage(c) && answer.status === 500 ? problemPage(c, problem("internal"), null) : answer;
   });
 
-  return { app, tick: hosts.tick };
+  const tick = async () => {
+    for (const room of [accounts, hosts]) await room.tick();
+  };
+  return { app, tick };
 }
 
 export type Edge = ReturnType<typeof createEdge>;

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { fromBase64url, privateSigningJwk } from "../schema/protocol/index.ts";
 import { type CommandKeys, commandKeys, withNext } from "./command-keys.ts";
+import { mailConfig } from "./mail/rules.ts";
 
 /** The bindings, parsed once per isolate; everything else receives this. Nothing of it is ever printed. */
 export interface Config {
@@ -15,6 +16,9 @@ export interface Config {
   vaultKeys: { current: number; keys: ReadonlyMap<number, Uint8Array<ArrayBuffer>> };
   ticketKey: z.infer<typeof privateSigningJwk>;
   authRateLimit: boolean;
+  mail: z.infer<typeof mailConfig>;
+  /** Other sites that may say who somebody is; each only where it is configured. */
+  social: { google?: OAuthClient; github?: OAuthClient };
   maxTenantsPerOwner: number;
 }
 
@@ -27,6 +31,9 @@ export interface TenantOrigins {
 
 export const tenantOriginOf = (origins: TenantOrigins, slug: string) => origins.template.replace("*", slug);
 export const tenantHostnameOf = (origins: TenantOrigins, slug: string) => `${slug}${origins.domain}`;
+
+const oauthClient = z.strictObject({ clientId: z.string().min(1), clientSecret: z.string().min(1) });
+export type OAuthClient = z.infer<typeof oauthClient>;
 
 const keyBytes = z.string().transform((text, context) => {
   const bytes = fromBase64url(text);
@@ -86,6 +93,11 @@ const BINDINGS = {
     'JSON {"current":1,"keys":{"1":"base64url of 32 random bytes"}}, the current key among them',
   ),
   TICKET_KEY: json(privateSigningJwk).describe("JSON of an Ed25519 private JWK (kty, crv, x, d)"),
+  MAIL: json(mailConfig).describe(
+    'JSON {"driver":"resend" or "postmark","key":"…","from":"Chelar <hello@chelar.example>"}; {"driver":"mailbox"} on a developer\'s machine',
+  ),
+  GOOGLE_SIGN_IN: json(oauthClient).optional().describe('JSON {"clientId":"…","clientSecret":"…"}, or nothing'),
+  GITHUB_SIGN_IN: json(oauthClient).optional().describe('JSON {"clientId":"…","clientSecret":"…"}, or nothing'),
   AUTH_RATE_LIMIT: z.enum(["on", "off"]).default("on").describe("on or off"),
   MAX_TENANTS_PER_OWNER: z
     .string()
@@ -115,6 +127,11 @@ export function parseEnv(bindings: Readonly<Record<string, unknown>>): Config {
   }
   const keys = withNext(read("COMMAND_KEYS"), read("COMMAND_KEYS_NEXT"));
   if (!keys) throw new Error("The binding COMMAND_KEYS_NEXT is not accepted: with COMMAND_KEYS it makes over 4 keys.");
+  const mail = read("MAIL");
+  // Its page shows everybody's links to whoever can reach the dashboard.
+  if (mail.driver === "mailbox" && !/(^|\.)localhost$/.test(dashboardHost)) {
+    throw new Error("The binding MAIL is not accepted: the mailbox is for a dashboard at localhost.");
+  }
   return {
     dashboardOrigin,
     secureCookies: dashboardOrigin.startsWith("https:"),
@@ -125,6 +142,8 @@ export function parseEnv(bindings: Readonly<Record<string, unknown>>): Config {
     commandKeys: keys,
     vaultKeys: read("VAULT_KEYS"),
     ticketKey: read("TICKET_KEY"),
+    mail,
+    social: { google: read("GOOGLE_SIGN_IN"), github: read("GITHUB_SIGN_IN") },
     authRateLimit: read("AUTH_RATE_LIMIT") === "on",
     maxTenantsPerOwner: Number(read("MAX_TENANTS_PER_OWNER")),
   };

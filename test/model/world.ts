@@ -163,7 +163,7 @@ export async function startModelWorld(sqld: Pick<RunningSqld, "url" | "authToken
   return {
     machine,
     violations,
-    person: { id: `usr_${newId("tnt")}`, email: "", name: "", role: "person", sessionId: "" },
+    person: { id: `usr_${newId("tnt")}`, email: "", name: "", role: "person" as const, sessionId: "" },
     service: () => edge.tenants,
     later,
     failNext: (fault: WireFault) => {

@@ -39,10 +39,11 @@ describe("passwords", () => {
 describe("when the database fails", () => {
   it.each(["account", "session"])("at the %s, the log holds no password, hash, token or address", async (table) => {
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
-    await edge.db.run(sql.raw(`alter table ${table} rename column created_at to away`));
-    const client = new Client(edge);
+    const client = table === "account" ? new Client(edge) : await new Client(edge).signUp();
     const body = { name: "Ada", email: client.email, password: client.password };
-    const response = await client.request("POST", "/api/auth/sign-up/email", body);
+    const path = table === "account" ? "sign-up" : "sign-in";
+    await edge.db.run(sql.raw(`alter table ${table} rename column created_at to away`));
+    const response = await client.request("POST", `/api/auth/${path}/email`, body);
     await edge.db.run(sql.raw(`alter table ${table} rename column away to created_at`));
     const said = log.mock.calls.map((line) => inspect(line, { depth: 9 })).join();
     log.mockRestore();
@@ -71,12 +72,8 @@ describe("when the database fails", () => {
 
 describe("accounts", () => {
   it("keep no password in plain text, and a session in a cookie that scripts cannot read", async () => {
-    const client = new Client(edge);
-    const response = await client.request("POST", "/api/auth/sign-up/email", {
-      name: "Ada",
-      email: client.email,
-      password: client.password,
-    });
+    const client = await new Client(edge).signUp();
+    const response = await signIn(client, client.email, client.password);
     const cookie = response.headers.getSetCookie().join();
     expect(cookie).toMatch(/^__Secure-chelar\.session_token=/);
     expect(cookie).toMatch(/HttpOnly; Secure; SameSite=Lax/);

@@ -1,83 +1,153 @@
-import type { Context } from "hono";
-import { Hono } from "hono";
+import { createHash } from "node:crypto";
+import { type Context, Hono } from "hono";
+import { z } from "zod";
+import type { World } from "../clock.ts";
 import type { Database } from "../db.ts";
-import { problem, problemResponse } from "../problem.ts";
-import { type AuthOptions, createAuth, MIN_PASSWORD_CHARACTERS } from "./auth.ts";
-import type { Person } from "./types.ts";
+import type { Config } from "../env.ts";
+import { backgroundOf, jsonOnly } from "../http.ts";
+import type { Post } from "../mail/index.ts";
+import { good, problem, problemResponse, type Result } from "../problem.ts";
+import { createAuth } from "./auth.ts";
+import { Bearers } from "./bearer.ts";
+import { createKeys, type Keys } from "./keys.ts";
+import { Limits } from "./limits.ts";
+import { type Refusal, refusalOf, tooOften } from "./refusals.ts";
+import { authDoor, bucketsOf } from "./rules.ts";
+import * as store from "./store.ts";
+import type { Caller, Holder, Person } from "./types.ts";
 
-export type { Person } from "./types.ts";
+export { accountApi, peopleRoutes } from "./routes.ts";
+export { allows } from "./rules.ts";
+export type { ApiKeyView, Security } from "./store.ts";
+export { type Caller, type Holder, type Person, SCOPES, type Scope } from "./types.ts";
 
-type Field = "email" | "password" | "name";
-export type CredentialAnswer = { ok: true; headers: Headers } | { ok: false; field?: Field; message: string };
+const BASE = "/api/auth";
 
-export interface Accounts {
+/** What came of a form. `headers` carries cookies to append to the answer, also of some refusals. */
+export type Acted = { headers: Headers } & ({ ok: true; body: unknown } | { ok: false; refusal: Refusal });
+
+export interface Accounts extends Keys {
   /** Everything below /api/auth. */
   routes: Hono;
   /** The person of this request's session, or null. Looked up at most once per request. */
   person(c: Context): Promise<Person | null>;
   /** The same for the cookies in `headers`, looked up anew. */
   look(headers: Headers): Promise<Person | null>;
-  signUp(c: Context, input: { name: string; email: string; password: string }): Promise<CredentialAnswer>;
-  signIn(c: Context, input: { email: string; password: string }): Promise<CredentialAnswer>;
-  signOut(c: Context): Promise<Headers>;
+  /** Whoever calls the API, by session or by `Authorization: Bearer`; looked up anew. A header that is wrong is no one. */
+  caller(headers: Headers, keep?: (cookie: string) => void): Promise<Caller | null>;
+  /** Who an Authorization header speaks for, or null; one query, see {@link Bearers.holder}. */
+  bearer(authorization: string): Promise<Holder | null>;
+  /** One of better-auth's POST endpoints, on behalf of a form of ours, through the same limits. */
+  act(c: Context, path: string, body: object): Promise<Acted>;
+  security(person: Person): Promise<store.Security>;
+  /** Ends one session of this person, or with null all but their own. */
+  endSessions(person: Person, which: string | null): Promise<void>;
+  operator: {
+    find(by: { id: string } | { email: string }): Promise<store.PersonRow | null>;
+    change(id: string, change: store.PersonChange): Promise<Result<store.PersonRow>>;
+  };
+  /** Mail that is due, and what has run out. */
+  tick(): Promise<void>;
 }
 
-/** What better-auth's refusals say to a person. Sign-in never says which of the two was wrong. */
-const REFUSALS: Readonly<Record<string, { field?: Field; message: string }>> = {
-  INVALID_EMAIL: { field: "email", message: "This is not an e-mail address." },
-  PASSWORD_TOO_SHORT: { field: "password", message: `Use at least ${MIN_PASSWORD_CHARACTERS} characters.` },
-  PASSWORD_TOO_LONG: { field: "password", message: "Use at most 128 characters." },
-  INVALID_EMAIL_OR_PASSWORD: { message: "E-mail address or password is wrong." },
-  USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL: {
-    field: "email",
-    message: "No account could be made with this address. If it is yours, sign in instead.",
-  },
-};
+export interface AccountsOptions {
+  db: Database;
+  world: World;
+  post: Post;
+  config: Pick<Config, "dashboardOrigin" | "authSecret" | "secureCookies" | "authRateLimit" | "social" | "ticketKey">;
+}
 
-export function createAccounts(db: Database, options: AuthOptions): Accounts {
+export function createAccounts({ db, world, post, config }: AccountsOptions): Accounts {
+  const origin = config.dashboardOrigin;
+  const limits = new Limits(db, world);
+  const bearers = new Bearers({ db, world, ticketKey: config.ticketKey, origin });
   let made: ReturnType<typeof createAuth> | undefined;
   const auth = () => {
-    made ??= createAuth(db, options);
+    made ??= createAuth({ db, world, limits, post, config });
     return made;
   };
   const people = new WeakMap<Request, Promise<Person | null>>();
 
-  /** Through better-auth's own front door, so that its rate limits and origin checks hold for our forms as well. */
-  async function call(c: Context, path: string, body: unknown): Promise<Response> {
-    const headers = new Headers({ "content-type": "application/json", origin: options.origin });
+  /** The one way to better-auth, for the API and for our forms: what is open, how often, and then what it says. */
+  async function enter(c: Context, request: Request, text: string): Promise<Response> {
+    const path = new URL(request.url).pathname.slice(BASE.length);
+    const door = authDoor(request.method, path);
+    if (!door) return problemResponse(problem("not_found"));
+    const email = emailIn(text);
+    if (door.account && email === null) {
+      return problemResponse(problem("invalid_body", { field: "email", detail: "This is not an e-mail address." }));
+    }
+    const account = email && createHash("sha256").update(email).digest("base64url");
+    const buckets = bucketsOf(door, path, c.req.header("cf-connecting-ip") ?? "unknown", account);
+    const waitSeconds = config.authRateLimit ? await limits.take(buckets) : null;
+    if (waitSeconds !== null) {
+      return problemResponse(
+        problem("rate_limited", { retryAfterSeconds: waitSeconds, detail: tooOften(waitSeconds).message }),
+      );
+    }
+    const later = backgroundOf(c);
+    const work = async () => {
+      const response = await auth().handler(request);
+      // Of the address's own bucket nothing is forgiven: else one account of one's own would reset it at will.
+      if (door.forgives && response.ok && config.authRateLimit)
+        await limits.forgive([...buckets[0].slice(1), ...buckets[1]]);
+      post.deliverSoon(later);
+      return response;
+    };
+    if (!door.answersFirst) return work();
+    later(work());
+    return Response.json({ status: true });
+  }
+
+  async function act(c: Context, path: string, body: object): Promise<Acted> {
+    const headers = new Headers({ "content-type": "application/json", origin });
     for (const name of ["cookie", "user-agent", "cf-connecting-ip"]) {
       const value = c.req.header(name);
       if (value !== undefined) headers.set(name, value);
     }
-    const request = new Request(`${options.origin}/api/auth${path}`, {
-      method: "POST",
-      headers,
-      body: JSON.stringify(body),
-    });
-    return auth().handler(request);
-  }
-
-  async function credential(c: Context, path: string, body: unknown): Promise<CredentialAnswer> {
-    const response = await call(c, path, body);
-    if (response.ok) return { ok: true, headers: cookiesOf(response) };
-    if (response.status === 429) return { ok: false, message: "Too many attempts. Wait a minute and try again." };
+    const text = JSON.stringify(body);
+    const request = new Request(`${origin}${BASE}${path}`, { method: "POST", headers, body: text });
+    const response = await enter(c, request, text);
+    const answer = (await response.json().catch(() => ({}))) as { code?: unknown };
+    if (response.ok) return { ok: true, headers: cookiesOf(response), body: answer };
     if (response.status >= 500) throw new Error(`better-auth answered ${response.status} on ${path}`);
-    const { code } = (await response.json().catch(() => ({}))) as { code?: string };
-    return { ok: false, ...(REFUSALS[code ?? ""] ?? { message: "This could not be accepted. Check what you typed." }) };
+    const refusal =
+      response.status === 429 && response.headers.has("retry-after")
+        ? tooOften(Number(response.headers.get("retry-after")))
+        : refusalOf(String(answer.code ?? ""));
+    return { ok: false, headers: cookiesOf(response), refusal };
   }
 
   async function look(headers: Headers, keep: (cookie: string) => void = () => {}): Promise<Person | null> {
     if (!headers.get("cookie")?.includes("chelar.session_token=")) return null;
     const found = await auth().api.getSession({ headers, returnHeaders: true });
-    if (!found.response) return null;
+    if (!found.response || found.response.user.suspendedAt) return null;
     // A session that is used lives on: row and cookie are renewed together, once a day.
     found.headers.getSetCookie().forEach(keep);
     const { user, session } = found.response;
-    return { id: user.id, email: user.email, name: user.name, sessionId: session.id };
+    const role = user.role === "operator" ? "operator" : "person";
+    return { id: user.id, email: user.email, name: user.name, role, sessionId: session.id };
+  }
+
+  async function caller(headers: Headers, keep?: (cookie: string) => void): Promise<Caller | null> {
+    const authorization = headers.get("authorization");
+    if (authorization === null) {
+      const person = await look(headers, keep);
+      return person && { person, scopes: null };
+    }
+    const holder = await bearers.holder(authorization);
+    const found = holder && (await store.findPerson(db, { id: holder.userId }));
+    if (!found) return null;
+    const { id, email, name, role } = found;
+    return { person: { id, email, name, role, sessionId: holder.grant.id }, scopes: holder.scopes };
   }
 
   return {
-    routes: new Hono().all("/*", async (c) => asProblem(await auth().handler(c.req.raw))),
+    routes: new Hono().all("/*", jsonOnly, async (c) => {
+      const text = c.req.method === "GET" || c.req.method === "HEAD" ? "" : await c.req.text();
+      const { url, method, headers } = c.req.raw;
+      return asProblem(await enter(c, new Request(url, { method, headers, ...(text ? { body: text } : {}) }), text));
+    }),
     person(c) {
       const keep = (cookie: string) => c.header("set-cookie", cookie, { append: true });
       const known = people.get(c.req.raw) ?? look(c.req.raw.headers, keep);
@@ -85,10 +155,36 @@ export function createAccounts(db: Database, options: AuthOptions): Accounts {
       return known;
     },
     look: (headers) => look(headers),
-    signUp: (c, { name, email, password }) => credential(c, "/sign-up/email", { name, email, password }),
-    signIn: (c, { email, password }) => credential(c, "/sign-in/email", { email, password }),
-    signOut: async (c) => cookiesOf(await call(c, "/sign-out", {})),
+    caller,
+    bearer: (authorization) => bearers.holder(authorization),
+    act,
+    ...createKeys({ db, world, post, bearers, origin }),
+    security: (person) => store.readSecurity(db, person, world.now()),
+    endSessions: (person, which) => store.endSessions(db, person, which),
+    operator: {
+      find: (by) => store.findPerson(db, by),
+      async change(id, change) {
+        if (!(await store.findPerson(db, { id }))) return { ok: false, problem: problem("not_found") };
+        await store.changePerson(db, id, change, world.now());
+        return good((await store.findPerson(db, { id })) as store.PersonRow);
+      },
+    },
+    async tick() {
+      await post.deliver();
+      await db.batch(store.sweeping(db, world.now()) as [never, ...never[]]);
+    },
   };
+}
+
+const withEmail = z.object({ email: z.string().trim().toLowerCase().pipe(z.email().max(254)) });
+
+/** The address that a body is about. */
+function emailIn(text: string): string | null {
+  try {
+    return withEmail.safeParse(JSON.parse(text)).data?.email ?? null;
+  } catch {
+    return null;
+  }
 }
 
 function cookiesOf(response: Response): Headers {
@@ -102,11 +198,8 @@ function cookiesOf(response: Response): Headers {
  * nothing about itself.
  */
 async function asProblem(response: Response): Promise<Response> {
-  if (response.ok || (response.status >= 300 && response.status < 400)) return response;
-  if (response.status === 429) {
-    const seconds = Number(response.headers.get("x-retry-after")) || 60;
-    return problemResponse(problem("rate_limited", { retryAfterSeconds: seconds }));
-  }
+  const isProblem = response.headers.get("content-type") === "application/problem+json";
+  if (isProblem || response.ok || (response.status >= 300 && response.status < 400)) return response;
   if (response.status === 404) return problemResponse(problem("not_found"));
   if (response.status >= 500) return problemResponse(problem("internal"));
   const { code = "refused", message = "Refused." } = (await response.json().catch(() => ({}))) as Record<
@@ -119,5 +212,7 @@ async function asProblem(response: Response): Promise<Response> {
     status: response.status,
     code: code.toLowerCase(),
   };
-  return Response.json(body, { status: response.status, headers: { "content-type": "application/problem+json" } });
+  const headers = cookiesOf(response);
+  headers.set("content-type", "application/problem+json");
+  return Response.json(body, { status: response.status, headers });
 }

@@ -10,11 +10,32 @@ const stranger = {};
 const location = (answer: Response) => answer.headers.get("location");
 
 describe("signing up and in", () => {
-  it("sets the session's cookie and goes to the agents", async () => {
+  it("signs up to a page that says where to look, in the same words for everybody", async () => {
     const form = { name: "Ada", email: "new@example.org", password: "long enough" };
     const answer = await ada.post("/sign-up", form, stranger);
+    expect([answer.status, answer.headers.get("set-cookie")]).toEqual([200, null]);
+    const html = await answer.text();
+    expect(html).toContain("Look into your mail");
+    const taken = await (await ada.post("/sign-up", { ...form, email: PERSON.email }, stranger)).text();
+    expect(taken.replaceAll(PERSON.email, form.email)).toBe(html);
+  });
+
+  it("sets the session's cookie and goes to the agents", async () => {
+    const answer = await ada.post("/sign-in", { email: PERSON.email, password: "x" }, stranger);
     expect([answer.status, location(answer)]).toEqual([303, "/agents"]);
     expect(answer.headers.get("set-cookie")).toContain(`as=${PERSON.id}`);
+  });
+
+  it("asks for the code of whoever has a second factor, and then goes where they wanted to go", async () => {
+    const credentials = { email: PERSON.email, password: "asks for a code", next: "/agents/new" };
+    const first = await ada.post("/sign-in", credentials, stranger);
+    expect([location(first), first.headers.get("set-cookie")]).toEqual(["/sign-in/code?next=%2Fagents%2Fnew", null]);
+    const wrong = await ada.post("/sign-in/code", { code: "000000", next: "/agents/new" }, stranger);
+    expect(await errorAt(wrong.clone(), "code")).toBe("This code is wrong.");
+    expect(await wrong.text()).not.toContain("000000");
+    const right = await ada.post("/sign-in/code", { code: "123 456", next: "/agents/new" }, stranger);
+    expect(location(right)).toBe("/agents/new");
+    expect(right.headers.get("set-cookie")).toContain(`as=${PERSON.id}`);
   });
 
   it("goes where the person wanted to go, carried from the link through the form", async () => {

@@ -1,6 +1,7 @@
 import type { Hono } from "hono";
 import { FAVICON } from "./fort.tsx";
 import { LIVE_SCRIPT } from "./live.ts";
+import { PASSKEY_SCRIPT } from "./passkeys.ts";
 import { STYLE } from "./style.ts";
 
 interface Asset {
@@ -13,6 +14,7 @@ interface Asset {
 export const ASSETS = {
   style: asset("style", "css", "text/css; charset=utf-8", STYLE),
   live: asset("live", "js", "text/javascript; charset=utf-8", LIVE_SCRIPT),
+  passkeys: asset("passkeys", "js", "text/javascript; charset=utf-8", PASSKEY_SCRIPT),
   icon: asset("mark", "svg", "image/svg+xml", FAVICON),
 } as const satisfies Record<string, Asset>;
 

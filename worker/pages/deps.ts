@@ -1,25 +1,27 @@
 import type { Context } from "hono";
+import type { Accounts } from "../accounts/index.ts";
 import type { Person } from "../accounts/types.ts";
+import type { Letter } from "../mail/index.ts";
 import type { Background, TenantService } from "../tenants/types.ts";
 
-export type { Person } from "../accounts/types.ts";
+export type { Acted, ApiKeyView, Security } from "../accounts/index.ts";
+export type { Person, Scope } from "../accounts/types.ts";
+export type { Letter } from "../mail/index.ts";
 export type { Problem, ProblemCode, Result } from "../problem.ts";
 export type { Background, TenantAction, TenantEvent, TenantService, TenantView } from "../tenants/types.ts";
 
-/** `headers` carries the Set-Cookie of the new session: append them to the answer. */
-export type CredentialAnswer =
-  | { ok: true; headers: Headers }
-  | { ok: false; field?: "email" | "password" | "name"; message: string };
+/** Another site that may say who somebody is. */
+export type SocialSite = "google" | "github";
 
 /** What the pages need; `index.ts` wires it. */
 export interface PageDeps {
   person(c: Context): Promise<Person | null>;
-  accounts: {
-    signUp(c: Context, input: { name: string; email: string; password: string }): Promise<CredentialAnswer>;
-    signIn(c: Context, input: { email: string; password: string }): Promise<CredentialAnswer>;
-    /** Ends the session at once, everywhere; the headers clear the cookie. */
-    signOut(c: Context): Promise<Headers>;
-  };
+  accounts: Pick<Accounts, "act" | "security" | "endSessions" | "createKey" | "dropKey">;
+  social: readonly SocialSite[];
+  /** Mail that did not leave, on a developer's machine; null everywhere else. */
+  mailbox: ((to: string | null) => Promise<Letter[]>) | null;
+  /** Of this very site, for the mailbox: another name that leads here is somebody's trick. */
+  ownHost: string;
   tenants: TenantService;
   /** To be passed to `create` and `act`: keeps the delivery alive after the answer. */
   background(c: Context): Background;

@@ -13,10 +13,12 @@ export interface PageProps {
   description?: string;
   /** Set where parts of the page follow the state by themselves. */
   live?: boolean;
+  /** Set where a passkey can be used. */
+  passkeys?: boolean;
   children?: Child;
 }
 
-const Document: FC<PageProps> = ({ title, person, description, live, children }) => (
+const Document: FC<PageProps> = ({ title, person, description, live, passkeys, children }) => (
   <html lang="en">
     <head>
       <meta charset="utf-8" />
@@ -29,6 +31,7 @@ const Document: FC<PageProps> = ({ title, person, description, live, children })
       <link rel="icon" type="image/svg+xml" href={ASSETS.icon.path} />
       <link rel="stylesheet" href={ASSETS.style.path} />
       {live ? <script type="module" src={ASSETS.live.path} /> : null}
+      {passkeys ? <script type="module" src={ASSETS.passkeys.path} /> : null}
     </head>
     <body>
       <a class="skip" href="#main">
@@ -57,9 +60,10 @@ const Document: FC<PageProps> = ({ title, person, description, live, children })
 const PersonNav: FC<{ person: Person }> = ({ person }) => (
   <nav class="top-nav" aria-label="Account">
     <a href="/agents">Agents</a>
-    <span class="who" title={person.email}>
+    <a href="/billing">Billing</a>
+    <a class="who" href="/account" title={person.email}>
       {person.name || person.email}
-    </span>
+    </a>
     <form method="post" action="/sign-out">
       <button class="quiet" type="submit">
         Sign out

@@ -5,6 +5,7 @@ import { assetRoutes } from "./assets.ts";
 import type { PageDeps } from "./deps.ts";
 import { LANDING_TEXT, Landing } from "./landing.tsx";
 import { page } from "./layout.tsx";
+import { mailboxRoutes } from "./mailbox.tsx";
 
 export { problemPage } from "./errors.tsx";
 
@@ -21,6 +22,7 @@ export function pageRoutes(deps: PageDeps): Hono {
     return page(c, { title, person, description: LANDING_TEXT, children: <Landing person={person} /> });
   });
   accountRoutes(app, deps);
+  mailboxRoutes(app, deps);
   agentRoutes(app, deps);
   return app;
 }

@@ -1,6 +1,6 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import type { Accounts, Person } from "../accounts/index.ts";
+import { type Accounts, allows, type Person } from "../accounts/index.ts";
 import { backgroundOf, jsonOnly } from "../http.ts";
 import { type Problem, problem, problemResponse, type Result } from "../problem.ts";
 import type { News } from "./news.ts";
@@ -28,7 +28,7 @@ const okJson = <S extends z.ZodType>(schema: S, description: string) => ({
   description,
   content: { "application/json": { schema } },
 });
-const security = [{ session: [] }];
+const security: Record<string, string[]>[] = [{ session: [] }, { bearer: [] }];
 const byId = z.object({
   id: z
     .string()
@@ -50,16 +50,18 @@ export function tenantRoutes({
 }: {
   service: FullTenantService;
   news: News;
-  accounts: Pick<Accounts, "person" | "look">;
+  accounts: Pick<Accounts, "caller">;
 }) {
   const app = new OpenAPIHono<Vars>({
     defaultHook: (result) => (result.success ? undefined : problemResponse(problemOfIssues(result.error))),
   });
 
   app.use("*", jsonOnly, async (c, next) => {
-    const person = await accounts.person(c);
-    if (!person) return problemResponse(problem("unauthenticated"));
-    c.set("person", person);
+    const keep = (cookie: string) => c.header("set-cookie", cookie, { append: true });
+    const caller = await accounts.caller(c.req.raw.headers, keep);
+    if (!caller) return problemResponse(problem("unauthenticated"));
+    if (!allows(caller, c.req.method)) return problemResponse(problem("insufficient_scope"));
+    c.set("person", caller.person);
     await next();
   });
 
@@ -126,7 +128,7 @@ export function tenantRoutes({
   });
   app.openapi(events, async (c) => {
     const { person } = c.var;
-    const stillSignedIn = async () => (await accounts.look(c.req.raw.headers))?.sessionId === person.sessionId;
+    const stillSignedIn = async () => (await accounts.caller(c.req.raw.headers))?.person.sessionId === person.sessionId;
     return (await streamTenant(c, { service, person, id: c.req.valid("param").id, stillSignedIn, news })) as never;
   });
 

@@ -279,6 +279,11 @@ describe("the surroundings", () => {
     const document = (await (await edge.send("/api/v1/openapi.json")).json()) as { openapi: string; paths: object };
     expect(document.openapi).toBe("3.1.0");
     expect(Object.keys(document.paths).sort()).toEqual([
+      "/api/v1/keys",
+      "/api/v1/keys/{id}",
+      "/api/v1/me",
+      "/api/v1/sessions",
+      "/api/v1/sessions/{id}",
       "/api/v1/tenants",
       "/api/v1/tenants/{id}",
       "/api/v1/tenants/{id}/events",
@@ -288,6 +293,7 @@ describe("the surroundings", () => {
       "/api/v1/tenants/{id}/secrets/{name}",
       "/api/v1/tenants/{id}/start",
       "/api/v1/tenants/{id}/stop",
+      "/api/v1/token",
     ]);
   });
 

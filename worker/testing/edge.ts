@@ -40,8 +40,9 @@ async function makeBindings(): Promise<Record<string, string>> {
     AUTH_SECRET: "a-secret-of-the-tests-that-is-long-enough",
     OPERATOR_TOKEN,
     COMMAND_KEYS: JSON.stringify({ version: 1, current: kid, keys: [{ kid, ...commandKey }] }),
-    VAULT_KEYS: JSON.stringify({ current: 1, keys: { 1: toBase64url(new Uint8Array(32).fill(7)) } }),
+    VAULT_KEYS: JSON.stringify({ current: 1, keys: { 1: toBase64url(crypto.getRandomValues(new Uint8Array(32))) } }),
     TICKET_KEY: JSON.stringify(await generateSigningKey()),
+    MAIL: JSON.stringify({ driver: "resend", key: "key-of-the-tests", from: "Chelar <chelar@chelar.example>" }),
     AUTH_RATE_LIMIT: "off",
     MAX_TENANTS_PER_OWNER: "100",
   };
@@ -63,6 +64,8 @@ export function movableWorld(): World & { forward(ms: number): void } {
 
 export interface TestEdge {
   config: Config;
+  /** Mail that the provider took, oldest first. */
+  letters: { to: string; subject: string; text: string }[];
   db: ReturnType<typeof openDatabase>;
   world: ReturnType<typeof movableWorld>;
   tick(): Promise<void>;
@@ -78,9 +81,15 @@ export async function startTestEdge(
   const config = parseEnv({ ...(await testBindings()), ...options.bindings });
   const world = movableWorld();
   const db = openDatabase(config.database);
+  const letters: TestEdge["letters"] = [];
   const edge = createEdge(config, {
     db,
     world,
+    mail: async (_url, init) => {
+      const { to, subject, text } = JSON.parse(String(init?.body)) as { to: [string]; subject: string; text: string };
+      letters.push({ to: to[0], subject, text });
+      return Response.json({ id: "accepted" });
+    },
     fetch: options.fetch ?? (async () => Promise.reject(new Error("no host is reachable"))),
   });
   const sendOnly = async (path: string, init?: RequestInit) =>
@@ -91,6 +100,7 @@ export async function startTestEdge(
     );
   return {
     config,
+    letters,
     db,
     world,
     tick: edge.tick,
@@ -136,14 +146,27 @@ export class Client {
     return { status: response.status, body: (await response.json()) as T };
   }
 
+  /** Signs up, reads the mail and follows its link. */
   async signUp(): Promise<this> {
-    const response = await this.request("POST", "/api/auth/sign-up/email", {
-      name: "Test Person",
-      email: this.email,
-      password: this.password,
-    });
-    if (!response.ok) throw new Error(`sign-up failed: ${response.status} ${await response.text()}`);
+    const person = { name: "Test Person", email: this.email, password: this.password };
+    await this.#must("/api/auth/sign-up/email", person);
+    await this.#must("/api/auth/confirm-email", { token: this.tokenInMail("/verify"), password: this.password });
     return this;
+  }
+
+  /** Of the newest link to `path` that was mailed to this person. */
+  tokenInMail(path: string): string {
+    const texts = this.edge.letters.filter(({ to }) => to === this.email).map(({ text }) => text);
+    const token = new RegExp(`${path}\\?token=(\\S+)`).exec(
+      texts.findLast((text) => text.includes(`${path}?`)) ?? "",
+    )?.[1];
+    if (!token) throw new Error(`no mail to ${this.email} with a link to ${path}`);
+    return token;
+  }
+
+  async #must(path: string, body: object): Promise<void> {
+    const response = await this.request("POST", path, body);
+    if (!response.ok) throw new Error(`${path} answered ${response.status} ${await response.text()}`);
   }
 
   async create(name = `t${randomText()}`, more: object = {}) {
