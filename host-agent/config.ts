@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { enrolRequest, runtimeName } from "../schema/protocol/index.ts";
 import { type PerimeterInputsGiven, parsePerimeter } from "./firewall/index.ts";
+import { storageSettings } from "./storage/index.ts";
 import { parsePool } from "./tenants/layout.ts";
 
 const absolutePath = z
@@ -57,6 +58,8 @@ export const hostConfig = z.strictObject({
   imageCacheDir: absolutePath.optional(),
   /** Who may reach this host from outside: the second wall (UFW) is the agent's to keep. Absent: UFW is never touched. */
   perimeter: perimeter.optional(),
+  /** Where tenants' ciphertext lies; a btrfs file in the state directory where it is not given. */
+  storage: storageSettings.optional(),
   /** Group that may connect to the agent's socket (Caddy's), where Caddy does not run as root. */
   socketGroupId: z.int().min(0).optional(),
 });

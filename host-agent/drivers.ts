@@ -4,7 +4,7 @@ import { createFirewall, createUfw, type HostFirewall, hostRun, parsePerimeter, 
 import type { Log } from "./log.ts";
 import { createImages, imageRef } from "./runtimes/images.ts";
 import { runtimes } from "./runtimes/index.ts";
-import { directoryVolumes } from "./storage/index.ts";
+import { createVolumes } from "./storage/index.ts";
 import type { Ports } from "./tenants/index.ts";
 import type { Routes } from "./tenants/ports.ts";
 
@@ -33,7 +33,7 @@ export function hostPorts(config: HostConfig, hostId: string, routes: Routes, lo
     walls: perimeter?.ok ? [createUfw(perimeter.openings, hostRun()), firewall] : [firewall],
     docker,
     containers,
-    volumes: directoryVolumes(),
+    volumes: createVolumes(config),
     firewall,
     runtimes: runtimes({ isRunning: async (tenantId) => (await containers.find(tenantId))?.running === true }),
     images: createImages({ stateDir, docker, cacheDir: config.imageCacheDir }),

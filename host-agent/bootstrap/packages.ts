@@ -9,6 +9,11 @@ export const HOST_PROGRAMS: Readonly<Record<string, string>> = {
   debootstrap: "debootstrap",
   tar: "tar",
   mount: "mount",
+  gocryptfs: "gocryptfs",
+  fusermount3: "fuse3",
+  btrfs: "btrfs-progs",
+  "mkfs.btrfs": "btrfs-progs",
+  losetup: "mount",
   sysctl: "procps",
   perl: "perl-base",
 };
@@ -17,8 +22,8 @@ export const HOST_FILES: Readonly<Record<string, string>> = {
   "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
 };
 
-/** What only a server of our own needs: its firewall is ours to manage, its volumes are encrypted and limited. */
-const SERVER_PACKAGES = ["ufw", "gocryptfs", "fuse3", "btrfs-progs"];
+/** What only a server of our own needs: its firewall is ours to manage. */
+const SERVER_PACKAGES = ["ufw"];
 
 /** Everything that is installed on a server, once each, sorted. */
 export const SERVER_PACKAGE_LIST: readonly string[] = [

@@ -3,8 +3,9 @@ import { chmod, chown, copyFile, mkdir, readFile, rm, writeFile } from "node:fs/
 import { basename } from "node:path";
 import { type ContainerSpec, containerSpec, type Docker, networkSpec } from "../containers/index.ts";
 import { imageRef, libraries, RUNTIME_TABLE, runtimes } from "../runtimes/index.ts";
-import { directoryVolumes, ensureMemoryBacked } from "../storage/index.ts";
+import { createVolumes, ensureMemoryBacked, type StorageSettings } from "../storage/index.ts";
 import type { Tenant, TenantLayout } from "../tenants/layout.ts";
+import type { Volumes } from "../tenants/ports.ts";
 import { CANARY_LIMITS } from "./ground.ts";
 import { type Attempt, attemptLine, parseSeen, type Seen } from "./rules.ts";
 import { PROGRAM, type Tools } from "./tools.ts";
@@ -21,6 +22,8 @@ export interface CanaryOptions {
   hostId: string;
   resolvers: readonly string[];
   tools: Tools;
+  stateDir: string;
+  storage?: StorageSettings;
   runDir: string;
   busyboxPath?: string;
   weaken?: Weaken;
@@ -43,14 +46,15 @@ const TOOLS_DIRECTORY = "attack";
 export async function createCanary(layout: TenantLayout, options: CanaryOptions): Promise<Canary> {
   const { docker, hostId, resolvers, tools, weaken = {} } = options;
   const tenant = canaryTenant(layout);
-  const volumes = directoryVolumes();
+  const volumes = createVolumes(options);
   const files = runtimes({ isRunning: async () => true });
   const image = imageRef("echo");
-  const remove = () => removeCanary(layout, docker);
+  const remove = () => removeCanary(layout, { docker, volumes });
   await remove();
   try {
     await ensureMemoryBacked(`${options.runDir}/env`);
-    await volumes.open(layout, CANARY_LIMITS.diskMiB);
+    const key = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("base64url");
+    await volumes.open(layout, { diskMiB: CANARY_LIMITS.diskMiB, key });
     await files.writeConfig(tenant);
     await files.writeEnv(tenant, {});
     await docker.createNetwork(networkSpec(layout, canaryHost(hostId)));
@@ -101,13 +105,16 @@ function canaryTenant(layout: TenantLayout): Tenant {
 }
 
 /** Converges: also removes what a crashed run left behind. */
-export async function removeCanary(layout: TenantLayout, docker: Docker): Promise<void> {
+export async function removeCanary(
+  layout: TenantLayout,
+  { docker, volumes }: { docker: Docker; volumes: Pick<Volumes, "destroy"> },
+): Promise<void> {
   const gone = (error: { status?: number | null }) => {
     if (error.status !== 404) throw error;
   };
   await docker.removeContainer(layout.containerName).catch(gone);
   await docker.removeNetwork(layout.network).catch(gone);
-  await directoryVolumes().destroy(layout);
+  await volumes.destroy(layout);
   for (const path of [layout.configDir, layout.envDir]) await rm(path, { recursive: true, force: true });
 }
 
@@ -142,14 +149,16 @@ async function untilRunning(docker: Docker, name: string): Promise<number> {
     const { State } = await docker.inspectContainer(name);
     const pid = (State as typeof State & { Pid?: number }).Pid ?? 0;
     if (State.Status === "exited") throw new Error(`the canary ended with ${State.ExitCode}`);
-    if (State.Running && pid > 0 && (await childOf(pid)) === program) return pid;
+    // Without an init (Docker gives none to a container among the host's processes) it is the first process itself.
+    if (State.Running && pid > 0 && (await commandsOf(pid)).some((command) => command === program)) return pid;
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
   throw new Error("the canary did not start");
 }
 
-async function childOf(pid: number): Promise<string> {
-  const read = (path: string) => readFile(path, "utf8").catch(() => "");
+const read = (path: string) => readFile(path, "utf8").catch(() => "");
+const commandOf = async (pid: number): Promise<string> => (await read(`/proc/${pid}/cmdline`)).split("\0")[0] ?? "";
+async function commandsOf(pid: number): Promise<string[]> {
   const [child = ""] = (await read(`/proc/${pid}/task/${pid}/children`)).split(" ");
-  return child === "" ? "" : ((await read(`/proc/${child}/cmdline`)).split("\0")[0] ?? "");
+  return Promise.all([commandOf(pid), commandOf(Number(child))]);
 }

@@ -1,11 +1,7 @@
 /** One line of /proc/self/mountinfo (proc(5)), as far as storage asks. */
 export interface Mount {
-  /** Inside the mounted file system. */
-  root: string;
   mountPoint: string;
   options: readonly string[];
-  /** `shared:N` and the like; empty: private. */
-  propagation: readonly string[];
   fileSystem: string;
 }
 
@@ -17,10 +13,8 @@ export function parseMountInfo(text: string): Mount[] {
       const fields = line.split(" ");
       const separator = fields.indexOf("-", 6);
       return {
-        root: decoded(fields[3] ?? ""),
         mountPoint: decoded(fields[4] ?? ""),
         options: (fields[5] ?? "").split(","),
-        propagation: fields.slice(6, separator),
         fileSystem: fields[separator + 1] ?? "",
       };
     });
@@ -36,11 +30,46 @@ export const mountAt = (mounts: readonly Mount[], path: string): Mount | undefin
 
 export const MOUNT_OPTIONS = ["nosuid", "nodev"] as const;
 
-/** What a data mount lacks; empty when it is as it must be. */
+/**
+ * What a data mount lacks; empty when it is as it must be. Shared or private does not matter: Docker hands it to the
+ * container as a private copy.
+ */
 export function mountFaults(mount: Mount): string[] {
-  return [
-    ...MOUNT_OPTIONS.filter((option) => !mount.options.includes(option)),
-    ...(mount.options.includes("rw") ? [] : ["rw"]),
-    ...(mount.propagation.length === 0 ? [] : ["private"]),
-  ];
+  return MOUNT_OPTIONS.filter((option) => !mount.options.includes(option));
 }
+
+const LEAST_MIB = 256;
+const MOST_MIB = 2 ** 20;
+
+/**
+ * How large the file of a host's volumes is made: it is sparse, so it must never be able to ask for more than the disk
+ * below it has (btrfs answers a write that fails there by refusing all others). Throws where the disk is too small.
+ */
+export function imageSizeMiB(freeMiB: number, wantedMiB: number | undefined): number {
+  const size = wantedMiB ?? Math.min(MOST_MIB, Math.floor(freeMiB * 0.8));
+  if (size < LEAST_MIB) throw new Error(`volumes need at least ${LEAST_MIB} MiB of disk; ${freeMiB} MiB are free`);
+  if (size > freeMiB) throw new Error(`volumes were to have ${size} MiB of disk; ${freeMiB} MiB are free`);
+  return size;
+}
+
+/** Output of `btrfs subvolume list`. */
+export function parseSubvolumes(text: string): { id: string; path: string }[] {
+  return [...text.matchAll(/^ID (\d+) gen \d+ top level \d+ path (.+)$/gm)].map(([, id = "", path = ""]) => ({
+    id,
+    path,
+  }));
+}
+
+/** Output of `btrfs qgroup show --raw -r`: by the id of the subvolume. A group without a limit says none. */
+export function parseQgroups(text: string): Map<string, { usedBytes: number; limitBytes: number }> {
+  const lines = text.matchAll(/^0\/(\d+)\s+(\d+)\s+\d+\s+(\d+|none)/gm);
+  return new Map(
+    [...lines].map(([, id = "", used, limit]) => [
+      id,
+      { usedBytes: Number(used), limitBytes: limit === "none" ? Number.POSITIVE_INFINITY : Number(limit) },
+    ]),
+  );
+}
+
+export const isFull = ({ usedBytes, limitBytes }: { usedBytes: number; limitBytes: number }): boolean =>
+  usedBytes >= limitBytes;

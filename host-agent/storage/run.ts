@@ -7,8 +7,15 @@ const execFileAsync = promisify(execFile);
 
 /** Runs a system tool without a shell; its words end up in the error for the log. */
 export async function run(program: string, args: readonly string[]): Promise<void> {
+  await ask(program, args);
+}
+
+/** The same, for what it prints. */
+export async function ask(program: string, args: readonly string[]): Promise<string> {
   try {
-    await execFileAsync(program, [...args], { env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" } });
+    const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" };
+    const { stdout } = await execFileAsync(program, [...args], { env, maxBuffer: 16 * 2 ** 20 });
+    return stdout;
   } catch (error) {
     const stderr = (error as { stderr?: string }).stderr?.trim();
     throw new Error(`${program} ${args.join(" ")}: ${stderr || error}`, { cause: error });

@@ -1,33 +1,59 @@
 import { describe, expect, it } from "vitest";
-import { mountAt, mountFaults, parseMountInfo } from "./rules.ts";
+import { imageSizeMiB, mountAt, mountFaults, parseMountInfo, parseQgroups, parseSubvolumes } from "./rules.ts";
 
 const MOUNTINFO = `54 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 110 54 254:0 /volumes/tnt_a/data /mounts/tnt_a rw,nosuid,nodev,relatime - ext4 /dev/vda rw
 111 54 254:0 /volumes/tnt\\040b/data /mounts/with\\040space rw,relatime shared:7 master:2 - ext4 /dev/vda rw
-112 110 0:40 / /mounts/tnt_a ro,nosuid,nodev - tmpfs chelar rw,size=1k
+112 110 0:40 / /mounts/tnt_a ro,nosuid,nodev - fuse.gocryptfs chelar ro
 `;
 
 describe("reading what is mounted", () => {
   const mounts = parseMountInfo(MOUNTINFO);
   it("decodes names and tells options from propagation", () => {
     expect(mounts[2]).toEqual({
-      root: "/volumes/tnt b/data",
       mountPoint: "/mounts/with space",
       options: ["rw", "relatime"],
-      propagation: ["shared:7", "master:2"],
       fileSystem: "ext4",
     });
   });
   it("sees the mount that lies on top, as a program would", () => {
-    expect(mountAt(mounts, "/mounts/tnt_a")?.fileSystem).toBe("tmpfs");
+    expect(mountAt(mounts, "/mounts/tnt_a")?.fileSystem).toBe("fuse.gocryptfs");
     expect(mountAt(mounts, "/mounts/tnt")).toBeUndefined();
   });
   it("names everything that a data mount lacks", () => {
-    expect(mounts.map(mountFaults)).toEqual([
-      ["nosuid", "nodev", "private"],
-      [],
-      ["nosuid", "nodev", "private"],
-      ["rw"],
+    expect(mounts.map(mountFaults)).toEqual([["nosuid", "nodev"], [], ["nosuid", "nodev"], []]);
+  });
+});
+
+describe("the file of a host's volumes", () => {
+  it("never promises more than the disk below it has", () => {
+    expect(imageSizeMiB(10_000, undefined)).toBe(8_000);
+    expect(imageSizeMiB(2 ** 30, undefined)).toBe(2 ** 20);
+    expect(imageSizeMiB(10_000, 9_000)).toBe(9_000);
+    expect(() => imageSizeMiB(10_000, 10_001)).toThrow("10000 MiB are free");
+    expect(() => imageSizeMiB(300, undefined)).toThrow("at least 256 MiB");
+  });
+});
+
+describe("reading what btrfs says", () => {
+  it("finds subvolumes by their paths, odd ones included", () => {
+    const text = "ID 256 gen 9 top level 5 path tnt_a/live\nID 261 gen 12 top level 5 path tnt_a/snapshots/x y\n";
+    expect(parseSubvolumes(text)).toEqual([
+      { id: "256", path: "tnt_a/live" },
+      { id: "261", path: "tnt_a/snapshots/x y" },
     ]);
+  });
+  it("finds usage and limit, and takes no limit for no end", () => {
+    const text = `Qgroupid    Referenced    Exclusive     Max referenced  Path
+--------    ----------    ---------     --------------  ----
+0/5              16384        16384               none  <toplevel>
+0/256         67092480     67092480           67108864  tnt_a/live
+`;
+    expect(parseQgroups(text)).toEqual(
+      new Map([
+        ["5", { usedBytes: 16_384, limitBytes: Number.POSITIVE_INFINITY }],
+        ["256", { usedBytes: 67_092_480, limitBytes: 67_108_864 }],
+      ]),
+    );
   });
 });

@@ -62,6 +62,7 @@ export function createModelHost() {
           const known = volumes.get(layout.tenantId);
           if (known && known.uid !== layout.uid) host.violations.push(`volume of ${layout.tenantId} changed its UID`);
           volumes.set(layout.tenantId, { uid: layout.uid, open: true });
+          return { fresh: known?.open !== true };
         },
         async close(layout) {
           const volume = volumes.get(layout.tenantId);
@@ -71,7 +72,10 @@ export function createModelHost() {
         async destroy(layout) {
           need(!containers.has(layout.tenantId), "volume in use");
           volumes.delete(layout.tenantId);
+          return ["no volume in the model"];
         },
+        usage: async () => new Map(),
+        freeze: async () => {},
       },
       firewall: {
         async apply() {
@@ -126,6 +130,7 @@ export function createModelHost() {
         },
         pause: async () => {},
         unpause: async () => {},
+        vitals: async () => null,
         async remove(tenantId) {
           containers.delete(tenantId);
         },
@@ -168,6 +173,13 @@ export function createModelHost() {
       routes: {
         set: (hostname, route) => void host.routes.set(hostname, route),
         remove: (hostname) => void host.routes.delete(hostname),
+        fail: (hostname) => void host.routes.delete(hostname),
+        hold: () => {},
+        isHeld: () => false,
+        tell: () => {},
+        waiting: () => 0,
+        idleMs: () => 0,
+        stir: () => {},
       },
     };
     return {

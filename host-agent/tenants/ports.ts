@@ -28,11 +28,22 @@ export class SlotBlockedError extends StepError {
 }
 
 export interface Volumes {
-  /** Creates where missing, opens, sets owner, mode 0700, nosuid and nodev. */
-  open(layout: TenantLayout, diskMiB: number): Promise<void>;
+  /**
+   * Creates where missing, opens, sets owner, mode 0700, nosuid and nodev. `key`: 256 bits in base64url; without it
+   * nothing is opened. `fresh`: it was not open before, so what a running container still holds of it is dead.
+   */
+  open(layout: TenantLayout, options: { diskMiB: number; key: string | null }): Promise<{ fresh: boolean }>;
   close(layout: TenantLayout): Promise<void>;
-  /** Closes, and removes every trace; proves it by looking. */
-  destroy(layout: TenantLayout): Promise<void>;
+  /** Closes, and removes every trace; proves it by looking, and says what it has looked at. */
+  destroy(layout: TenantLayout): Promise<readonly string[]>;
+  /** In bytes of ciphertext, by tenant. */
+  usage(): Promise<ReadonlyMap<string, VolumeUsage>>;
+  /** Read-only above the limit, writable below it: for a backing that keeps no limits itself. */
+  freeze(layout: TenantLayout, usage: VolumeUsage): Promise<void>;
+}
+export interface VolumeUsage {
+  usedBytes: number;
+  limitBytes: number;
 }
 
 export interface Firewall {
@@ -52,6 +63,19 @@ export interface ContainerFacts {
   /** Hash of the plan it was made from: another hash means that it must be made again. */
   planHash: string;
   restarts: number;
+  /** Frozen: it runs as far as the engine is concerned, and does nothing. */
+  paused?: boolean;
+}
+
+/** What the engine and the kernel say of a running container, without asking the tenant. */
+export interface Vitals {
+  /** Of its first process, as the host sees it. */
+  pid: number;
+  /** Nanoseconds of CPU since it was started. */
+  cpuNs: number;
+  memoryBytes: number;
+  /** Processes and threads together. */
+  pids: number;
 }
 
 export type NetworkLayout = Pick<TenantLayout, "network" | "subnet" | "gateway">;
@@ -70,6 +94,8 @@ export interface Containers {
   stop(tenantId: string, timeoutSeconds: number): Promise<void>;
   pause(tenantId: string): Promise<void>;
   unpause(tenantId: string): Promise<void>;
+  /** Null when it does not run. */
+  vitals(tenantId: string): Promise<Vitals | null>;
   remove(tenantId: string): Promise<void>;
   /** Resolves when Docker answers. */
   ping(): Promise<void>;
@@ -102,11 +128,32 @@ export interface Images {
 
 /** The routes that the gate serves: host name → upstream. In memory; rebuilt from the journal at start. */
 export interface Routes {
+  /** Opens the door; whoever was held goes in. */
   set(hostname: string, route: Route): void;
+  /** Nobody lives here: whoever was held is told so. */
   remove(hostname: string): void;
+  /** No door for now, and why: a sentence for its owner. */
+  fail(hostname: string, detail: string): void;
+  /** Nobody is let in until the next `set`; who comes waits, and `knock` is called. Never called before a visitor comes. */
+  hold(hostname: string, held: Held): void;
+  isHeld(hostname: string): boolean;
+  /** What those who wait may know of the way to an open door. */
+  tell(hostname: string, news: { step?: string; trouble?: string }): void;
+  waiting(hostname: string): number;
+  /** Milliseconds since the last request was let in, or since the door was opened. */
+  idleMs(hostname: string): number;
+  /** Something is going on behind this door that is no request. */
+  stir(hostname: string): void;
 }
-export interface Route {
+export interface Bounds {
   tenantId: string;
-  upstream: string;
   requestsPerMinute: number;
+  /** Requests and WebSockets together; absent: as many as come. */
+  openConnections?: number;
+}
+export interface Held extends Bounds {
+  knock: () => void;
+}
+export interface Route extends Bounds {
+  upstream: string;
 }

@@ -1,5 +1,5 @@
 import type { CryptoKey } from "jose";
-import { openSecrets, type TenantSpec } from "../../schema/protocol/index.ts";
+import { openSecrets, type SealedSecrets, type TenantSpec } from "../../schema/protocol/index.ts";
 import type { StepNote, TenantRecord } from "../journal-tenants.ts";
 import { orAborted } from "../waiting.ts";
 import { type Tenant, type TenantLayout, tenantLayout } from "./layout.ts";
@@ -46,6 +46,8 @@ export type Steps = Readonly<Record<ChainStep, (context: StepContext) => Promise
 /** What each step does with this host. All of them converge; none of them records anything. */
 export function createSteps({ ports, place, sealingKey, pool, stateDir, runDir }: StepsOptions): Steps {
   const { volumes, containers, runtimes, images, routes } = ports;
+  /** Volumes opened since their container was last stopped or made. */
+  const reopened = new Set<string>();
   const firewallStands = afterCall(() => requireFirewall(ports.firewall));
 
   const layoutOf = ({ id, uid, slot }: TenantRecord): TenantLayout | null =>
@@ -67,13 +69,18 @@ export function createSteps({ ports, place, sealingKey, pool, stateDir, runDir }
     layoutOf(record) ?? tenantLayout({ tenantId: record.id, uid: 0, slot: 0, pool, stateDir, runDir });
 
   async function writeEnv(record: TenantRecord, tenant: Tenant): Promise<void> {
-    await runtimes.writeEnv(tenant, record.secretsJwe === null ? {} : await openEnv(record, record.secretsJwe));
+    await runtimes.writeEnv(tenant, (await openSealed(record)).env);
   }
 
   /** Sealed for another generation means that its owner has replaced it since. */
-  async function openEnv({ id, generation }: TenantRecord, jwe: string): Promise<Record<string, string>> {
-    const secrets = await openSecrets(jwe, sealingKey, id);
-    if (secrets?.generation === generation) return secrets.env;
+  async function openSealed({
+    id,
+    generation,
+    secretsJwe,
+  }: TenantRecord): Promise<Pick<SealedSecrets, "env" | "volumeKey">> {
+    if (secretsJwe === null) return { env: {} };
+    const secrets = await openSecrets(secretsJwe, sealingKey, id);
+    if (secrets?.generation === generation) return secrets;
     throw new StepError("The agent's secrets could not be read. Save them again.", { retryable: false });
   }
 
@@ -89,7 +96,9 @@ export function createSteps({ ports, place, sealingKey, pool, stateDir, runDir }
     },
     async volume({ record }) {
       const { spec, layout } = tenantOf(record);
-      await volumes.open(layout, spec.limits.diskMiB);
+      const { volumeKey = null } = await openSealed(record);
+      const { fresh } = await volumes.open(layout, { diskMiB: spec.limits.diskMiB, key: volumeKey });
+      if (fresh) reopened.add(record.id);
     },
     async network({ record }) {
       try {
@@ -105,7 +114,8 @@ export function createSteps({ ports, place, sealingKey, pool, stateDir, runDir }
     async container({ record }) {
       const tenant = tenantOf(record);
       const found = await containers.find(record.id);
-      const wanted = found?.running === true && found.restarts === record.restarts;
+      // Started before its volume was opened again: what it holds of it is dead.
+      const wanted = found?.running === true && found.restarts === record.restarts && !reopened.has(record.id);
       if (!wanted) routes.remove(tenant.spec.hostname);
       // Gracefully: making it again would kill it.
       if (found?.running && !wanted) {
@@ -114,6 +124,7 @@ export function createSteps({ ports, place, sealingKey, pool, stateDir, runDir }
       // Before the container is made, since its directory is the source of a mount.
       if (!wanted) await writeEnv(record, tenant);
       const created = await containers.ensureCreated(tenant, record.restarts);
+      reopened.delete(record.id);
       if (wanted && !created.running) await writeEnv(record, tenant);
     },
     async health({ record, signal }) {

@@ -111,6 +111,11 @@ export const sealedSecrets = z.strictObject({
       .max(8_192)
       .regex(/^[^\0]*$/),
   ),
+  /** 256 random bits in base64url that open the tenant's volume. The host keeps it sealed, as part of this. */
+  volumeKey: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{43}$/)
+    .optional(),
 });
 export type SealedSecrets = z.infer<typeof sealedSecrets>;
 
@@ -131,12 +136,12 @@ export const tenantHalt = z.strictObject({
   generation,
 });
 
+/** The desired state of the host itself; like a tenant's, whole each time and with a generation of its own. */
 export const hostApply = z.strictObject({
   type: z.literal("host.apply"),
   generation,
   keyset: publicKeyset,
 });
-/** The desired state of the host itself; like a tenant's, whole each time and with a generation of its own. */
 export type HostApply = z.infer<typeof hostApply>;
 
 /** Asks for a fresh inventory report. */

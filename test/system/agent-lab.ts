@@ -172,7 +172,7 @@ export async function takeCensus({
   const users = ids.length > 0 ? await docker("inspect", "--format", "{{.Config.User}}", ...ids) : [];
   const places = ["volumes", "mounts", "config"].map((kind) => `${stateDir}/${kind}`);
   const directories = places.flatMap((place) => (existsSync(place) ? readdirSync(place).filter(isMeant) : []));
-  const data = directories.map((name) => `${stateDir}/volumes/${name}/data`).filter((path) => existsSync(path));
+  const data = directories.map((name) => `${stateDir}/volumes/${name}/live`).filter((path) => existsSync(path));
   const owners = data.map((path) => `${statSync(path).uid}:${statSync(path).gid}`);
   const mounted = tenantId ? `${stateDir}/mounts/${tenantId} ` : `${stateDir}/mounts/`;
   const networks = await docker("network", "ls", "--format", "{{.Name}}");

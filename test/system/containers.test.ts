@@ -1,12 +1,12 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { lstat, mkdir, readdir, readFile, rename, symlink, writeFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { dockerContainers } from "../../host-agent/containers/index.ts";
 import { imageRef } from "../../host-agent/runtimes/images.ts";
 import { runtimes } from "../../host-agent/runtimes/index.ts";
-import { directoryVolumes, ensureMemoryBacked } from "../../host-agent/storage/index.ts";
+import { createVolumes, ensureMemoryBacked } from "../../host-agent/storage/index.ts";
 import { type Tenant, tenantLayout } from "../../host-agent/tenants/layout.ts";
 import type { Containers, Runtimes, Volumes } from "../../host-agent/tenants/ports.ts";
 import { newId } from "../../schema/protocol/index.ts";
@@ -16,12 +16,13 @@ let host: TestHost;
 let containers: Containers;
 let volumes: Volumes;
 let runtime: Runtimes;
+const VOLUME_KEY = "k".repeat(43);
 const SECRET = `it's $(not) a "shell" \`word\`\n${"s".repeat(20)}`;
 
 beforeAll(async () => {
   host = await createTestHost({ images: ["echo"] });
   containers = dockerContainers({ docker: host.docker, hostId: "hst_test", resolvers: ["198.51.100.1"], imageRef });
-  volumes = directoryVolumes();
+  volumes = createVolumes({ stateDir: `${host.dir}/chelar` });
   runtime = runtimes({ isRunning: async (id) => (await containers.find(id))?.running === true });
   await ensureMemoryBacked(`${host.dir}/run`);
 });
@@ -65,7 +66,7 @@ function newTenant(limits: Partial<Tenant["spec"]["limits"]> = {}): Tenant {
 
 async function prepared(tenant: Tenant, env: Record<string, string> = {}): Promise<Tenant> {
   await containers.ensureNetwork(tenant.layout);
-  await volumes.open(tenant.layout, tenant.spec.limits.diskMiB);
+  await volumes.open(tenant.layout, { diskMiB: tenant.spec.limits.diskMiB, key: VOLUME_KEY });
   await runtime.writeConfig(tenant);
   await runtime.writeEnv(tenant, env);
   await containers.ensureCreated(tenant, 0);
@@ -263,82 +264,6 @@ describe("exits", () => {
 });
 
 describe("volumes", () => {
-  const mountLine = async (path: string) =>
-    (await readFile("/proc/self/mountinfo", "utf8")).split("\n").filter((line) => line.split(" ")[4] === path);
-
-  it("belong to their tenant alone, and stay as they are when opened again", async () => {
-    const { layout } = newTenant();
-    await volumes.open(layout, 64);
-    await writeFile(`${layout.dataDir}/kept`, "1");
-    await volumes.open(layout, 64);
-    expect(await mountLine(layout.dataDir)).toHaveLength(1);
-    expect((await mountLine(layout.dataDir))[0]).toMatch(/ rw,nosuid,nodev,relatime - /);
-    const { uid, gid, mode } = await lstat(layout.dataDir);
-    expect([uid, gid, mode & 0o7777]).toEqual([layout.uid, layout.uid, 0o700]);
-    await volumes.close(layout);
-    await volumes.close(layout);
-    expect(await readdir(layout.dataDir)).toEqual([]);
-    await volumes.open(layout, 64);
-    expect(await readdir(layout.dataDir)).toEqual(["kept"]);
-  });
-
-  it("stay readable to their tenant when a host that lost its journal gives it another UID", async () => {
-    const { layout } = newTenant();
-    await volumes.open(layout, 64);
-    await mkdir(`${layout.dataDir}/inside`, { mode: 0o700 });
-    await writeFile(`${layout.dataDir}/inside/kept`, "1", { mode: 0o600 });
-    const outside = `${host.dir}/not-theirs`;
-    await writeFile(outside, "1");
-    await symlink(outside, `${layout.dataDir}/link`);
-    execFileSync("chown", ["-hR", `${layout.uid}:${layout.uid}`, layout.dataDir]);
-    await volumes.close(layout);
-    const uid = layout.uid + 65_536;
-    await volumes.open({ ...layout, uid }, 64);
-    for (const name of [".", "inside", "inside/kept", "link"]) {
-      const found = await lstat(`${layout.dataDir}/${name}`);
-      expect([name, found.uid, found.gid]).toEqual([name, uid, uid]);
-    }
-    expect((await lstat(outside)).uid).toBe(0);
-  });
-
-  it("are mounted anew when someone took the guards off", async () => {
-    const { layout } = newTenant();
-    await volumes.open(layout, 64);
-    execFileSync("mount", ["-o", "remount,bind,suid,dev", layout.dataDir]);
-    await volumes.open(layout, 64);
-    expect((await mountLine(layout.dataDir))[0]).toMatch(/nosuid,nodev/);
-  });
-
-  it("are gone when destroyed, hostile trees included, and nothing that their links point to", async () => {
-    const { layout } = newTenant();
-    await volumes.open(layout, 64);
-    const outside = `${host.dir}/outside`;
-    await mkdir(outside, { recursive: true });
-    await writeFile(`${outside}/precious`, "1");
-    await symlink(outside, `${layout.dataDir}/link`);
-    // Two trees of 15 levels of 250 characters, one moved to the end of the other: twice PATH_MAX.
-    const deep = (root: string) => [root, ...Array(15).fill("d".repeat(250))].join("/");
-    await mkdir(deep(`${layout.dataDir}/a`), { recursive: true });
-    await mkdir(deep(`${layout.dataDir}/b`), { recursive: true });
-    await rename(`${layout.dataDir}/b`, `${deep(`${layout.dataDir}/a`)}/b`);
-    await volumes.destroy(layout);
-    await volumes.destroy(layout);
-    expect(await mountLine(layout.dataDir)).toEqual([]);
-    await expect(lstat(layout.volumeDir)).rejects.toMatchObject({ code: "ENOENT" });
-    expect(await readdir(outside)).toEqual(["precious"]);
-  });
-
-  it("refuse a link where a directory of ours should be", async () => {
-    const { layout } = newTenant();
-    const victim = `${host.dir}/victim`;
-    await mkdir(victim, { mode: 0o755 });
-    await mkdir(layout.volumeDir, { recursive: true });
-    await symlink(victim, `${layout.volumeDir}/data`);
-    await expect(volumes.open(layout, 64)).rejects.toMatchObject({ retryable: true });
-    const { uid, mode } = await lstat(victim);
-    expect([uid, mode & 0o777]).toEqual([0, 0o755]);
-  });
-
   it("never hold an environment file: it is refused outside of memory", async () => {
     const tenant = newTenant();
     const onDisk = { ...tenant, layout: { ...tenant.layout, envDir: `${host.dir}/disk/env` } };

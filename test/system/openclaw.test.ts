@@ -1,8 +1,9 @@
+import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { dockerContainers } from "../../host-agent/containers/index.ts";
 import { imageRef } from "../../host-agent/runtimes/images.ts";
 import { RUNTIME_TABLE, runtimes } from "../../host-agent/runtimes/index.ts";
-import { directoryVolumes, ensureMemoryBacked } from "../../host-agent/storage/index.ts";
+import { createVolumes, ensureMemoryBacked } from "../../host-agent/storage/index.ts";
 import { type Tenant, tenantLayout } from "../../host-agent/tenants/layout.ts";
 import { newId } from "../../schema/protocol/index.ts";
 import { createTestHost, internet, type TestHost } from "../hosts/index.ts";
@@ -41,7 +42,8 @@ beforeAll(async () => {
   });
   const runtime = runtimes({ isRunning: async () => true });
   await ensureMemoryBacked(`${runDir}/env`);
-  await directoryVolumes().open(layout, limits.diskMiB);
+  const key = randomBytes(32).toString("base64url");
+  await createVolumes({ stateDir }).open(layout, { diskMiB: limits.diskMiB, key });
   await containers.ensureNetwork(layout);
   await runtime.writeConfig(tenant);
   await runtime.writeEnv(tenant, { ANTHROPIC_API_KEY: "sk-ant-stand-in" });

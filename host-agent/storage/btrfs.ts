@@ -1,0 +1,102 @@
+import { lstat, mkdir, open, readdir, rename, rm, statfs } from "node:fs/promises";
+import { basename } from "node:path";
+import type { Backing, Usage } from "./backing.ts";
+import { ensureOwn, exists } from "./paths.ts";
+import { imageSizeMiB, parseQgroups, parseSubvolumes } from "./rules.ts";
+import { ask, mountOn, run } from "./run.ts";
+
+export interface BtrfsOptions {
+  /** Where tenants' directories are; the file system is mounted here. */
+  root: string;
+  /** A partition with btrfs on it. Absent: a sparse file beside `root` is made and mounted. */
+  device?: string;
+  /** Size of that file where it has to be made; most of the free space where it is not given. */
+  sizeMiB?: number;
+}
+
+/** No program is ever started from here, and no device opened: what lies here is ciphertext. */
+const MOUNT_OPTIONS = "noatime,nosuid,nodev,noexec";
+
+/** One subvolume per tenant with a hard limit on what it refers to; a snapshot shares all of it and costs nothing. */
+export function btrfsBacking({ root, device, sizeMiB }: BtrfsOptions): Backing {
+  const image = `${root}.img`;
+  const btrfs = (...args: string[]) => run("btrfs", args);
+
+  async function prepare(): Promise<void> {
+    const mounted = await mountOn(root);
+    if (mounted?.fileSystem !== "btrfs") {
+      if (mounted) throw new Error(`${root} is ${mounted.fileSystem} and not btrfs`);
+      await ensureOwn(root);
+      const [stranger] = await readdir(root);
+      if (stranger) throw new Error(`${root}/${stranger} lies unencrypted there, from an older version: move it away`);
+      if (!device) await makeImage();
+      // A loop device made by mount(8) goes when its mount goes: nothing is left attached to a file that is gone.
+      const options = device ? MOUNT_OPTIONS : `loop,discard=async,${MOUNT_OPTIONS}`;
+      await run("mount", ["-t", "btrfs", "-o", options, "--", device ?? image, root]);
+    }
+    await ensureOwn(root);
+    await btrfs("quota", "enable", root);
+  }
+
+  /** Whole or not at all: a file that was cut off while it was made is made anew. */
+  async function makeImage(): Promise<void> {
+    if (await exists(image)) return;
+    const { bavail, bsize } = await statfs(root);
+    const size = imageSizeMiB(Math.floor((bavail * bsize) / 2 ** 20), sizeMiB);
+    const made = `${image}.new`;
+    await rm(made, { force: true });
+    const file = await open(made, "wx", 0o600);
+    await file.truncate(size * 2 ** 20);
+    await file.close();
+    await run("mkfs.btrfs", ["--quiet", made]);
+    await rename(made, image);
+  }
+
+  async function drop(subvolume: string): Promise<void> {
+    const { ino, dev } = await lstat(subvolume).catch(() => ({ ino: 0, dev: 0 }));
+    if (dev === 0) return;
+    // 256 is the first inode of every subvolume (BTRFS_FIRST_FREE_OBJECTID); anything else is a directory.
+    if (ino !== 256) return run("rm", ["-rf", "--one-file-system", "--", subvolume]);
+    const id = await ask("btrfs", ["inspect-internal", "rootid", subvolume]);
+    await btrfs("subvolume", "delete", "--commit-after", subvolume);
+    // Kernels differ in whether the number goes with its subvolume. One that stays would count towards nothing.
+    await btrfs("qgroup", "destroy", `0/${id.trim()}`, root).catch(() => {});
+  }
+
+  return {
+    prepare,
+    async create(path, limitMiB) {
+      await drop(path);
+      await btrfs("subvolume", "create", path);
+      await btrfs("qgroup", "limit", `${limitMiB}M`, path);
+    },
+    limit: (path, limitMiB) => btrfs("qgroup", "limit", `${limitMiB}M`, path),
+    async snapshot(from, to) {
+      await mkdir(root, { recursive: true });
+      await btrfs("subvolume", "snapshot", "-r", from, to);
+    },
+    async restore(from, to, limitMiB) {
+      await drop(to);
+      await btrfs("subvolume", "snapshot", from, to);
+      await btrfs("qgroup", "limit", `${limitMiB}M`, to);
+    },
+    drop,
+    async usage() {
+      const subvolumes = parseSubvolumes(await ask("btrfs", ["subvolume", "list", root]));
+      const groups = parseQgroups(await ask("btrfs", ["qgroup", "show", "--raw", "-r", "--sync", root]));
+      const used = new Map<string, Usage>();
+      for (const { id, path } of subvolumes) {
+        const [tenantId = "", name, ...deeper] = path.split("/");
+        const group = groups.get(id);
+        if (name === "live" && deeper.length === 0 && group) used.set(tenantId, group);
+      }
+      return used;
+    },
+    async traces(tenantId) {
+      const listed = parseSubvolumes(await ask("btrfs", ["subvolume", "list", root]));
+      return listed
+        .filter(({ path }) => path.split("/")[0] === tenantId)
+        .map(({ path }) => `${basename(root)}/${path}`);
+    },
+  };
+}

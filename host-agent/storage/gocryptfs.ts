@@ -1,0 +1,98 @@
+import { spawn } from "node:child_process";
+import { readdir, readFile, stat } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/**
+ * gocryptfs (AES-256-GCM per 4 KiB block, names too). The key is 256 random bits, so stretching it would only cost time:
+ * 2^10 is the least that gocryptfs takes. It comes by standard input, never as an argument or in a file.
+ */
+const SCRYPT_LOG_N = "10";
+
+/** Exit codes of gocryptfs(1), as far as they tell an operator more than a number. */
+const EXITS: Readonly<Record<number, string>> = {
+  6: "the ciphertext directory is not there",
+  10: "the mount point is not empty",
+  12: "the key is wrong",
+  23: "gocryptfs.conf cannot be read",
+  26: "fusermount is missing",
+};
+
+export class CryptError extends Error {
+  readonly isWrongKey: boolean;
+  constructor(what: string, code: number | null) {
+    super(`gocryptfs ${what}: ${EXITS[code ?? -1] ?? `it ended with ${code}`}`);
+    this.isWrongKey = code === 12;
+  }
+}
+
+/** Makes an empty directory a volume. */
+export const initialise = (cipherDir: string, key: string): Promise<void> =>
+  gocryptfs("-init", ["-q", "-init", "-scryptn", SCRYPT_LOG_N, "--", cipherDir], key);
+
+/**
+ * Opens a volume. `allow_other`, since its only user is not root; the kernel checks owners and modes
+ * (`default_permissions`). Without preallocation a full quota costs one failed write and not two.
+ */
+export const mountVolume = (cipherDir: string, dataDir: string, key: string): Promise<void> =>
+  gocryptfs(
+    "mount",
+    [
+      "-q",
+      "-nosyslog",
+      "-noprealloc",
+      "-allow_other",
+      "-nosuid",
+      "-nodev",
+      "-fsname",
+      "chelar",
+      "--",
+      cipherDir,
+      dataDir,
+    ],
+    key,
+  );
+
+/**
+ * The daemon that serves the mount outlives us, so it gets no pipe of ours: its next word after our death would kill
+ * it. And no log: at the quota it says a line for every failed write, which a tenant could make millions of.
+ */
+function gocryptfs(what: string, args: readonly string[], key: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn("gocryptfs", args, {
+      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
+      stdio: ["pipe", "ignore", "ignore"],
+      detached: true,
+    });
+    child.once("error", reject);
+    child.once("exit", (code) => (code === 0 ? resolve() : reject(new CryptError(what, code))));
+    child.stdin?.on("error", () => {});
+    child.stdin?.end(`${key}\n`);
+  });
+}
+
+/** Daemons of root's that serve this mount point: each holds the volume's key in its memory. */
+export async function daemonsOf(dataDir: string): Promise<number[]> {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  const found = await Promise.all(
+    pids.map(async (pid) => {
+      const argv = (await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")).split("\0");
+      if (!argv[0]?.endsWith("gocryptfs") || argv.at(-2) !== dataDir) return [];
+      const owner = await stat(`/proc/${pid}`).catch(() => null);
+      return owner?.uid === 0 ? [Number(pid)] : [];
+    }),
+  );
+  return found.flat();
+}
+
+/**
+ * After the unmount: a copy of the mount in some other mount namespace would keep the daemon, and the key in it, alive.
+ */
+export async function endDaemons(dataDir: string): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const pids = await daemonsOf(dataDir);
+    if (pids.length === 0) return;
+    if (attempt === 4) for (const pid of pids) process.kill(pid, "SIGKILL");
+    await sleep(25);
+  }
+  throw new Error(`gocryptfs for ${dataDir} does not end`);
+}

@@ -1,0 +1,58 @@
+import { readdir, rename } from "node:fs/promises";
+import type { Backing, Usage } from "./backing.ts";
+import { ensureOwn, exists } from "./paths.ts";
+import { ask, mountOn, run } from "./run.ts";
+
+/**
+ * Any POSIX file system that the operator has mounted (JuiceFS, CephFS, Gluster). It has no limits of its own that we
+ * could count on, so usage is measured and whoever is above it is frozen by the layer above; copies are copies, made as
+ * cheaply as the file system can.
+ */
+export function mountedBacking({ root, directory }: { root: string; directory: string }): Backing {
+  const limits = new Map<string, number>();
+  const copy = (from: string, to: string) =>
+    run("cp", ["--archive", "--reflink=auto", "--one-file-system", "--no-target-directory", "--", from, to]);
+  const drop = (path: string) => run("rm", ["-rf", "--one-file-system", "--", path]);
+
+  /** Complete under its own name, or under another one that is made anew. */
+  async function copyWhole(from: string, to: string): Promise<void> {
+    await drop(`${to}.part`);
+    await copy(from, `${to}.part`);
+    await drop(to);
+    await rename(`${to}.part`, to);
+  }
+
+  return {
+    async prepare() {
+      if (await mountOn(root)) return;
+      await ensureOwn(root);
+      if ((await readdir(root)).length > 0) throw new Error(`${root} is not empty: nothing is mounted over data`);
+      await ensureOwn(directory);
+      await run("mount", ["--bind", "-o", "nosuid,nodev,noexec", "--", directory, root]);
+    },
+    async create(path, limitMiB) {
+      await drop(path);
+      await ensureOwn(path);
+      limits.set(path, limitMiB);
+    },
+    limit: async (path, limitMiB) => void limits.set(path, limitMiB),
+    snapshot: copyWhole,
+    async restore(from, to, limitMiB) {
+      await copyWhole(from, to);
+      limits.set(to, limitMiB);
+    },
+    drop,
+    async usage() {
+      const used = new Map<string, Usage>();
+      for (const tenantId of await readdir(root)) {
+        const live = `${root}/${tenantId}/live`;
+        const limitMiB = limits.get(live);
+        if (limitMiB === undefined || !(await exists(live))) continue;
+        const output = await ask("du", ["--summarize", "--one-file-system", "--block-size=1", "--", live]);
+        used.set(tenantId, { usedBytes: Number.parseInt(output, 10), limitBytes: limitMiB * 2 ** 20 });
+      }
+      return used;
+    },
+    traces: async () => [],
+  };
+}

@@ -1,0 +1,180 @@
+import { chmod, chown, lstat, readdir, rename, rmdir } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { TenantLayout } from "../tenants/layout.ts";
+import { StepError, type Volumes } from "../tenants/ports.ts";
+import type { Backing } from "./backing.ts";
+import { CryptError, daemonsOf, endDaemons, initialise, mountVolume } from "./gocryptfs.ts";
+import { ensureOwn, exists, ignore } from "./paths.ts";
+import { isFull, mountFaults } from "./rules.ts";
+import { mountOn, run } from "./run.ts";
+
+type Place = Pick<TenantLayout, "tenantId" | "volumeDir" | "dataDir" | "uid">;
+
+/** Ciphertext of a tenant as it is now. */
+export const cipherDirOf = ({ volumeDir }: Pick<TenantLayout, "volumeDir">): string => `${volumeDir}/live`;
+
+/** `volumeDir/live` is a gocryptfs volume; `dataDir` is where it is open, with nosuid and nodev. */
+export function volumesOn(backing: Backing): Volumes {
+  let prepared: Promise<void> | null = null;
+  const limits = new Map<string, number>();
+  /** Once per process: a look at what is mounted costs more than all else when a hundred volumes are opened at once. */
+  const prepare = () => {
+    prepared ??= backing.prepare().catch((error) => {
+      prepared = null;
+      throw error;
+    });
+    return prepared;
+  };
+
+  async function create(layout: Place, limitMiB: number, key: string): Promise<void> {
+    const live = cipherDirOf(layout);
+    // Under its own name only when it is whole.
+    const made = `${live}.new`;
+    await backing.create(made, limitMiB);
+    await initialise(made, key);
+    await rename(made, live);
+    limits.set(live, limitMiB);
+  }
+
+  async function ensureLimit(live: string, limitMiB: number): Promise<void> {
+    if (limits.get(live) === limitMiB) return;
+    await backing.limit(live, limitMiB);
+    limits.set(live, limitMiB);
+  }
+
+  async function mount(layout: Place, key: string): Promise<void> {
+    const { dataDir } = layout;
+    // Root's own, so that a container started without the mount could write nothing.
+    await ensureOwn(dirname(dataDir));
+    await ensureOwn(dataDir);
+    await mountVolume(cipherDirOf(layout), dataDir, key);
+    const standing = await mountOn(dataDir);
+    const faults = standing ? mountFaults(standing) : ["a mount"];
+    if (faults.length > 0) throw new Error(`${dataDir} lacks ${faults.join(", ")}`);
+  }
+
+  async function own({ dataDir, uid }: Place): Promise<void> {
+    const found = await lstat(dataDir);
+    if (found.uid === 0) await chown(dataDir, uid, uid);
+    // A volume that comes from another host, or a host that lost its journal: the tenant has another UID now, to which
+    // its files would be closed. chown(1) changes links and not what they point to, and the directory itself last: a
+    // walk that was killed is begun again.
+    else if (found.uid !== uid) await run("chown", ["-hR", `${uid}:${uid}`, "--", dataDir]);
+    if ((found.mode & 0o777) !== 0o700) await chmod(dataDir, 0o700);
+  }
+
+  return {
+    open: (layout, { diskMiB, key }) =>
+      guarded("open", async () => {
+        await prepare();
+        if (!key) throw new StepError(NO_KEY, { retryable: false, log: `no volume key for ${layout.tenantId}` });
+        await ensureOwn(layout.volumeDir);
+        const live = cipherDirOf(layout);
+        const isNew = !(await exists(live));
+        if (isNew) await create(layout, diskMiB, key);
+        else await ensureLimit(live, diskMiB);
+        const fresh = isNew || !(await isOpen(layout.dataDir));
+        if (fresh) {
+          // What served it before may still hold its key, or write to it.
+          if (!isNew) await close(layout);
+          await mount(layout, key);
+        }
+        await own(layout);
+        return { fresh };
+      }),
+
+    close: (layout) => guarded("close", () => close(layout)),
+
+    destroy: (layout) =>
+      guarded("destroy", async () => {
+        await prepare();
+        await close(layout);
+        // rmdir, not rm: if anything still lay there, it would not be ours to delete.
+        await rmdir(layout.dataDir).catch(ignore("ENOENT"));
+        for (const path of await everyCopy(layout)) await backing.drop(path);
+        limits.delete(cipherDirOf(layout));
+        // rm(1) walks by directory handles: a hostile tree can neither lead it out by a symbolic link nor stop it by
+        // paths longer than PATH_MAX, which a walk by path names (fs.rm) cannot delete.
+        await run("rm", ["-rf", "--one-file-system", "--", layout.volumeDir]);
+        const left = await traces(layout);
+        if (left.length > 0) throw new Error(`still there: ${left.join(", ")}`);
+        return [
+          "no mount, no process that holds its key, no directory, no subvolume and no snapshot of it on the server",
+        ];
+      }),
+
+    async usage() {
+      await prepare();
+      return backing.usage();
+    },
+
+    /** For a backing without limits of its own: whoever is above the limit can only read, until there is room again. */
+    freeze: (layout, usage) =>
+      guarded("freeze", async () => {
+        const standing = await mountOn(layout.dataDir);
+        if (!standing) return;
+        const wanted = isFull(usage) ? "ro" : "rw";
+        if (!standing.options.includes(wanted)) await run("mount", ["-o", `remount,${wanted}`, "--", layout.dataDir]);
+      }),
+  };
+
+  async function everyCopy({ volumeDir }: Place): Promise<string[]> {
+    const names = await readdir(volumeDir).catch(() => []);
+    const kept = await readdir(`${volumeDir}/snapshots`).catch(() => []);
+    return [...kept.map((name) => `snapshots/${name}`), ...names.filter((name) => name !== "snapshots")].map(
+      (path) => `${volumeDir}/${path}`,
+    );
+  }
+
+  /** Asked of the kernel, of /proc and of the file system, and not of what was done. */
+  async function traces({ tenantId, dataDir, volumeDir }: Place): Promise<string[]> {
+    return [
+      ...((await mountOn(dataDir)) ? [`a mount on ${dataDir}`] : []),
+      ...(await daemonsOf(dataDir)).map((pid) => `gocryptfs ${pid}`),
+      ...((await exists(dataDir)) ? [dataDir] : []),
+      ...((await exists(volumeDir)) ? [volumeDir] : []),
+      ...(await backing.traces(tenantId)),
+    ];
+  }
+}
+
+async function close({ dataDir }: Place): Promise<void> {
+  await unmountAll(dataDir);
+  await endDaemons(dataDir);
+}
+
+/** Whether what is mounted is a volume and answers: a daemon that died leaves its mount behind. */
+async function isOpen(dataDir: string): Promise<boolean> {
+  const mounted = await mountOn(dataDir);
+  if (mounted?.fileSystem !== "fuse.gocryptfs" || mountFaults(mounted).length > 0) return false;
+  return lstat(dataDir).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function unmountAll(path: string): Promise<void> {
+  // A crash between two mounts may have left several on top of each other. Never lazily: a busy mount is still in use.
+  while (await mountOn(path)) await run("umount", ["--no-canonicalize", "--", path]);
+}
+
+const NO_KEY = "The agent's storage key is missing.";
+const WRONG_KEY = "The agent's storage does not open with its key.";
+const WORDS = {
+  open: "The agent's storage could not be opened.",
+  close: "The agent's storage could not be closed.",
+  destroy: "The agent's storage could not be removed.",
+  freeze: "The agent's storage could not be limited.",
+} as const;
+
+async function guarded<T>(operation: keyof typeof WORDS, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof StepError) throw error;
+    const isWrongKey = error instanceof CryptError && error.isWrongKey;
+    // A full disk, a busy mount: what an operator clears, a later try passes. Another key will not come by itself.
+    const words = isWrongKey ? WRONG_KEY : WORDS[operation];
+    throw new StepError(words, { retryable: !isWrongKey, cause: error, log: String(error) });
+  }
+}
