@@ -7,6 +7,7 @@ import { Create, type CreateForm, EMPTY_CREATE_FORM, MODEL_PROVIDERS } from "./c
 import type { PageDeps, Person, Problem, TenantEvent } from "./deps.ts";
 import { problemPage } from "./errors.tsx";
 import { page } from "./layout.tsx";
+import { PosturePage } from "./posture.tsx";
 import { fieldOf } from "./rules.ts";
 import { PROBLEM_WORDS } from "./words.ts";
 
@@ -40,9 +41,14 @@ export function agentRoutes(app: Hono, deps: PageDeps): void {
     id: string,
     more: Pick<AgentProps, "problem" | "confirm"> = {},
   ): Promise<Response> => {
-    const [view, events] = await Promise.all([tenants.read(person, id), allEvents(deps, person, id)]);
+    const [view, events, posture] = await Promise.all([
+      tenants.read(person, id),
+      allEvents(deps, person, id),
+      tenants.posture(person, id),
+    ]);
     if (!view.ok) return problemPage(c, view.problem, person);
-    const children = <Agent view={view.value} events={events} {...more} />;
+    const seen = posture.ok ? posture.value : null;
+    const children = <Agent view={view.value} events={events} posture={seen} {...more} />;
     const status = more.problem?.status ?? (more.confirm === undefined ? 200 : 422);
     return page(c, { title: view.value.name, person, live: true, children }, status);
   };
@@ -84,6 +90,17 @@ export function agentRoutes(app: Hono, deps: PageDeps): void {
   app.get(
     "/agents/:id",
     signedIn((c, person) => showAgent(c, person, c.req.param("id") ?? "")),
+  );
+
+  app.get(
+    "/agents/:id/walls",
+    signedIn(async (c, person) => {
+      const id = c.req.param("id") ?? "";
+      const [view, posture] = await Promise.all([tenants.read(person, id), tenants.posture(person, id)]);
+      if (!view.ok) return problemPage(c, view.problem, person);
+      const children = <PosturePage view={view.value} posture={posture.ok ? posture.value : null} />;
+      return page(c, { title: `The walls of ${view.value.name}`, person, children });
+    }),
   );
 
   for (const action of ["start", "stop", "restart"] as const) {

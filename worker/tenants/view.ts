@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { tenantEvents } from "../../schema/db/index.ts";
-import { hostPosture, imageState } from "../../schema/protocol/index.ts";
+import { hostInventory, hostPosture, imageState } from "../../schema/protocol/index.ts";
 import { limitsOf } from "./plans.ts";
 import { displayState } from "./rules.ts";
 import type { TenantRecord } from "./store.ts";
@@ -49,9 +49,14 @@ export function tenantEventOf(row: typeof tenantEvents.$inferSelect): TenantEven
 const HELD = { held: true, breached: false, unproven: false, not_managed: null } as const;
 
 /** Null where its host has not tried its walls yet. */
-export function postureViewOf(json: string | null): PostureView | null {
-  const posture = json === null ? null : hostPosture.safeParse(JSON.parse(json)).data;
+export function postureViewOf(
+  reports: { posture: string | null; inventory: string | null } | undefined,
+): PostureView | null {
+  const read = <T>(shape: { safeParse(value: unknown): { data?: T } }, json: string | null | undefined) =>
+    json ? shape.safeParse(JSON.parse(json)).data : undefined;
+  const posture = read(hostPosture, reports?.posture);
   if (!posture) return null;
+  const drift = read(hostInventory, reports?.inventory)?.drift ?? null;
   const { at, tookMs, attacks, gates } = posture;
   const count = (outcome: keyof typeof HELD) => attacks.filter((row) => row.outcome === outcome).length;
   return {
@@ -63,5 +68,6 @@ export function postureViewOf(json: string | null): PostureView | null {
     notManaged: count("not_managed"),
     attacks: attacks.map((row) => ({ ...row, held: HELD[row.outcome] })),
     gates,
+    drift,
   };
 }
