@@ -1,7 +1,9 @@
 import { z } from "zod";
-import { fromBase64url, privateSigningJwk } from "../schema/protocol/index.ts";
+import { privateSigningJwk } from "../schema/protocol/index.ts";
+import { billingConfig } from "./billing/rules.ts";
 import { type CommandKeys, commandKeys, withNext } from "./command-keys.ts";
 import { mailConfig } from "./mail/rules.ts";
+import { type Keyring, parseKeyring } from "./vault/rules.ts";
 
 /** The bindings, parsed once per isolate; everything else receives this. Nothing of it is ever printed. */
 export interface Config {
@@ -13,13 +15,14 @@ export interface Config {
   authSecret: string;
   operatorToken: string;
   commandKeys: CommandKeys;
-  vaultKeys: { current: number; keys: ReadonlyMap<number, Uint8Array<ArrayBuffer>> };
+  vaultKeys: Keyring;
   ticketKey: z.infer<typeof privateSigningJwk>;
   authRateLimit: boolean;
   mail: z.infer<typeof mailConfig>;
   /** Other sites that may say who somebody is; each only where it is configured. */
   social: { google?: OAuthClient; github?: OAuthClient };
   maxTenantsPerOwner: number;
+  billing: z.infer<typeof billingConfig>;
 }
 
 /** Where tenants live: `http://*.agents.localhost:8080`, taken apart. */
@@ -35,19 +38,12 @@ export const tenantHostnameOf = (origins: TenantOrigins, slug: string) => `${slu
 const oauthClient = z.strictObject({ clientId: z.string().min(1), clientSecret: z.string().min(1) });
 export type OAuthClient = z.infer<typeof oauthClient>;
 
-const keyBytes = z.string().transform((text, context) => {
-  const bytes = fromBase64url(text);
-  if (bytes?.length === 32) return bytes as Uint8Array<ArrayBuffer>;
+const vaultKeys = z.string().transform((text, context): Keyring => {
+  const parsed = parseKeyring(text);
+  if (parsed.ok) return parsed.ring;
   context.addIssue({ code: "custom" });
   return z.NEVER;
 });
-const vaultKeys = z
-  .strictObject({ current: z.int().min(1), keys: z.record(z.string().regex(/^[1-9]\d{0,8}$/), keyBytes) })
-  .transform(({ current, keys }) => ({
-    current,
-    keys: new Map(Object.entries(keys).map(([version, bytes]) => [Number(version), bytes])),
-  }))
-  .refine(({ current, keys }) => keys.has(current));
 
 const origin = z
   .string()
@@ -89,8 +85,8 @@ const BINDINGS = {
   COMMAND_KEYS_NEXT: json(commandKeys)
     .optional()
     .describe("like COMMAND_KEYS, with a higher version, while the key is rotated; absent otherwise"),
-  VAULT_KEYS: json(vaultKeys).describe(
-    'JSON {"current":1,"keys":{"1":"base64url of 32 random bytes"}}, the current key among them',
+  VAULT_KEYS: vaultKeys.describe(
+    'JSON {"current":1,"floor":1,"keys":{"1":"base64url of 32 random bytes"}}: each version and each key once, the current one among them and not below the floor',
   ),
   TICKET_KEY: json(privateSigningJwk).describe("JSON of an Ed25519 private JWK (kty, crv, x, d)"),
   MAIL: json(mailConfig).describe(
@@ -99,6 +95,11 @@ const BINDINGS = {
   GOOGLE_SIGN_IN: json(oauthClient).optional().describe('JSON {"clientId":"…","clientSecret":"…"}, or nothing'),
   GITHUB_SIGN_IN: json(oauthClient).optional().describe('JSON {"clientId":"…","clientSecret":"…"}, or nothing'),
   AUTH_RATE_LIMIT: z.enum(["on", "off"]).default("on").describe("on or off"),
+  BILLING: json(billingConfig)
+    .default({ mode: "trial" })
+    .describe(
+      'JSON {"mode":"stripe","key":"sk_…","webhookSecrets":["whsec_…"],"prices":{"starter":["price_…"],"pro":["price_…"],"team":["price_…"]}}; {"mode":"off"} where nobody pays; absent for trials only',
+    ),
   MAX_TENANTS_PER_OWNER: z
     .string()
     .regex(/^[1-9]\d{0,4}$/)
@@ -146,5 +147,6 @@ export function parseEnv(bindings: Readonly<Record<string, unknown>>): Config {
     social: { google: read("GOOGLE_SIGN_IN"), github: read("GITHUB_SIGN_IN") },
     authRateLimit: read("AUTH_RATE_LIMIT") === "on",
     maxTenantsPerOwner: Number(read("MAX_TENANTS_PER_OWNER")),
+    billing: read("BILLING"),
   };
 }

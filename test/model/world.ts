@@ -261,7 +261,7 @@ async function bindings({ url, authToken }: Pick<RunningSqld, "url" | "authToken
     AUTH_SECRET: "a-secret-of-the-model-that-is-long-enough",
     OPERATOR_TOKEN: OPERATOR,
     COMMAND_KEYS: JSON.stringify({ version: 1, current: kid, keys: [{ kid, ...commandKey }] }),
-    VAULT_KEYS: JSON.stringify({ current: 1, keys: { 1: toBase64url(new Uint8Array(32).fill(7)) } }),
+    VAULT_KEYS: JSON.stringify({ current: 1, keys: { 1: toBase64url(crypto.getRandomValues(new Uint8Array(32))) } }),
     TICKET_KEY: JSON.stringify(await generateSigningKey()),
     MAIL: JSON.stringify({ driver: "resend", key: "key-of-the-model", from: "chelar@chelar.example" }),
   };

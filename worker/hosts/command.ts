@@ -6,16 +6,17 @@ import {
   sealingJwk,
   sealSecrets,
 } from "../../schema/protocol/index.ts";
+import { VOLUME_KEY } from "../data/rules.ts";
 import { type TenantOrigins, tenantHostnameOf, tenantOriginOf } from "../env.ts";
 import { limitsOf } from "../tenants/index.ts";
-import { type Keyring, openSecret } from "../vault/index.ts";
+import { type Envelope, type Keyring, tenantKeys } from "../vault/index.ts";
 import type { HostRow, TenantRow } from "./store.ts";
 
-type SecretRow = Parameters<typeof openSecret>[0] & { tenantId: string; name: string; version: number };
+type SecretRow = Envelope & { name: string; version: number };
 
 /** The newest word about one tenant, or which of its secrets cannot be read. */
 export async function buildCommand(
-  { tenant, secrets }: { tenant: TenantRow; secrets: readonly SecretRow[] },
+  { tenant, secrets, salt }: { tenant: TenantRow; secrets: readonly SecretRow[]; salt: string | null },
   host: Pick<HostRow, "sealingKey">,
   { ring, origins }: { ring: Keyring; origins: TenantOrigins },
 ): Promise<{ ok: true; command: Command } | { ok: false; reason: "secret_unreadable" }> {
@@ -23,12 +24,15 @@ export async function buildCommand(
   if (desired === "deleted") return { ok: true, command: { type: "tenant.purge", tenantId: id, generation } };
 
   const env: SealedSecrets["env"] = {};
+  let volumeKey: string | undefined;
+  const keys = tenantKeys(ring, id, salt);
   for (const row of secrets) {
-    const opened = await openSecret(row, row, ring);
+    const opened = await keys.open(row, row);
     if (!opened.ok) return opened;
-    env[row.name] = opened.secret.reveal();
+    if (row.name === VOLUME_KEY) volumeKey = opened.secret.reveal();
+    else env[row.name] = opened.secret.reveal();
   }
-  const secretsJwe = secrets.length > 0 ? await sealFor(host, { tenantId: id, generation, env }) : null;
+  const secretsJwe = secrets.length > 0 ? await sealFor(host, { tenantId: id, generation, env, volumeKey }) : null;
   const command: Command = {
     type: "tenant.apply",
     tenant: {

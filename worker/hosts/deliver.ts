@@ -9,9 +9,11 @@ import {
 } from "../../schema/protocol/index.ts";
 import type { World } from "../clock.ts";
 import { heldOf } from "../command-keys.ts";
-import { atomically, type Database, isGuardFailure } from "../db.ts";
+import { atomically, type Database, isGuardFailure, type Statement } from "../db.ts";
 import type { Config } from "../env.ts";
 import { readLimited } from "../http.ts";
+import { isOwnersName } from "../vault/rules.ts";
+import { markDelivered as markSecretDelivered } from "../vault/service.ts";
 import { raiseAlert, resolveAlert } from "./alerts.ts";
 import { buildCommand } from "./command.ts";
 import { heldBy, hostWord, raiseHostGeneration, refreshHost } from "./host-word.ts";
@@ -61,7 +63,14 @@ export async function deliverTenant(context: DeliveryContext, tenantId: string):
   if (!sent.ok) return failed(context, about, sent.failure);
 
   const { outcome } = sent;
-  const done = () => store.markDelivered(db, { ...about, upTo: tenant.generation }, world.now());
+  const done = async () => {
+    const now = world.now();
+    const secrets = tenant.desired === "deleted" ? [] : found.secrets;
+    await atomically(db, [
+      store.markDelivered(db, { ...about, upTo: tenant.generation }, now),
+      ...deliveredStatements(db, tenant, secrets, now),
+    ]);
+  };
   switch (outcome.status) {
     case "accepted":
     case "already_applied":
@@ -89,6 +98,23 @@ export async function deliverTenant(context: DeliveryContext, tenantId: string):
           return failed(context, about, outcome.reason);
       }
   }
+}
+
+/** Who has held which version of a key, and since when. */
+function deliveredStatements(
+  db: Database,
+  { id, hostId, generation }: store.TenantRow,
+  secrets: readonly { tenantId: string; name: string; version: number }[],
+  now: number,
+): Statement[] {
+  const owners = secrets.filter(({ name }) => isOwnersName(name));
+  if (owners.length === 0) return [];
+  const versions = Object.fromEntries(owners.map(({ name, version }) => [name, version]));
+  const detail = JSON.stringify({ hostId, generation, versions });
+  return [
+    ...owners.map((secret) => markSecretDelivered(db, secret, now)),
+    store.insertAudit(db, { at: now, actor: "system", action: "secret.deliver", subject: id, detail }),
+  ];
 }
 
 /**

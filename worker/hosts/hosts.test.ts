@@ -1,4 +1,4 @@
-import { eq, sql } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { audit, hosts, outbox, secrets, tenantEvents, tenants } from "../../schema/db/index.ts";
 import { generateSigningKey, newId, publicPart } from "../../schema/protocol/index.ts";
@@ -162,7 +162,8 @@ describe("delivery", () => {
   it("refuses to send a secret that was moved from another row, and keeps the row waiting", async () => {
     const one = (await owner.create(undefined, { secrets: { ANTHROPIC_API_KEY: "sk-ant-aaaaaaaaaaaaaaaaaaaa" } })).body;
     const two = (await owner.create()).body;
-    await edge.db.update(secrets).set({ tenantId: two.id }).where(eq(secrets.tenantId, one.id));
+    const ofOne = and(eq(secrets.tenantId, one.id), eq(secrets.name, "ANTHROPIC_API_KEY"));
+    await edge.db.update(secrets).set({ tenantId: two.id }).where(ofOne);
     await owner.request("POST", `/api/v1/tenants/${two.id}/restart`);
     expect((await outboxOf(two.id)).at(-1)).toMatchObject({ deliveredAt: null, lastError: "secret_unreadable" });
     expect(host.generations.get(two.id)).toBe(1);

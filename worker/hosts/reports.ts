@@ -1,11 +1,12 @@
 import { and, eq, lte } from "drizzle-orm";
 import { z } from "zod";
-import { hosts, secrets, tenantEvents, tenants, tickets } from "../../schema/db/index.ts";
+import { hosts, tenantEvents, tenants, tickets } from "../../schema/db/index.ts";
 import { fromBase64url, hostId, type Report, type ReportClaims, verifyEnvelope } from "../../schema/protocol/index.ts";
 import type { World } from "../clock.ts";
 import { atomically, changedOne, type Database, insist, retryingGuards, type Statement } from "../db.ts";
 import type { Config } from "../env.ts";
 import type { News } from "../tenants/index.ts";
+import { eraseTenant } from "../vault/service.ts";
 import { raiseAlert } from "./alerts.ts";
 import { wasAway } from "./rules.ts";
 import { signFor } from "./sign.ts";
@@ -147,7 +148,7 @@ function stateStatements(db: Database, tenant: store.TenantRow, report: State, n
   return [
     ...statements,
     // Sealed values and tickets of what is gone have no further use to anybody honest.
-    db.delete(secrets).where(eq(secrets.tenantId, tenantId)),
+    ...eraseTenant(db, tenantId, now),
     db.delete(tickets).where(eq(tickets.tenantId, tenantId)),
     store.insertAudit(db, {
       at: now,

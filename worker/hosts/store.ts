@@ -1,5 +1,5 @@
 import { and, asc, count, desc, eq, gt, inArray, isNull, lte, ne, sql } from "drizzle-orm";
-import { audit, hosts, outbox, secrets, tenants } from "../../schema/db/index.ts";
+import { audit, hosts, outbox, secrets, tenantSalts, tenants } from "../../schema/db/index.ts";
 import {
   type HeldKeyset,
   type HostInventory,
@@ -176,12 +176,13 @@ export async function lastAudit(db: Database, subject: string, action: string) {
 
 /** Everything that a command about one tenant is built from, read at one moment. */
 export async function readTenantForDelivery(db: Database, tenantId: string) {
-  const [tenantRows, secretRows] = await db.batch([
+  const [tenantRows, secretRows, salts] = await db.batch([
     db.select().from(tenants).where(eq(tenants.id, tenantId)),
     db.select().from(secrets).where(eq(secrets.tenantId, tenantId)),
+    db.select().from(tenantSalts).where(eq(tenantSalts.tenantId, tenantId)),
   ]);
   const tenant = tenantRows[0];
-  return tenant ? { tenant, secrets: secretRows } : null;
+  return tenant ? { tenant, secrets: secretRows, salt: salts[0]?.salt ?? null } : null;
 }
 
 export async function tenantsOnHost(db: Database, hostId: string, ids: readonly string[]): Promise<TenantRow[]> {

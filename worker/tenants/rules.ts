@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { tenants } from "../../schema/db/index.ts";
 import { RUNTIMES, refuseSlug, type SlugRefusal } from "../../schema/protocol/index.ts";
 import { good, type Problem, problem, type Result, refuse } from "../problem.ts";
-import { describeRefusal, parseSecret, type Secret } from "../vault/index.ts";
+import { describeRefusal, parseSecret, type Secret } from "../vault/rules.ts";
 import type { TenantAction, TenantView } from "./types.ts";
 
 export type TenantRow = typeof tenants.$inferSelect;

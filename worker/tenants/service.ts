@@ -5,18 +5,12 @@ import { freshVolumeKey, isOwners } from "../data/rules.ts";
 import { atomically, type Database, isGuardFailure, isUniqueViolation, retryingGuards, type Statement } from "../db.ts";
 import { type TenantOrigins, tenantHostnameOf, tenantOriginOf } from "../env.ts";
 import { good, type Result, refuse } from "../problem.ts";
-import { describeRefusal, type Keyring, parseSecret, type Secret, sealSecret } from "../vault/index.ts";
+import type { Keyring } from "../vault/rules.ts";
+import { createVault, eraseTenant } from "../vault/service.ts";
 import { decideTransition, parseNewTenant, type TenantRow } from "./rules.ts";
+import { createSecretService, type SecretService } from "./secrets.ts";
 import * as store from "./store.ts";
-import type {
-  Background,
-  PostureView,
-  SecretView,
-  TenantAction,
-  TenantEvent,
-  TenantService,
-  TenantView,
-} from "./types.ts";
+import type { TenantAction, TenantEvent, TenantService, TenantView } from "./types.ts";
 import { postureViewOf, tenantEventOf, tenantViewOf } from "./view.ts";
 
 const MAX_EVENTS = 500;
@@ -50,17 +44,14 @@ export interface TenantServiceOptions {
   billing: AllowancePort;
 }
 
-export interface FullTenantService extends TenantService {
+export interface FullTenantService extends TenantService, SecretService {
   /** Both at once, for a stream that looks often. */
   follow(person: Person, id: string, after: number): Promise<Result<{ view: TenantView; events: TenantEvent[] }>>;
-  putSecret(person: Person, id: string, name: string, value: string, later: Background): Promise<Result<SecretView>>;
-  secrets(person: Person, id: string): Promise<Result<SecretView[]>>;
-  /** What its server last found when it attacked its own walls; null before the first time. */
-  posture(person: Person, id: string): Promise<Result<PostureView | null>>;
 }
 
 export function createTenantService(options: TenantServiceOptions): FullTenantService {
   const { db, world, ring, origins, hosts } = options;
+  const vault = createVault({ db, world, ring });
   const view = (record: store.TenantRecord): TenantView =>
     tenantViewOf(record, {
       hostname: tenantHostnameOf(origins, record.tenant.slug),
@@ -70,22 +61,6 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
   async function owned(person: Person, id: string): Promise<Result<store.TenantRecord>> {
     const record = await store.findOwned(db, person.id, id);
     return record && record.tenant.purgedAt === null ? good(record) : refuse("not_found");
-  }
-
-  async function sealed(tenantId: string, name: string, secret: Secret, version: number, person: Person, now: number) {
-    const envelope = await sealSecret(secret, { tenantId, name, version }, { ring, random: world.random });
-    const row: store.SecretRow = {
-      tenantId,
-      name,
-      version,
-      ...envelope,
-      keyCommitment: null,
-      deliveredAt: null,
-      lastFour: secret.lastFour(),
-      createdAt: now,
-      createdBy: person.id,
-    };
-    return row;
   }
 
   /** Change, event, audit and outbox row: one transaction, or nothing. */
@@ -105,6 +80,28 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
       hosts.announce({ hostId, tenantId, generation }),
     ];
   }
+  /** What the owner deletes is unreadable from this moment on, whether its server can be reached or not. */
+  const erased = (row: TenantRow, to: { desired: string; updatedAt: number }): Statement[] =>
+    to.desired === "deleted" ? eraseTenant(db, row.id, to.updatedAt) : [];
+
+  const changeAlong: Parameters<typeof createSecretService>[0]["changeAlong"] = ({ person, id, later, plan }) =>
+    retryingGuards(async () => {
+      const record = await owned(person, id);
+      if (!record.ok) return record;
+      const row = record.value.tenant;
+      const transition = decideTransition(row, "secret_changed");
+      if (transition.kind === "refused") return refuse(transition.reason);
+      if (transition.kind === "unchanged") throw new Error("a changed secret always makes a generation");
+      const to = changed(transition.to);
+      const planned = await plan(row, to.updatedAt);
+      if (!planned.ok) return planned;
+      const { value, statements } = planned.value;
+      if (statements === null) return good(value);
+      // The guard on the generation comes first: two versions of one secret cannot be written at once.
+      await atomically(db, [...changeStatements(row, to, person, "secret"), ...statements]);
+      later(hosts.deliver(id));
+      return good(value);
+    });
   const changed = (to: Pick<TenantRow, "desired" | "generation" | "restarts">) => ({ ...to, updatedAt: world.now() });
 
   async function follow(person: Person, id: string, after: number) {
@@ -158,18 +155,16 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
           updatedAt: now,
           purgedAt: null,
         };
-        const secretRows = await Promise.all(
-          [...parsed.value.secrets, freshVolumeKey(world.random)].map(({ name, secret }) =>
-            sealed(id, name, secret, 1, person, now),
-          ),
-        );
-        const detail = JSON.stringify({ slug, runtime, hostId, secrets: secretRows.filter(isOwners).map(({ name }) => name) });
+        const values = [...parsed.value.secrets, freshVolumeKey(world.random)].map((one) => ({ ...one, version: 1 }));
+        const sealed = await vault.sealFirst({ tenantId: id, by: person.id, at: now, values });
+        const names = values.filter(isOwners).map(({ name }) => name);
+        const detail = JSON.stringify({ slug, runtime, hostId, secrets: names });
         await atomically(db, [
           store.insertTenant(db, row),
           hosts.insistRoom(hostId),
           store.insistOwnerHasRoom(db, person.id, max),
           ...still,
-          ...secretRows.map((secret) => store.putSecret(db, secret)),
+          ...sealed.statements,
           store.insertOwnerEvent(db, { tenantId: id, generation: 1, at: now, step: "owner.create" }),
           store.insertAudit(db, { at: now, actor: person.id, action: "tenant.create", subject: id, detail }),
           hosts.announce({ hostId, tenantId: id, generation: 1 }),
@@ -199,7 +194,7 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
         if (transition.kind === "refused") return refuse(transition.reason);
         if (transition.kind === "unchanged") return good(view(record.value));
         const to = changed(transition.to);
-        await atomically(db, changeStatements(row, to, person, action));
+        await atomically(db, [...changeStatements(row, to, person, action), ...erased(row, to)]);
         later(hosts.deliver(id));
         return good(view({ ...record.value, tenant: { ...row, ...to } }));
       });
@@ -212,30 +207,7 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
 
     follow,
 
-    async putSecret(person, id, name, value, later) {
-      const parsed = parseSecret(name, value);
-      if (!parsed.ok) return refuse("invalid_secret", { field: "value", detail: describeRefusal(parsed.refusal) });
-      return retryingGuards(async () => {
-        const record = await owned(person, id);
-        if (!record.ok) return record;
-        const row = record.value.tenant;
-        const transition = decideTransition(row, "secret_changed");
-        if (transition.kind === "refused") return refuse(transition.reason);
-        if (transition.kind === "unchanged") throw new Error("a changed secret always makes a generation");
-        const to = changed(transition.to);
-        const known = (await store.listSecrets(db, id)).find((secret) => secret.name === name);
-        const secret = await sealed(id, name, parsed.secret, (known?.version ?? 0) + 1, person, to.updatedAt);
-        // The guard on the generation comes first: two versions of one secret cannot be written at once.
-        await atomically(db, [...changeStatements(row, to, person, "secret"), store.putSecret(db, secret)]);
-        later(hosts.deliver(id));
-        return good(secretViewOf(secret));
-      });
-    },
-
-    async secrets(person, id) {
-      const record = await owned(person, id);
-      return record.ok ? good((await store.listSecrets(db, id)).filter(isOwners).map(secretViewOf)) : record;
-    },
+    ...createSecretService({ db, world, vault, owned, changeAlong }),
 
     async posture(person, id) {
       const record = await owned(person, id);
@@ -243,14 +215,6 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
     },
   };
 }
-
-const secretViewOf = (row: Pick<store.SecretRow, "name" | "version" | "lastFour" | "createdAt" | "createdBy">) => ({
-  name: row.name,
-  version: row.version,
-  lastFour: row.lastFour,
-  changedAt: new Date(row.createdAt).toISOString(),
-  changedBy: row.createdBy,
-});
 
 export { agentsOf, settle } from "./allowance.ts";
 export type { TenantAction, TenantEvent, TenantService, TenantView };

@@ -1,5 +1,5 @@
 import { and, asc, count, desc, eq, gt, isNull, ne, sql } from "drizzle-orm";
-import { audit, hosts, secrets, tenantEvents, tenants } from "../../schema/db/index.ts";
+import { audit, hosts, tenantEvents, tenants } from "../../schema/db/index.ts";
 import { changedOne, type Database, insist, type Statement } from "../db.ts";
 import type { TenantRow } from "./rules.ts";
 
@@ -32,9 +32,14 @@ export async function findOwned(db: Database, ownerId: string, id: string): Prom
   return rows[0] ?? null;
 }
 
-export async function postureOf(db: Database, hostId: string): Promise<string | null> {
-  const rows = await db.select({ posture: hosts.posture }).from(hosts).where(eq(hosts.id, hostId));
-  return rows[0]?.posture ?? null;
+/** The host's last reports on itself, as JSON. */
+export async function postureOf(
+  db: Database,
+  hostId: string,
+): Promise<{ posture: string | null; inventory: string | null } | undefined> {
+  const { posture, inventory } = hosts;
+  const rows = await db.select({ posture, inventory }).from(hosts).where(eq(hosts.id, hostId));
+  return rows[0];
 }
 
 export async function countOwned(db: Database, ownerId: string): Promise<number> {
@@ -90,22 +95,4 @@ export function insertOwnerEvent(
 
 export function insertAudit(db: Database, row: Omit<typeof audit.$inferInsert, "id">): Statement {
   return db.insert(audit).values(row);
-}
-
-export type SecretRow = typeof secrets.$inferSelect;
-
-export function putSecret(db: Database, row: SecretRow): Statement {
-  return db
-    .insert(secrets)
-    .values(row)
-    .onConflictDoUpdate({ target: [secrets.tenantId, secrets.name], set: row });
-}
-
-export function listSecrets(db: Database, tenantId: string) {
-  const { name, version, lastFour, createdAt, createdBy } = secrets;
-  return db
-    .select({ name, version, lastFour, createdAt, createdBy })
-    .from(secrets)
-    .where(eq(secrets.tenantId, tenantId))
-    .orderBy(asc(secrets.name));
 }

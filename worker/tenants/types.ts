@@ -62,6 +62,10 @@ export const secretView = z
     lastFour: z.string(),
     changedAt: z.iso.datetime(),
     changedBy: z.string(),
+    deliveredAt: z.iso
+      .datetime()
+      .nullable()
+      .openapi({ description: "When the agent's server last had this version; null before." }),
   })
   .openapi("Secret");
 export type SecretView = z.infer<typeof secretView>;
@@ -88,6 +92,9 @@ export const postureView = z
       }),
     ),
     gates: z.array(z.object({ name: z.string(), have: z.string(), need: z.string(), ok: z.boolean() })),
+    drift: z.record(z.string(), z.int()).nullable().openapi({
+      description: "How often each wall was found changed and was put back, since the server's agent began.",
+    }),
   })
   .openapi("Posture");
 export type PostureView = z.infer<typeof postureView>;
@@ -107,4 +114,6 @@ export interface TenantService {
   act(person: Person, id: string, action: TenantAction, background: Background): Promise<Result<TenantView>>;
   /** Events with an id above `after`, oldest first, at most 500. */
   events(person: Person, id: string, after: number): Promise<Result<TenantEvent[]>>;
+  /** What its server last found when it attacked its own walls; null before the first time. */
+  posture(person: Person, id: string): Promise<Result<PostureView | null>>;
 }

@@ -45,6 +45,7 @@ async function makeBindings(): Promise<Record<string, string>> {
     MAIL: JSON.stringify({ driver: "resend", key: "key-of-the-tests", from: "Chelar <chelar@chelar.example>" }),
     AUTH_RATE_LIMIT: "off",
     MAX_TENANTS_PER_OWNER: "100",
+    BILLING: JSON.stringify({ mode: "off" }),
   };
 }
 

@@ -1,3 +1,2 @@
-export { type Envelope, type Keyring, openSecret, type SecretPlace, sealSecret } from "./envelope.ts";
-export { describeRefusal, PROVIDERS, parseSecret } from "./providers.ts";
-export { Secret } from "./secret.ts";
+export { type Envelope, newSalt, type SecretPlace, type TenantKeys, tenantKeys } from "./envelope.ts";
+export { describeRefusal, type Keyring, PROVIDERS, parseKeyring, parseSecret, Secret } from "./rules.ts";

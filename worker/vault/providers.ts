@@ -64,6 +64,9 @@ export const PROVIDERS = [
 
 const byEnv: ReadonlyMap<string, Provider> = new Map(PROVIDERS.map((provider) => [provider.env, provider]));
 
+/** Other names are the platform's own: no owner sees or writes them. */
+export const isOwnersName = (name: string): boolean => byEnv.has(name);
+
 export type SecretRefusal =
   | { reason: "unknown_name" }
   | { reason: "empty" }

@@ -1,20 +1,28 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Envelope, openSecret, type SecretPlace, sealSecret } from "./envelope.ts";
+import { fromBase64url, toBase64url } from "../../schema/protocol/index.ts";
+import { type Envelope, newSalt, type SecretPlace, tenantKeys } from "./envelope.ts";
 import { PROVIDERS, parseSecret } from "./providers.ts";
+import { type Bytes, type Keyring, parseKeyring } from "./rules.ts";
 import { Secret } from "./secret.ts";
 
 const random = (bytes: number) => crypto.getRandomValues(new Uint8Array(bytes));
-const ring = { current: 2, keys: new Map([1, 2].map((version) => [version, random(32)])) };
-const place: SecretPlace = { tenantId: "tnt_a", name: "ANTHROPIC_API_KEY", version: 3 };
-const seal = (text: string, at = place, of = ring) => sealSecret(new Secret(text), at, { ring: of, random });
+const ringOf = (versions: readonly number[], current: number, floor = 1): Keyring => ({
+  ...{ current, floor },
+  keys: new Map(versions.map((version) => [version, random(32)])),
+});
+const ring = ringOf([1, 2], 2);
+const [salt, otherSalt] = [newSalt(random), newSalt(random)];
+const place: SecretPlace = { name: "ANTHROPIC_API_KEY", version: 3 };
+const keys = tenantKeys(ring, "tnt_a", salt);
+const seal = (text: string, at = place, by = keys) => by.seal(new Secret(text), at, random);
 const unreadable = { ok: false, reason: "secret_unreadable" };
 
 describe("an envelope", () => {
   it("gives back exactly what was sealed, whatever it was", async () => {
     await fc.assert(
       fc.asyncProperty(fc.string({ unit: "grapheme", maxLength: 300 }), async (text) => {
-        const opened = await openSecret(await seal(text), place, ring);
+        const opened = await keys.open(await seal(text), place);
         expect(opened.ok && opened.secret.reveal()).toBe(text);
       }),
       { numRuns: 50 },
@@ -22,18 +30,28 @@ describe("an envelope", () => {
   });
 
   it.each<[string, Partial<SecretPlace>]>([
-    ["tenant", { tenantId: "tnt_b" }],
     ["name", { name: "OPENAI_API_KEY" }],
     ["version", { version: 4 }],
-    ["tenant and name, shifted", { tenantId: "tnt_aANTHROPIC", name: "_API_KEY" }],
+    ["name and version, shifted", { name: "ANTHROPIC_API_KEY3", version: 0 }],
   ])("opens nowhere but in its own row: another %s", async (_what, moved) => {
-    expect(await openSecret(await seal("value"), { ...place, ...moved }, ring)).toEqual(unreadable);
+    expect(await keys.open(await seal("value"), { ...place, ...moved })).toEqual(unreadable);
+  });
+
+  it.each([
+    ["with that tenant's own salt", otherSalt],
+    ["even if both had one salt", salt],
+  ])("opens for no other tenant, %s", async (_what, theirs) => {
+    expect(await tenantKeys(ring, "tnt_b", theirs).open(await seal("value"), place)).toEqual(unreadable);
+    expect(await tenantKeys(ring, "tnt_aANTHROPIC", theirs).open(await seal("value"), place)).toEqual(unreadable);
   });
 
   it.each<[string, (envelope: Envelope, other: Envelope) => Partial<Envelope>]>([
-    ["another format", () => ({ format: 2 })],
+    ["the format before", () => ({ format: 1 })],
+    ["the format before, in all its parts", () => ({ format: 1, keyCommitment: null })],
+    ["a format that is not there yet", () => ({ format: 3 })],
     ["another version of the ring's key", () => ({ keyVersion: 1 })],
     ["a key that the ring has not", () => ({ keyVersion: 9 })],
+    ["no commitment", () => ({ keyCommitment: null })],
     ["the value of a neighbour", (_, { nonce, ciphertext }) => ({ nonce, ciphertext })],
     ["the data key of a neighbour", (_, { wrapNonce, wrappedKey }) => ({ wrapNonce, wrappedKey })],
     ["a truncated value", ({ ciphertext }) => ({ ciphertext: ciphertext.slice(0, -4) })],
@@ -43,33 +61,38 @@ describe("an envelope", () => {
   ])("fails in the one way for %s", async (_what, change) => {
     const envelope = await seal("value");
     const neighbour = await seal("other", { ...place, name: "OPENAI_API_KEY" });
-    expect(await openSecret({ ...envelope, ...change(envelope, neighbour) }, place, ring)).toEqual(unreadable);
+    expect(await keys.open({ ...envelope, ...change(envelope, neighbour) }, place)).toEqual(unreadable);
   });
 
-  it("fails in the one way for every flipped bit of value and key", async () => {
+  it("fails in the one way for every flipped bit of value, key and commitment", async () => {
     const envelope = await seal("value");
-    for (const part of ["ciphertext", "wrappedKey", "nonce", "wrapNonce"] as const) {
-      const bytes = Buffer.from(envelope[part], "base64url");
+    for (const part of ["ciphertext", "wrappedKey", "nonce", "wrapNonce", "keyCommitment"] as const) {
+      const bytes = Buffer.from(envelope[part] ?? "", "base64url");
       for (let at = 0; at < bytes.length * 8; at += 7) {
         const flipped = Buffer.from(bytes);
         flipped[at >> 3] = (flipped[at >> 3] as number) ^ (1 << (at & 7));
-        expect(await openSecret({ ...envelope, [part]: flipped.toString("base64url") }, place, ring)).toEqual(
-          unreadable,
-        );
+        expect(await keys.open({ ...envelope, [part]: flipped.toString("base64url") }, place)).toEqual(unreadable);
       }
     }
   });
 
   it("fails in the one way under another ring with the same version numbers", async () => {
-    const other = { current: 2, keys: new Map([[2, random(32)]]) };
-    expect(await openSecret(await seal("value"), place, other)).toEqual(unreadable);
+    const other = tenantKeys(ringOf([2], 2), "tnt_a", salt);
+    expect(await other.open(await seal("value"), place)).toEqual(unreadable);
   });
 
   it("fails in the one way when the row claims another version of a ring that repeats a key", async () => {
-    const [key = random(32)] = ring.keys.values();
-    const twice = { current: 1, keys: new Map([1, 2].map((version) => [version, key])) };
-    const envelope = await seal("value", place, twice);
-    expect(await openSecret({ ...envelope, keyVersion: 2 }, place, twice)).toEqual(unreadable);
+    const twice = { ...ring, current: 1, keys: new Map([1, 2].map((version) => [version, ring.keys.get(1) as Bytes])) };
+    const repeating = tenantKeys(twice, "tnt_a", salt);
+    const envelope = await seal("value", place, repeating);
+    expect(await repeating.open({ ...envelope, keyVersion: 2 }, place)).toEqual(unreadable);
+  });
+
+  it("says which wrapping key it takes before it decrypts: one ciphertext for two keys opens under one of them", async () => {
+    const envelope = await seal("value");
+    const foreign = await seal("value", place, tenantKeys(ring, "tnt_a", otherSalt));
+    expect(envelope.keyCommitment).not.toBe(foreign.keyCommitment);
+    expect(await keys.open({ ...envelope, keyCommitment: foreign.keyCommitment }, place)).toEqual(unreadable);
   });
 
   it("never seals the same value to the same bytes, nor under the same data key or nonce", async () => {
@@ -79,9 +102,100 @@ describe("an envelope", () => {
     }
   });
 
-  it("still opens what an older key of the ring has sealed", async () => {
-    const old = await seal("value", place, { ...ring, current: 1 });
-    expect((await openSecret(old, place, ring)).ok).toBe(true);
+  it("still opens what an older key of the ring has sealed, until the floor is above it", async () => {
+    const old = await seal("value", place, tenantKeys({ ...ring, current: 1 }, "tnt_a", salt));
+    expect((await keys.open(old, place)).ok).toBe(true);
+    expect(await tenantKeys({ ...ring, floor: 2 }, "tnt_a", salt).open(old, place)).toEqual(unreadable);
+  });
+
+  it("opens never again when the tenant's salt is destroyed, whoever has the ring and a copy of the row", async () => {
+    const envelope = await seal("value");
+    expect(await tenantKeys(ring, "tnt_a", null).open(envelope, place)).toEqual(unreadable);
+    expect(await tenantKeys(ring, "tnt_a", newSalt(random)).open(envelope, place)).toEqual(unreadable);
+  });
+
+  it("is rewrapped without its value being touched, and opens with the new key alone", async () => {
+    const old = await seal("value", place, tenantKeys({ ...ring, current: 1 }, "tnt_a", salt));
+    const done = await keys.rewrap(old, place, random);
+    if (!done.ok) throw new Error("unreadable");
+    expect(done.envelope).toMatchObject({ keyVersion: 2, nonce: old.nonce, ciphertext: old.ciphertext });
+    expect(done.envelope.wrappedKey).not.toBe(old.wrappedKey);
+    const onlyNew = { current: 2, floor: 2, keys: new Map([[2, ring.keys.get(2) as Bytes]]) };
+    const opened = await tenantKeys(onlyNew, "tnt_a", salt).open(done.envelope, place);
+    expect(opened.ok && opened.secret.reveal()).toBe("value");
+    expect(await keys.rewrap({ ...old, wrappedKey: done.envelope.wrappedKey }, place, random)).toEqual(unreadable);
+  });
+});
+
+/** Made by the code of format 1: rows of that time must stay readable. */
+const OLD = {
+  ring: {
+    current: 1,
+    floor: 1,
+    keys: new Map([[1, fromBase64url("kq3xV0mJ8yB5pS7dLw1hZc9tRfGeNuA2oXiQ4bEYvTM") as Bytes]]),
+  },
+  envelope: {
+    ...{ format: 1, keyVersion: 1, keyCommitment: null },
+    ...{ nonce: "xNBd61zRHPO5NaWn", wrapNonce: "iN_lyiasn9iw8dZk" },
+    wrappedKey: "dDLcWltv6p_2ySMiRKSk17ZVMdwSq_zX6M4mNKHGRm2rRD8el-x7KrILBn3TRpDt",
+    ciphertext: "MrILzLrrTK7aeMnZjmA0gadaPgV37QDpKp4kwidv1XV1REw7cVY-0g",
+  },
+};
+
+describe("an envelope of format 1", () => {
+  it("opens in its own row only", async () => {
+    const opened = await tenantKeys(OLD.ring, "tnt_a", null).open(OLD.envelope, place);
+    expect(opened.ok && opened.secret.reveal()).toBe("sk-ant-of-the-old-format");
+    expect(await tenantKeys(OLD.ring, "tnt_b", null).open(OLD.envelope, place)).toEqual(unreadable);
+    expect(await tenantKeys(OLD.ring, "tnt_a", null).open({ ...OLD.envelope, format: 2 }, place)).toEqual(unreadable);
+  });
+
+  it("becomes one of format 2 when it is rewrapped", async () => {
+    const mine = tenantKeys(OLD.ring, "tnt_a", salt);
+    const done = await mine.rewrap(OLD.envelope, place, random);
+    if (!done.ok) throw new Error("unreadable");
+    expect(done.envelope).toMatchObject({ format: 2, keyVersion: 1, keyCommitment: expect.any(String) });
+    const opened = await mine.open(done.envelope, place);
+    expect(opened.ok && opened.secret.reveal()).toBe("sk-ant-of-the-old-format");
+  });
+});
+
+describe("a keyring", () => {
+  const [one, two] = [toBase64url(random(32)), toBase64url(random(32))];
+  const sequence = toBase64url(Uint8Array.from({ length: 32 }, (_, at) => at * 3));
+  const words = toBase64url(new TextEncoder().encode("correct horse battery staple 123"));
+
+  it("is taken when it is sound, and starts at floor 1 where it names none", () => {
+    const parsed = parseKeyring(`{"current":2,"keys":{"1":"${one}","2":"${two}"}}`);
+    expect(parsed.ok && [parsed.ring.current, parsed.ring.floor, [...parsed.ring.keys.keys()]]).toEqual([2, 1, [1, 2]]);
+  });
+
+  it.each([
+    ["not_json", "{"],
+    ["shape", "[]"],
+    ["shape", `{"current":1,"keys":{"1":"${one}"},"more":1}`],
+    ["shape", `{"current":1,"keys":{"01":"${one}"}}`],
+    ["shape", `{"current":"1","keys":{"1":"${one}"}}`],
+    ["key_length", `{"current":1,"keys":{"1":"${one.slice(0, -4)}"}}`],
+    ["key_length", `{"current":1,"keys":{"1":"${one}AAAA"}}`],
+    ["key_length", `{"current":1,"keys":{"1":"${one}="}}`],
+    ["version_twice", `{"current":1,"keys":{"1":"${one}","1":"${two}"}}`],
+    ["shape", `{"current":1,"keys":{"1":"${one}","\\u0031" : "${two}"}}`],
+    ["key_twice", `{"current":2,"keys":{"1":"${one}","2":"${one}"}}`],
+    ["current_missing", `{"current":2,"keys":{"1":"${one}"}}`],
+    ["current_below_floor", `{"current":1,"floor":2,"keys":{"1":"${one}","2":"${two}"}}`],
+    ["not_random", `{"current":1,"keys":{"1":"${toBase64url(new Uint8Array(32))}"}}`],
+    ["not_random", `{"current":1,"keys":{"1":"${toBase64url(new Uint8Array(32).fill(7))}"}}`],
+    ["not_random", `{"current":1,"keys":{"1":"${sequence}"}}`],
+    ["not_random", `{"current":1,"keys":{"1":"${words}"}}`],
+  ])("is refused as %s: %s", (refusal, text) => {
+    expect(parseKeyring(text)).toEqual({ ok: false, refusal });
+  });
+
+  it("takes what a random source gives", () => {
+    for (let time = 0; time < 2_000; time++) {
+      expect(parseKeyring(`{"current":1,"keys":{"1":"${toBase64url(random(32))}"}}`).ok).toBe(true);
+    }
   });
 });
 
