@@ -67,9 +67,9 @@ export const jsonOnly: MiddlewareHandler = async (c, next) => {
 };
 
 /** The fields of a posted form. A body that is no form is the sender's mistake, not ours. */
-export async function readForm(c: Context): Promise<Record<string, unknown>> {
+export async function readForm(c: Context, options: { all?: boolean } = {}): Promise<Record<string, unknown>> {
   try {
-    return await c.req.parseBody();
+    return await c.req.parseBody(options);
   } catch (error) {
     throw error instanceof TypeError ? new HTTPException(400, { cause: error }) : error;
   }

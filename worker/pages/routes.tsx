@@ -1,4 +1,5 @@
 import { type Context, Hono } from "hono";
+import { ownAccountRoutes } from "./account-routes.tsx";
 import { accountRoutes } from "./accounts-routes.tsx";
 import { agentRoutes } from "./agents-routes.tsx";
 import { assetRoutes } from "./assets.ts";
@@ -23,6 +24,7 @@ export function pageRoutes(deps: PageDeps): Hono {
   });
   accountRoutes(app, deps);
   mailboxRoutes(app, deps);
+  ownAccountRoutes(app, deps);
   agentRoutes(app, deps);
   return app;
 }

@@ -62,7 +62,7 @@ button.bad { background: var(--bad); border-color: var(--bad); color: var(--pape
 .field { margin: 0 0 1.3rem; padding: 0; border: 0; min-width: 0; }
 .group { border-top: 1px solid var(--line); padding-top: 1.1rem; margin-top: 1.8rem; } .group legend { float: left; width: 100%; margin-bottom: .9rem; } .group legend + * { clear: both; }
 label, legend { display: block; font-weight: 600; padding: 0; margin-bottom: .35rem; }
-input:not([type=radio]), select { display: block; width: 100%; font: inherit; color: inherit; background: var(--paper); border: 1px solid var(--edge); border-radius: 3px; padding: .6rem .75rem; min-height: 2.9rem; }
+input:not([type=radio], [type=checkbox]), select { display: block; width: 100%; font: inherit; color: inherit; background: var(--paper); border: 1px solid var(--edge); border-radius: 3px; padding: .6rem .75rem; min-height: 2.9rem; }
 input[aria-invalid] { border: 2px solid var(--bad); }
 .field .hint, .field .error { margin: .4rem 0 0; }
 .error { color: var(--bad); font-weight: 600; font-size: .95rem; }
@@ -73,6 +73,15 @@ input[aria-invalid] { border: 2px solid var(--bad); }
 progress { appearance: none; display: block; width: 100%; height: 6px; border: 0; background: var(--line); border-radius: 3px; overflow: hidden; }
 progress::-webkit-progress-bar { background: var(--line); } progress::-webkit-progress-value { background: var(--lamp); transition: width .4s ease-out; } progress::-moz-progress-bar { background: var(--lamp); }
 summary { cursor: pointer; color: var(--blue); font-weight: 600; padding-block: .4rem; }
+`;
+
+const ACCOUNT = `
+.middle { max-width: 44rem; margin-inline: auto; } .middle > section { margin-top: 2.5rem; } .middle > section > form { margin-top: -.6rem; }
+.entries { padding-block: .4rem; } .entries li { display: flex; gap: 1rem; align-items: center; justify-content: space-between; padding-block: .8rem; } .entries li + li { border-top: 1px solid var(--line); } .entries p { margin: 0; } .entries li > div { min-width: 0; }
+button.small { font-size: .95rem; padding: .5em 1em; } .wide { width: 100%; } .ways { display: grid; gap: .8rem; margin-bottom: 1.5rem; } .ways .error { margin: .5rem 0 0; }
+.qr { display: block; width: 15rem; max-width: 100%; margin: 0 auto 1.2rem; shape-rendering: crispEdges; } .qr rect { fill: #fff; } .qr path { fill: #000; }
+code { font: .92em var(--mono); } .secret { overflow-wrap: anywhere; user-select: all; } .codes { columns: 2; margin-bottom: 1.5rem; } .codes code { font-size: 1rem; }
+.letter { white-space: pre-wrap; }
 `;
 
 const DRAWING = `
@@ -142,4 +151,4 @@ const WIDTHS = `
 @media (forced-colors: active) { .wall, .way { stroke: CanvasText; } .state::before { border-color: CanvasText; } }
 `;
 
-export const STYLE = [TOKENS, BASE, CONTROLS, DRAWING, PARTS, WIDTHS].join("").trimStart();
+export const STYLE = [TOKENS, BASE, CONTROLS, ACCOUNT, DRAWING, PARTS, WIDTHS].join("").trimStart();

@@ -1,5 +1,5 @@
 import type { RuntimeName, StepName } from "../../schema/protocol/index.ts";
-import type { ProblemCode, TenantAction, TenantView } from "./deps.ts";
+import type { ProblemCode, Scope, TenantAction, TenantView } from "./deps.ts";
 
 /** Everything the pages say about codes of other rooms, one table each. A new code does not compile without its words. */
 
@@ -168,6 +168,13 @@ export function eventWords(step: string, status: "started" | "progress" | "done"
   if (status === "done") return words.done;
   return status === "failed" ? `${words.doing}: this did not work` : words.doing;
 }
+
+/** What a key may do, as a sentence that begins with "It may". */
+export const SCOPE_WORDS: Record<Scope, { short: string; about: string }> = {
+  "tenants:read": { short: "see your agents", about: "Read their state, events and limits." },
+  "tenants:write": { short: "change your agents", about: "Create, start, stop and delete them, and set their keys." },
+  "agents:open": { short: "open your agents", about: "Get through the door to the agents themselves." },
+};
 
 type Tone = "good" | "busy" | "calm" | "bad";
 
