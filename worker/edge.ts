@@ -9,7 +9,7 @@ import { type Database, openDatabase } from "./db.ts";
 import type { Config } from "./env.ts";
 import { isOperator } from "./hosts/enrol.ts";
 import { createHosts } from "./hosts/index.ts";
-import { backgroundOf, browserSafety, lastResort, limitedBody, sameOriginOnly } from "./http.ts";
+import { backgroundOf, browserSafety, lastResort, limitedBody, logFailure, sameOriginOnly } from "./http.ts";
 import { createPost } from "./mail/index.ts";
 import type { PageDeps } from "./pages/deps.ts";
 import { pageRoutes, problemPage } from "./pages/routes.tsx";
@@ -61,8 +61,6 @@ export function createEdge(config: Config, outside: Outside = {}) {
   };
 
   const app = new OpenAPIHono();
-  // First and bare: every request to every agent passes here.
-  app.get("/forward-auth", access.forwardAuth);
   app.get("/healthz", (c) => c.text("ok", 200, { "cache-control": "no-store" }));
 
   app.use(browserSafety({ tenantOrigin: config.tenants.template, https: config.secureCookies }));
@@ -110,7 +108,12 @@ export function createEdge(config: Config, outside: Outside = {}) {
   const tick = async () => {
     for (const room of [accounts, hosts]) await room.tick();
   };
-  return { app, tick };
+  /** Every request to every agent is a question here: it goes past the router, which costs more than most answers. */
+  const serve = (request: Request, bindings: object, context: ExecutionContext) =>
+    access.isQuestion(request)
+      ? access.forwardAuth(request, (work) => context.waitUntil(logFailure(work)))
+      : app.fetch(request, bindings, context);
+  return { app: { fetch: serve }, tick };
 }
 
 export type Edge = ReturnType<typeof createEdge>;

@@ -9,6 +9,7 @@ import { createGate, type Gate } from "../../host-agent/ingress/index.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 export const HOST = "ada.agents.localhost";
+export const HOST_KEY = `hst_lab.${"k".repeat(43)}`;
 
 /** What the stand-in of the edge answers to `GET /forward-auth`. */
 export interface EdgeAnswer {
@@ -72,6 +73,7 @@ export async function startIngress(): Promise<IngressLab> {
     CHELAR_AGENT_SOCKET: agentSocket,
     CHELAR_ADMIN_SOCKET: `${dir}/admin.sock`,
     CHELAR_DATA: dir,
+    CHELAR_HOST_KEY: HOST_KEY,
     HOME: dir,
     XDG_CONFIG_HOME: dir,
     XDG_DATA_HOME: dir,

@@ -7,13 +7,14 @@ import { Client, DASHBOARD, startTestEdge, type TestEdge } from "../testing/edge
 import { TestHost } from "../testing/host.ts";
 
 let edge: TestEdge;
+let host: TestHost;
 let owner: Client;
 let stranger: Client;
 let name: string;
 let hostname: string;
 
 beforeAll(async () => {
-  const host = await TestHost.make();
+  host = await TestHost.make();
   edge = await startTestEdge({ fetch: host.fetch as typeof fetch });
   await host.enrol(edge);
   [owner, stranger] = await Promise.all([new Client(edge).signUp(), new Client(edge).signUp()]);
@@ -28,6 +29,8 @@ beforeEach(async () => {
 function knock(cookie: string, more: Record<string, string> = {}) {
   return edge.send("/forward-auth", {
     headers: {
+      "x-chelar-host": host.ingressKey,
+      "x-chelar-client": "198.51.100.7",
       "x-forwarded-method": "GET",
       "x-forwarded-proto": "https",
       "x-forwarded-host": hostname,
@@ -285,8 +288,8 @@ describe("host names", () => {
 
   it("need Caddy's description: without it nothing opens", async () => {
     const cookie = await doorCookie();
-    const response = await edge.send("/forward-auth", { headers: { cookie, host: hostname } });
-    expect(response.status).toBe(404);
+    const headers = { cookie, host: hostname, "x-chelar-host": host.ingressKey };
+    expect((await edge.send("/forward-auth", { headers })).status).toBe(404);
   });
 });
 

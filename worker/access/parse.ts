@@ -7,27 +7,32 @@ export const cookieNames = (origins: TenantOrigins) =>
   origins.template.startsWith("https:")
     ? { door: "__Host-chelar", bind: "__Host-chelar-bind" }
     : { door: "chelar-door", bind: "chelar-bind" };
+export type CookieNames = ReturnType<typeof cookieNames>;
 
 const LABEL = /^[a-z0-9-]+$/;
+const PORT = /:\d{1,5}$/;
 
 /** The host name of an agent without a port, in lower case, and its first label; null when it has not that form. */
 export function parseHost(host: string, origins: TenantOrigins): { hostname: string; slug: string } | null {
-  const hostname = host.toLowerCase().replace(/:\d{1,5}$/, "");
+  const hostname = host.toLowerCase().replace(PORT, "");
   if (!hostname.endsWith(origins.domain)) return null;
   const slug = hostname.slice(0, -origins.domain.length);
   return slug.length > 0 && slug.length <= SLUG_MAX && LABEL.test(slug) ? { hostname, slug } : null;
 }
 
 /** Caddy's description of the request; null when it is not one. */
-export function parseDoorRequest(headers: Headers, origins: TenantOrigins): DoorRequest | null {
+export function parseDoorRequest(
+  headers: Headers,
+  { origins, names, hostId }: { origins: TenantOrigins; names: CookieNames; hostId: string },
+): DoorRequest | null {
   const method = headers.get("x-forwarded-method");
   const uri = headers.get("x-forwarded-uri");
   const host = headers.get("x-forwarded-host");
   if (!method || !uri?.startsWith("/") || !host) return null;
-  const names = cookieNames(origins);
-  const cookies = headers.get("cookie") ?? "";
+  const cookies = headers.get("cookie");
   const site = parseHost(host, origins);
   return {
+    hostId,
     method: method.toUpperCase(),
     uri,
     slug: site?.slug ?? null,
@@ -45,8 +50,8 @@ export function parseDoorRequest(headers: Headers, origins: TenantOrigins): Door
 }
 
 /** All values of one name: a parser that keeps the first or the last lets whoever plants a second one choose. */
-function cookieValues(header: string, name: string): string[] {
-  if (!header.includes(name)) return [];
+function cookieValues(header: string | null, name: string): string[] {
+  if (!header?.includes(name)) return [];
   const values: string[] = [];
   for (const part of header.split(";")) {
     const at = part.indexOf("=");

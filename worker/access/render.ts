@@ -1,25 +1,25 @@
 import { html } from "hono/html";
+import { type ProblemCode, problem, problemResponse } from "../problem.ts";
 
-/** A small page for a person at the door; a line of text for everything else. Neither repeats what was sent. */
-export async function doorPage(
-  status: 401 | 403 | 404,
-  {
-    title,
-    text,
-    link,
-    isPage,
-  }: { title: string; text: string; link?: { href: string; label: string }; isPage: boolean },
-): Promise<Response> {
-  const headers = {
-    "cache-control": "no-store",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-  };
+export interface Refusal {
+  code: ProblemCode;
+  title: string;
+  /** What to do. Never repeats what was sent. */
+  text: string;
+  link?: { href: string; label: string };
+  retryAfterSeconds?: number;
+}
+
+/** A small page for a person at the door, a problem document for everything else. */
+export async function refusal(it: Refusal, isPage: boolean): Promise<Response> {
+  const { code, title, text, link, retryAfterSeconds } = it;
+  const document = problem(code, { detail: `${title} ${text}`, retryAfterSeconds });
+  const { status } = document;
   if (!isPage) {
-    return new Response(`${title} ${text}\n`, {
-      status,
-      headers: { ...headers, "content-type": "text/plain; charset=utf-8" },
-    });
+    const response = problemResponse(document);
+    // RFC 9110 section 15.5.2: a 401 names the way to do better.
+    if (status === 401) response.headers.set("www-authenticate", 'Bearer realm="chelar"');
+    return response;
   }
   const body = await html`<!doctype html>
 <html lang="en">
@@ -29,9 +29,12 @@ export async function doorPage(
   return new Response(body.toString(), {
     status,
     headers: {
-      ...headers,
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+      "referrer-policy": "no-referrer",
       "content-type": "text/html; charset=utf-8",
       "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+      ...(retryAfterSeconds ? { "retry-after": String(retryAfterSeconds) } : {}),
     },
   });
 }

@@ -5,6 +5,7 @@ import { type DoorRequest, decideAccess, safeReturn, type Verdict } from "./rule
 const NOW = 1_800_000_000_000;
 const ORIGIN = "https://alpha.agents.example";
 const page: DoorRequest = {
+  hostId: "hst_1",
   method: "GET",
   uri: "/chat?x=1",
   slug: "alpha",
@@ -19,13 +20,19 @@ const page: DoorRequest = {
   acceptsHtml: true,
 };
 const claims = { userId: "owner", sessionId: "s1", hostname: "alpha.agents.example", expiresAtMs: NOW + 1 };
-const tenant = { id: "tnt_1", ownerId: "owner", deleted: false };
+const tenant = { id: "tnt_1", ownerId: "owner", hostId: "hst_1", deleted: false };
+const holder = { userId: "owner", expiresAtMs: NOW + 1, mayOpenAgents: true };
 const session = { userId: "owner", expiresAtMs: NOW + 1 };
 const decide = (
   request: Partial<DoorRequest>,
-  over: { claims?: typeof claims | null; tenant?: typeof tenant | null; session?: typeof session | null } = {},
+  over: {
+    claims?: typeof claims | null;
+    tenant?: typeof tenant | null;
+    session?: typeof session | null;
+    holder?: typeof holder | null;
+  } = {},
 ) => {
-  const known = { claims, tenant, session, ...over };
+  const known = { claims, tenant, session, holder: null, ...over };
   return decideAccess({ ...page, ...request }, known.claims, known, ORIGIN, NOW);
 };
 
@@ -72,6 +79,24 @@ describe("the door's decision", () => {
       "unauthenticated",
     ],
     ["tells a stranger that it is not theirs", [{}, { tenant: { ...tenant, ownerId: "other" } }], "not_owner"],
+    ["lets a program in with a key for opening agents", [api, { claims: null, session: null, holder }], "allow"],
+    [
+      "tells a key for other things that it is too narrow",
+      [api, { claims: null, session: null, holder: { ...holder, mayOpenAgents: false } }],
+      "narrow_key",
+    ],
+    [
+      "refuses a key that runs out now",
+      [api, { claims: null, session: null, holder: { ...holder, expiresAtMs: NOW } }],
+      "unauthenticated",
+    ],
+    [
+      "tells a stranger's key that the agent is not theirs, before what it is good for",
+      [api, { claims: null, session: null, holder: { ...holder, userId: "other", mayOpenAgents: false } }],
+      "not_owner",
+    ],
+    ["does not help a cookie that has ended by a key", [api, { session: null, holder }], "unauthenticated"],
+    ["answers no host about another host's agent", [{ hostId: "hst_2" }], "nobody"],
     ["knows no host name that is nobody's", [{}, { tenant: null }], "nobody"],
     ["knows no agent that is being deleted", [{}, { tenant: { ...tenant, deleted: true } }], "nobody"],
     ["knows no host name of another form", [{ slug: null }], "nobody"],
@@ -104,19 +129,24 @@ describe("the door's decision", () => {
   ])("%s", (_guarantee, args, kind) => expect(decide(...args).kind).toBe(kind));
 
   it("says 200 to nobody but the owner with a live session for that very host name", () => {
-    const id = fc.constantFrom("owner", "other", "");
-    const host = fc.constantFrom("alpha.agents.example", "beta.agents.example", "");
-    const time = fc.constantFrom(NOW - 1, NOW, NOW + 1, NOW + 86_400_000);
+    // Mostly what is right: among choices that are all even, hardly any request would be let in.
+    const mostly = <T>(right: T, ...wrong: T[]) =>
+      fc.oneof({ weight: 8, arbitrary: fc.constant(right) }, { weight: 2, arbitrary: fc.constantFrom(...wrong) });
+    const id = mostly("owner", "other", "");
+    const host = mostly("alpha.agents.example", "beta.agents.example", "");
+    const time = mostly(NOW + 1, NOW - 1, NOW, NOW + 86_400_000);
     const text = fc.option(
-      fc.constantFrom("same-origin", "same-site", "cross-site", "none", "navigate", "cors", "document", "iframe"),
+      mostly("same-origin", "same-site", "cross-site", "none", "navigate", "cors", "document", "iframe"),
     );
+    let allowed = 0;
     fc.assert(
       fc.property(
         fc.record({
           request: fc.record({
-            method: fc.constantFrom("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "get"),
-            uri: fc.oneof(fc.constantFrom("/", "/.chelar/callback?ticket=x", "/.chelar/x", "//evil"), fc.webPath()),
-            slug: fc.option(fc.constant("alpha")),
+            hostId: mostly("hst_1", "hst_2"),
+            method: mostly("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "get"),
+            uri: fc.oneof(mostly("/", "/.chelar/callback?ticket=x", "/.chelar/x", "//evil"), fc.webPath()),
+            slug: mostly<string | null>("alpha", null),
             hostname: host,
             doorCookies: fc.constant([]),
             bindCookies: fc.constant([]),
@@ -128,23 +158,36 @@ describe("the door's decision", () => {
             acceptsHtml: fc.boolean(),
           }),
           claims: fc.option(fc.record({ userId: id, sessionId: fc.constant("s"), hostname: host, expiresAtMs: time })),
-          tenant: fc.option(fc.record({ id: fc.constant("t"), ownerId: id, deleted: fc.boolean() })),
+          tenant: fc.option(
+            fc.record({ id: fc.constant("t"), ownerId: id, hostId: fc.constant("hst_1"), deleted: fc.boolean() }),
+          ),
           session: fc.option(fc.record({ userId: id, expiresAtMs: time })),
+          holder: fc.option(fc.record({ userId: id, expiresAtMs: time, mayOpenAgents: mostly(true, false) })),
         }),
-        ({ request, claims, tenant, session }) => {
-          const verdict = decideAccess(request, claims, { tenant, session }, ORIGIN, NOW);
+        ({ request, claims, tenant, session, holder }) => {
+          const verdict = decideAccess(request, claims, { tenant, session, holder }, ORIGIN, NOW);
           if (verdict.kind !== "allow") return;
-          expect(claims && session && tenant).toBeTruthy();
-          expect([claims?.userId, session?.userId, verdict.userId]).toEqual(Array(3).fill(tenant?.ownerId));
-          expect(claims?.hostname).toBe(request.hostname);
-          expect(tenant?.deleted).toBe(false);
-          expect(Math.min(claims?.expiresAtMs ?? 0, session?.expiresAtMs ?? 0)).toBeGreaterThan(NOW);
+          allowed += 1;
+          expect([tenant?.ownerId, tenant?.deleted, tenant?.hostId]).toEqual([verdict.userId, false, request.hostId]);
+          if (claims) {
+            expect([claims.userId, session?.userId, claims.hostname]).toEqual([
+              verdict.userId,
+              verdict.userId,
+              request.hostname,
+            ]);
+            expect(Math.min(claims.expiresAtMs, session?.expiresAtMs ?? 0)).toBeGreaterThan(NOW);
+          } else {
+            expect(holder).toMatchObject({ userId: verdict.userId, mayOpenAgents: true });
+            expect(holder?.expiresAtMs).toBeGreaterThan(NOW);
+          }
           expect(request.uri.startsWith("/.chelar/")).toBe(false);
           if (request.isWebSocket || request.method === "POST") expect([null, ORIGIN]).toContain(request.origin);
         },
       ),
-      { numRuns: 3_000 },
+      { numRuns: 5_000 },
     );
+    // A property that never meets a yes proves nothing.
+    expect(allowed).toBeGreaterThan(100);
   });
 });
 

@@ -7,6 +7,8 @@ export const SIGN_OUT_PATH = "/.chelar/sign-out";
 
 /** The request that stands before the door, as Caddy describes it. */
 export interface DoorRequest {
+  /** The enrolled host whose Caddy describes it. */
+  hostId: string;
   method: string;
   /** Path and query, as the browser sent them; `/` first. */
   uri: string;
@@ -34,8 +36,11 @@ export interface DoorClaims {
 
 /** What the database knew at most a few seconds ago. */
 export interface Knowledge {
-  tenant: { id: string; ownerId: string; deleted: boolean } | null;
+  tenant: { id: string; ownerId: string; hostId: string; deleted: boolean } | null;
+  /** Of the door cookie; null when it has ended or its person is suspended. */
   session: { userId: string; expiresAtMs: number } | null;
+  /** Whom an API key or token speaks for, of a request without a door cookie. */
+  holder: { userId: string; expiresAtMs: number; mayOpenAgents: boolean } | null;
 }
 
 export type Verdict =
@@ -49,16 +54,23 @@ export type Verdict =
   | { kind: "sign_in"; returnTo: string }
   | { kind: "unauthenticated" }
   | { kind: "not_owner" }
+  /** An API key or token that was not made for opening agents. */
+  | { kind: "narrow_key" }
+  /** Too many wrong names, keys or tickets from this address. */
+  | { kind: "too_many"; retryAfterSeconds: number }
   | { kind: "foreign_site" };
 
 export function decideAccess(
   request: DoorRequest,
   claims: DoorClaims | null,
-  { tenant, session }: Knowledge,
+  { tenant, session, holder }: Knowledge,
   tenantOrigin: string,
   nowMs: number,
 ): Verdict {
-  if (request.slug === null || tenant === null || tenant.deleted) return { kind: "nobody" };
+  // A host is answered for its own agents only: whoever took one learns nothing of the others.
+  if (request.slug === null || tenant === null || tenant.deleted || tenant.hostId !== request.hostId) {
+    return { kind: "nobody" };
+  }
 
   const [path = "/", query = ""] = split(request.uri);
   if (path === CALLBACK_PATH) return { kind: "redeem", ticket: new URLSearchParams(query).get("ticket") ?? "" };
@@ -67,17 +79,28 @@ export function decideAccess(
 
   if (isForeign(request, tenantOrigin)) return { kind: "foreign_site" };
 
-  const isLive =
-    claims !== null &&
-    session !== null &&
-    claims.hostname === request.hostname &&
-    claims.expiresAtMs > nowMs &&
-    session.userId === claims.userId &&
-    session.expiresAtMs > nowMs;
-  if (!isLive) {
+  // One credential is judged, never the better of two: a cookie of ours that has ended is not helped by a key.
+  const visitor = claims === null ? holder : visitorOf(request, claims, session, nowMs);
+  if (visitor === null || visitor.expiresAtMs <= nowMs) {
     return isPageLoad(request) ? { kind: "sign_in", returnTo: safeReturn(request.uri) } : { kind: "unauthenticated" };
   }
-  return claims.userId === tenant.ownerId ? { kind: "allow", userId: claims.userId } : { kind: "not_owner" };
+  if (visitor.userId !== tenant.ownerId) return { kind: "not_owner" };
+  return visitor.mayOpenAgents ? { kind: "allow", userId: visitor.userId } : { kind: "narrow_key" };
+}
+
+/** Whom the door cookie speaks for: the person of a live session, at this very host name. */
+function visitorOf(
+  request: DoorRequest,
+  claims: DoorClaims,
+  session: Knowledge["session"],
+  nowMs: number,
+): Knowledge["holder"] {
+  const isLive =
+    session !== null &&
+    claims.hostname === request.hostname &&
+    session.userId === claims.userId &&
+    session.expiresAtMs > nowMs;
+  return isLive ? { userId: claims.userId, expiresAtMs: claims.expiresAtMs, mayOpenAgents: true } : null;
 }
 
 /**

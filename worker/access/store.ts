@@ -1,71 +1,41 @@
-import { eq } from "drizzle-orm";
-import { session, tenants, tickets } from "../../schema/db/index.ts";
-import { BoundedMap } from "../bounded-map.ts";
-import type { World } from "../clock.ts";
+import { and, eq, isNull, ne } from "drizzle-orm";
+import { hosts, session, tenants, tickets, user } from "../../schema/db/index.ts";
 import type { Database } from "../db.ts";
+import type { IngressHashes } from "./askers.ts";
 import type { Knowledge } from "./rules.ts";
 
-/** Below it the cache answers alone; up to the limit it answers and looks again meanwhile; above it, it must look. */
-const FRESH_MS = 2_000;
-const LIMIT_MS = 4_000;
-
-export type Later = (work: Promise<unknown>) => void;
-
-/**
- * What is known about a host name and a session, at most four seconds old, so that a warm decision asks no database
- * and a revoked session is still refused within five. Values are shared between requests, promises never: workerd
- * forbids waiting for another request's I/O.
- */
-export class Knowing {
-  readonly #db: Database;
-  readonly #world: World;
-  readonly #known = new BoundedMap<string, { at: number; knowledge: Knowledge; refreshing: boolean }>(20_000);
-
-  constructor(db: Database, world: World) {
-    this.#db = db;
-    this.#world = world;
-  }
-
-  async about(slug: string, sessionId: string | null, later: Later): Promise<Knowledge> {
-    const key = `${slug} ${sessionId ?? ""}`;
-    const entry = this.#known.get(key);
-    const age = entry ? this.#world.now() - entry.at : Number.POSITIVE_INFINITY;
-    // Below zero the clock was set back: what was asked in that future would count as fresh until it comes.
-    if (!entry || age < 0 || age >= LIMIT_MS) return this.#look(key, slug, sessionId);
-    if (age >= FRESH_MS && !entry.refreshing) {
-      entry.refreshing = true;
-      later(this.#look(key, slug, sessionId));
-    }
-    return entry.knowledge;
-  }
-
-  async #look(key: string, slug: string, sessionId: string | null): Promise<Knowledge> {
-    // The moment of asking counts, not of the answer: a slow answer is older than it looks.
-    const at = this.#world.now();
-    const knowledge = await readKnowledge(this.#db, slug, sessionId);
-    this.#known.set(key, { at, knowledge, refreshing: false });
-    return knowledge;
-  }
-}
-
-export async function readKnowledge(db: Database, slug: string, sessionId: string | null): Promise<Knowledge> {
+/** What one query tells about a host name and a session. A suspended person has no live session. */
+export async function readKnowledge(
+  db: Database,
+  slug: string,
+  sessionId: string | null,
+): Promise<Pick<Knowledge, "tenant" | "session">> {
   const rows = await db
     .select({
       id: tenants.id,
       ownerId: tenants.ownerId,
+      hostId: tenants.hostId,
       desired: tenants.desired,
-      userId: session.userId,
+      userId: user.id,
       expiresAt: session.expiresAt,
     })
     .from(tenants)
     .leftJoin(session, eq(session.id, sessionId ?? ""))
+    .leftJoin(user, and(eq(user.id, session.userId), isNull(user.suspendedAt)))
     .where(eq(tenants.slug, slug));
   const row = rows[0];
   if (!row) return { tenant: null, session: null };
+  const { id, ownerId, hostId, desired, userId, expiresAt } = row;
   return {
-    tenant: { id: row.id, ownerId: row.ownerId, deleted: row.desired === "deleted" },
-    session: row.userId && row.expiresAt ? { userId: row.userId, expiresAtMs: row.expiresAt.getTime() } : null,
+    tenant: { id, ownerId, hostId, deleted: desired === "deleted" },
+    session: userId && expiresAt ? { userId, expiresAtMs: expiresAt.getTime() } : null,
   };
+}
+
+/** Of every enrolled host, what its ingress proves itself by. */
+export async function readIngressHashes(db: Database): Promise<IngressHashes> {
+  const rows = await db.select({ id: hosts.id, hash: hosts.ingressHash }).from(hosts).where(ne(hosts.state, "removed"));
+  return new Map(rows.flatMap(({ id, hash }) => (hash === null ? [] : [[id, hash]])));
 }
 
 export type TicketRow = typeof tickets.$inferSelect;
