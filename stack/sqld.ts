@@ -40,7 +40,16 @@ export function sqldBinary(): string {
  * is taken. It listens on 127.0.0.1 only, and that is not enough: any page in a browser of this machine reaches
  * every loopback port, and the server lets every origin read its answers. So nobody gets in without the token.
  */
-export async function startSqld({ dir, port }: { dir: string; port?: number }): Promise<RunningSqld> {
+export async function startSqld({
+  dir,
+  port,
+  adminPort,
+}: {
+  dir: string;
+  port?: number;
+  /** Where it tells how much it was asked, for benches only: that API needs no token. */
+  adminPort?: number;
+}): Promise<RunningSqld> {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const listenPort = await freePort(port).catch(() => {
     throw new Error(`The database cannot listen on 127.0.0.1:${port}: something else does.`);
@@ -48,7 +57,10 @@ export async function startSqld({ dir, port }: { dir: string; port?: number }): 
   const { publicKey, authToken } = makeToken();
   const child = spawn(
     sqldBinary(),
-    ["--no-welcome", "--db-path", join(dir, "data"), "--http-listen-addr", `127.0.0.1:${listenPort}`],
+    [
+      ...["--no-welcome", "--db-path", join(dir, "data"), "--http-listen-addr", `127.0.0.1:${listenPort}`],
+      ...(adminPort === undefined ? [] : ["--admin-listen-addr", `127.0.0.1:${adminPort}`]),
+    ],
     {
       stdio: ["ignore", "ignore", "pipe"],
       env: { PATH: process.env.PATH, RUST_LOG: "warn", SQLD_AUTH_JWT_KEY: publicKey },

@@ -27,6 +27,8 @@ export interface WorkerOptions {
   /** Where `scheduled()` can be triggered: Cloudflare does that by its cron, we do it by this socket. */
   cronSocket: string;
   bindings: Readonly<Record<string, string>>;
+  /** A second worker in the same process, on a port of its own: what a bench measures ours against. */
+  beside?: { port: number; module: string };
   logFile: string;
   onLine?: (line: string) => void;
 }
@@ -81,7 +83,7 @@ const CRON_MODULE = `export default {
 
 /** Cap'n Proto text for `workerd serve`; bindings are taken from the environment of the process. */
 export function workerdConfig(
-  { listen, port, cronSocket, bindings }: Pick<WorkerOptions, "listen" | "port" | "cronSocket" | "bindings">,
+  { listen, port, cronSocket, bindings, beside }: Omit<WorkerOptions, "dir" | "logFile" | "onLine">,
   compatibility: { date: string; flags: readonly string[] },
 ): string {
   const text = (value: string) => JSON.stringify(value);
@@ -89,17 +91,30 @@ export function workerdConfig(
   const fromEnvironment = Object.keys(bindings)
     .map((name) => `    (name = ${text(name)}, fromEnvironment = ${text(name)}),`)
     .join("\n");
+  const besideService = beside ? `\n    (name = "beside", worker = .beside),` : "";
+  const besideSocket = beside
+    ? `\n    (name = "beside", address = ${text(`${listen}:${beside.port}`)}, http = (), service = "beside"),`
+    : "";
+  const besideWorker = beside
+    ? `
+const beside :Workerd.Worker = (
+  modules = [(name = "beside.js", esModule = embed ${text(beside.module)})],
+  compatibilityDate = ${text(compatibility.date)},
+  compatibilityFlags = [${flags}],
+);
+`
+    : "";
   return `using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (
   services = [
     (name = "edge", worker = .edge),
-    (name = "cron", worker = .cron),
+    (name = "cron", worker = .cron),${besideService}
     (name = "internet", network = (allow = ["public", "private", "local"], tlsOptions = (trustBrowserCas = true))),
   ],
   sockets = [
     (name = "http", address = ${text(`${listen}:${port}`)}, http = (), service = "edge"),
-    (name = "cron", address = ${text(`unix:${cronSocket}`)}, http = (), service = "cron"),
+    (name = "cron", address = ${text(`unix:${cronSocket}`)}, http = (), service = "cron"),${besideSocket}
   ],
 );
 
@@ -118,7 +133,7 @@ const cron :Workerd.Worker = (
   compatibilityFlags = ["service_binding_extra_handlers"],
   bindings = [(name = "EDGE", service = "edge")],
 );
-`;
+${besideWorker}`;
 }
 
 async function answers(port: number, bundle: string): Promise<boolean> {

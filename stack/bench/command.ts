@@ -4,6 +4,7 @@ import { Refusal } from "../system.ts";
 const benches: Readonly<Record<string, (json: boolean) => Promise<number>>> = {
   create: async (json) => (await import("./create.ts")).benchCreate(json),
   commands: async (json) => (await import("./commands.ts")).benchCommands(json),
+  "forward-auth": async (json) => (await import("./forward-auth.ts")).benchForwardAuth(json),
   reconcile: async (json) => (await import("./reconcile.ts")).benchReconcile(json),
   scale: async (json) => (await import("./scale.ts")).benchScale(json),
 };
