@@ -48,6 +48,8 @@ export interface Operator extends OperatorApi {
   edge: string;
   list(): Promise<{ hosts: ListedHost[]; tenantOrigin: string }>;
   keys(): Promise<KeyStatus>;
+  /** The edge tells its hosts about new keys now, and not when its clock next ticks. */
+  distribute(): Promise<void>;
   alerts(): Promise<Alert[]>;
   change(id: string, action: "drain" | "reopen" | "remove"): Promise<z.infer<typeof changed>>;
 }
@@ -87,6 +89,7 @@ export function openOperator(options: { dir: string; edge: string | null }): Ope
     enrolmentToken: async () =>
       (await ask("POST", "/api/v1/operator/hosts/tokens", z.object({ token: z.string() }))).token,
     keys: () => ask("GET", "/api/v1/operator/keys", keyStatus),
+    distribute: async () => void (await ask("POST", "/api/v1/operator/keys/distribute", z.null())),
     alerts: async () => (await ask("GET", "/api/v1/operator/alerts", z.object({ alerts: z.array(alert) }))).alerts,
     change: (id, action) => ask("POST", `/api/v1/operator/hosts/${encodeURIComponent(id)}/${action}`, changed),
     knock,

@@ -7,7 +7,7 @@ import { type KeyStatus, nextStep, nextVersion, type RotationStep } from "./rota
 import { changeSecrets } from "./secrets.ts";
 import { Refusal } from "./system.ts";
 
-const POLL_MS = 1_000;
+const POLL_MS = 500;
 
 /** The new key while it is on its way: with this file a rotation goes on where it was cut off. Gone when it is over. */
 const rotationFile = z.strictObject({
@@ -57,6 +57,7 @@ export async function rotateKeys(operator: Operator, options: RotateOptions): Pr
     if (now.step === "retire" && line !== said) bring(options, "COMMAND_KEYS", { ...keys, version: keys.version + 1 });
     said = line;
     if (now.step === "done") break;
+    if ("missing" in now) await operator.distribute().catch(() => {});
     await sleep(POLL_MS);
   }
   rmSync(file, { force: true });

@@ -14,6 +14,8 @@ export const TENANT_ORIGIN = `http://*.agents.localhost:${AGENTS_PORT}`;
 
 /** The whole product: an edge in the internet, and servers that it commands. */
 export interface Platform {
+  /** Of the edge: its secrets are here, and what `npm run host` asks for. */
+  dir: string;
   edge: Edge;
   hosts: { server: TestHost; host: Host }[];
   /** The one host of a platform that has only one. */
@@ -60,7 +62,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     }
     const [first] = hosts;
     if (!first) throw new Error("a platform has at least one host");
-    return { edge, hosts, ...first, stop };
+    return { dir, edge, hosts, ...first, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -34,6 +34,16 @@ export async function deliverWaiting(
   await deliverAll(context, await store.undeliveredOf(context.db, { hostId, dueAt }, BATCH));
 }
 
+/** The same at an operator's wish, without waiting for the clock. */
+export async function tellHosts(context: DeliveryContext): Promise<void> {
+  await refreshHosts(context);
+  const due = await store.dueDeliveries(context.db, context.world.now(), BATCH);
+  await deliverAll(
+    context,
+    due.filter(({ tenantId }) => tenantId === null),
+  );
+}
+
 /** Every host's own word: new where it has changed, once more where the host holds an older one than it once took. */
 export async function refreshHosts({ db, world, config }: DeliveryContext): Promise<void> {
   const word = hostWord(config);

@@ -10,7 +10,7 @@ import type { DeliveryContext } from "./deliver.ts";
 import { enrolHost, isOperator, issueToken } from "./enrol.ts";
 import { heldBy } from "./host-word.ts";
 import { changeHost } from "./operator.ts";
-import { deliverWaiting } from "./reconcile.ts";
+import { deliverWaiting, tellHosts } from "./reconcile.ts";
 import { takeReports } from "./reports.ts";
 import type { HostAction } from "./rules.ts";
 import * as store from "./store.ts";
@@ -50,7 +50,8 @@ export function hostRoutes(context: DeliveryContext & { config: Config; news: Pi
 }
 
 /** `/api/v1/operator/…` and `/api/v1/hosts`: for whoever runs the platform. */
-export function operatorRoutes({ db, world, config }: DeliveryContext & { config: Config }) {
+export function operatorRoutes(context: DeliveryContext & { config: Config }) {
+  const { db, world, config } = context;
   const operatorOnly = async (c: Context, next: () => Promise<void>) => {
     if (!isOperator(c.req.header("authorization"), config.operatorToken)) {
       return problemResponse(problem("unauthenticated"));
@@ -62,6 +63,10 @@ export function operatorRoutes({ db, world, config }: DeliveryContext & { config
     .get("/operator/keys", operatorOnly, async (c) => {
       const { version, current, next } = config.commandKeys;
       return c.json({ version, current, next, hosts: (await store.listHosts(db)).map(keysView) });
+    })
+    .post("/operator/keys/distribute", operatorOnly, async (c) => {
+      await tellHosts(context);
+      return c.body(null, 204);
     })
     .get("/operator/alerts", operatorOnly, async (c) => c.json({ alerts: (await openAlerts(db)).map(alertView) }))
     .get("/hosts", operatorOnly, async (c) => {

@@ -161,6 +161,19 @@ export class TestHost {
     });
   }
 
+  /** The number up to which the edge has this report, by its signed word about these bytes; null for any other word. */
+  async ackOf(response: Response, compact: string): Promise<number | null> {
+    const verdict = await verifyEnvelope("ack", await response.text(), {
+      nowSeconds: seconds(),
+      issuer: this.enrolment.edge,
+      audience: this.enrolment.hostId,
+      epoch: this.enrolment.epoch,
+      keys: await importKeyset(this.enrolment.keyset),
+    });
+    if (!verdict.ok || verdict.claims.ack.reportHash !== (await envelopeHash(compact))) return null;
+    return verdict.claims.ack.ackedSeq;
+  }
+
   async #key() {
     return { kid: await keyId(this.signing), privateKey: await importSigningKey(this.signing) };
   }
