@@ -164,6 +164,15 @@ async function deriveWrapping(ring: Keyring, from: { tenantId: string; salt: str
   return { key, commitment };
 }
 
+/** To tell keys of the ring apart without showing them. */
+export async function fingerprintOf(key: Bytes): Promise<string> {
+  const name = utf8("chelar-vault fingerprint");
+  const input = new Uint8Array(name.length + key.length);
+  input.set(name);
+  input.set(key, name.length);
+  return toBase64url(new Uint8Array(await crypto.subtle.digest("SHA-256", input))).slice(0, 12);
+}
+
 const rootKeys = new WeakMap<Bytes, Promise<CryptoKey>>();
 
 function rootKey(ring: Keyring, version: number): Promise<CryptoKey> {
