@@ -17,6 +17,8 @@ import { problem, problemResponse } from "./problem.ts";
 import { createNews } from "./tenants/index.ts";
 import { tenantRoutes } from "./tenants/routes.ts";
 import { createTenantService } from "./tenants/service.ts";
+import { vaultRoutes } from "./vault/routes.ts";
+import { warnOfWraps } from "./vault/sweep.ts";
 
 /** What a test may put in the place of the world outside. */
 export interface Outside {
@@ -76,6 +78,11 @@ export function createEdge(config: Config, outside: Outside = {}) {
     "/api/v1",
     peopleRoutes(accounts, (authorization) => isOperator(authorization, config.operatorToken)),
   );
+  const vault = { db, world, ring: config.vaultKeys };
+  app.route(
+    "/api/v1",
+    vaultRoutes(vault, (authorization) => isOperator(authorization, config.operatorToken)),
+  );
   app.route("/api/hosts", hosts.routes);
   app.doc31("/api/v1/openapi.json", {
     openapi: "3.1.0",
@@ -107,6 +114,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
 
   const tick = async () => {
     for (const room of [accounts, hosts]) await room.tick();
+    await warnOfWraps(vault);
   };
   /** Every request to every agent is a question here: it goes past the router, which costs more than most answers. */
   const serve = (request: Request, bindings: object, context: ExecutionContext) =>

@@ -133,7 +133,11 @@ describe("the sweep", () => {
         return [toBase64url(iv), toBase64url(new Uint8Array(sealed))] as const;
       };
       const dataKey = random(32);
-      const [nonce, ciphertext] = await encrypt(dataKey, new TextEncoder().encode(valueFor(id, name)), part("value"));
+      const [nonce, ciphertext] = await encrypt(
+        dataKey,
+        new TextEncoder().encode(valueFor(id, name)) as Bytes,
+        part("value"),
+      );
       const [wrapNonce, wrappedKey] = await encrypt(all.get(1) as Bytes, dataKey, part("key", 1));
       return { format: 1, keyVersion: 1, keyCommitment: null, nonce, ciphertext, wrapNonce, wrappedKey };
     };
