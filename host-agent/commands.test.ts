@@ -198,6 +198,22 @@ describe("keys", () => {
     journal.close();
   });
 
+  test("keeps the control plane's addresses over a restart, and an edge that names none changes nothing", async () => {
+    const { edge, open } = await setUp();
+    const first = await open();
+    const controlPlane = { networks: ["203.0.113.0/24"], https: ["203.0.113.7/32"] };
+    const apply = (generation: number, more: object) =>
+      edge.sign({ type: "host.apply", generation, keyset: edge.keyset, ...more }, NOW);
+    expect(first.journal.controlPlane()).toBeNull();
+    expect(await first.answer(await apply(1, { controlPlane }))).toEqual({ status: "accepted" });
+    expect(await first.answer(await apply(1, {}))).toMatchObject({ reason: "generation_conflict" });
+    first.journal.close();
+    const second = await open();
+    expect(await second.answer(await apply(2, {}))).toEqual({ status: "accepted" });
+    expect(second.journal.controlPlane()).toEqual(controlPlane);
+    second.journal.close();
+  });
+
   test("refuses a command of another epoch", async () => {
     const { edge, open } = await setUp();
     const { answer, journal } = await open();

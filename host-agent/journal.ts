@@ -1,5 +1,5 @@
 import { closeSync, openSync } from "node:fs";
-import type { Command, CommandOutcome, HeldKeyset, PublicKeyset } from "../schema/protocol/index.ts";
+import type { Command, CommandOutcome, ControlPlane, HeldKeyset, PublicKeyset } from "../schema/protocol/index.ts";
 import { reportRows } from "./journal-reports.ts";
 import { bodyHash, judgeHostCommand, judgeTenantCommand, type KnownHost } from "./journal-rules.ts";
 import { openDatabase, transactions } from "./journal-schema.ts";
@@ -86,6 +86,7 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
     setMeta.run("hostGeneration", String(command.generation));
     setMeta.run("hostBodyHash", bodyHash(command));
     setMeta.run("keyset", JSON.stringify(command.keyset));
+    if (command.controlPlane) setMeta.run("controlPlane", JSON.stringify(command.controlPlane));
   }
 
   function acceptOne({ jti, hash, expSeconds, atMs, command }: Acceptance): CommandOutcome {
@@ -130,6 +131,9 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
       isConfirmed = true;
       confirmation.resolve();
     },
+
+    /** The edge's own addresses, as it last named them; null before. An edge that names none has changed nothing. */
+    controlPlane: (): ControlPlane | null => JSON.parse(meta("controlPlane") ?? "null"),
 
     /** The command keys that this host believes, by name. */
     held: (): HeldKeyset => ({ version: keyset().version, kids: keyset().keys.map(({ kid }) => kid) }),

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type Command, importSealingKey } from "../schema/protocol/index.ts";
 import { createCommandDesk } from "./commands.ts";
 import type { HostConfig } from "./config.ts";
+import { createAim } from "./control-plane.ts";
 import { hostPorts } from "./drivers.ts";
 import { journalPath } from "./enrol.ts";
 import { createGuard, watchKernel } from "./firewall/index.ts";
@@ -72,6 +73,7 @@ export async function serve(
       rounds.reportSoon();
     },
   });
+  const aim = createAim({ journal, firewall: ports.firewall, guard, log });
   const rounds = startRounds(config, journal, ports, supervisor, guard, log);
   const reports = startReportSender({ journal, identity, edgeUrl: config.edgeUrl, log, nowMs, random });
 
@@ -85,7 +87,7 @@ export async function serve(
       case "host.probe":
         return rounds.report();
       case "host.apply":
-        return;
+        return void aim.refresh();
     }
   };
   const command = await createCommandDesk({ identity, journal, log, nowMs, random, onAccepted });
@@ -94,7 +96,7 @@ export async function serve(
 
   const ours = config.perimeter !== undefined;
   const managed = { cloud: false, ufw: ours, modules: ours };
-  const postureOptions = { ...config, hostId: identity.hostId, docker: ports.docker, managed };
+  const postureOptions = { ...config, hostId: identity.hostId, docker: ports.docker, managed, controlPlane: null };
   const cleared = removeLeftovers(postureOptions).catch((error) =>
     log.warn("posture.leftovers", { error: describeError(error) }),
   );
@@ -104,7 +106,7 @@ export async function serve(
     const begun = nowMs();
     await cleared;
     await ports.images.ensure("echo", () => {});
-    const verdict = await runPosture(postureOptions, onProgress);
+    const verdict = await runPosture({ ...postureOptions, controlPlane: journal.controlPlane() }, onProgress);
     const { held, breached, unproven } = verdict;
     journal.reports.add(postureReport(verdict, begun, nowMs() - begun));
     log.info("posture", { held, breached, unproven, tookMs: nowMs() - begun });

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { privateSigningJwk } from "../schema/protocol/index.ts";
+import { type ControlPlane, controlPlane, privateSigningJwk } from "../schema/protocol/index.ts";
 import { billingConfig } from "./billing/rules.ts";
 import { type CommandKeys, commandKeys, withNext } from "./command-keys.ts";
 import { mailConfig } from "./mail/rules.ts";
@@ -17,6 +17,8 @@ export interface Config {
   commandKeys: CommandKeys;
   vaultKeys: Keyring;
   ticketKey: z.infer<typeof privateSigningJwk>;
+  /** Where the edge and its database are, for the hosts' firewalls. */
+  controlPlane?: ControlPlane;
   authRateLimit: boolean;
   mail: z.infer<typeof mailConfig>;
   /** Other sites that may say who somebody is; each only where it is configured. */
@@ -94,6 +96,11 @@ const BINDINGS = {
   ),
   GOOGLE_SIGN_IN: json(oauthClient).optional().describe('JSON {"clientId":"…","clientSecret":"…"}, or nothing'),
   GITHUB_SIGN_IN: json(oauthClient).optional().describe('JSON {"clientId":"…","clientSecret":"…"}, or nothing'),
+  CONTROL_PLANE: json(controlPlane)
+    .optional()
+    .describe(
+      'JSON {"networks":["203.0.113.0/24"],"https":["203.0.113.7/32"]}: what agents must not reach, and where they still may on TCP 443; or nothing',
+    ),
   AUTH_RATE_LIMIT: z.enum(["on", "off"]).default("on").describe("on or off"),
   BILLING: json(billingConfig)
     .default({ mode: "trial" })
@@ -145,6 +152,7 @@ export function parseEnv(bindings: Readonly<Record<string, unknown>>): Config {
     ticketKey: read("TICKET_KEY"),
     mail,
     social: { google: read("GOOGLE_SIGN_IN"), github: read("GITHUB_SIGN_IN") },
+    controlPlane: read("CONTROL_PLANE"),
     authRateLimit: read("AUTH_RATE_LIMIT") === "on",
     maxTenantsPerOwner: Number(read("MAX_TENANTS_PER_OWNER")),
     billing: read("BILLING"),

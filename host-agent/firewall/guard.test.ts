@@ -74,6 +74,28 @@ test("repairs what drifted, counts it once and says what it was", async () => {
   expect(guard.driftsByWall()).toEqual({ iptables: 1 });
 });
 
+test("a plan that changes between two looks is nobody's drift, and waits for the look under way", async () => {
+  const wall = wallOf("iptables");
+  const { guard, drifts } = build([wall]);
+  await guard.start();
+  const order: string[] = [];
+  const verify = wall.verify;
+  wall.verify = async () => {
+    order.push("look");
+    return verify();
+  };
+  const looking = guard.check();
+  await guard.between(async () => {
+    order.push("change");
+    wall.broken = ["an older plan's rule"];
+    await wall.repair();
+  });
+  await looking;
+  await guard.check();
+  expect(order).toEqual(["look", "change", "look"]);
+  expect(drifts).toEqual([]);
+});
+
 test("says that nothing may start while a repair fails, keeps the other walls, and recovers", async () => {
   const [broken, other] = [wallOf("iptables"), wallOf("ufw")];
   const { guard, drifts } = build([broken, other]);

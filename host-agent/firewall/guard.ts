@@ -43,6 +43,8 @@ export interface Guard {
   start(): Promise<void>;
   /** Looks now (or joins a look that has not begun yet); resolves with the state after it. */
   check(): Promise<GuardState>;
+  /** Runs what changes the plan itself while nobody looks: it would be taken for somebody else's hand, and counted. */
+  between<T>(work: () => Promise<T>): Promise<T>;
   state(): GuardState;
   /** The same drifts as in the state, by the wall's name; every wall is named. */
   driftsByWall(): Record<string, number>;
@@ -61,7 +63,8 @@ export function createGuard(options: GuardOptions): Guard {
   const failing = new Map<Wall, string>();
   let timer: NodeJS.Timeout | undefined;
   let dueMs = Number.POSITIVE_INFINITY;
-  let running: Promise<unknown> = Promise.resolve();
+  /** Looks and changes of plan, one at a time. */
+  let tail: Promise<unknown> = Promise.resolve();
   let queued: Promise<GuardState> | null = null;
   let stopWatches: (() => void)[] = [];
   let stopped = true;
@@ -104,16 +107,18 @@ export function createGuard(options: GuardOptions): Guard {
     }
   }
 
-  /** One look at a time; whoever asks during one gets the next, since the present one may already have looked away. */
+  function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = tail.catch(() => {}).then(work);
+    tail = mine;
+    return mine;
+  }
+
+  /** Whoever asks during a look gets the next, since the present one may already have looked away. */
   function check(): Promise<GuardState> {
-    queued ??= running
-      .catch(() => {})
-      .then(() => {
-        queued = null;
-        const looking = look();
-        running = looking;
-        return looking;
-      });
+    queued ??= inTurn(() => {
+      queued = null;
+      return look();
+    });
     return queued;
   }
 
@@ -129,30 +134,32 @@ export function createGuard(options: GuardOptions): Guard {
   }
 
   return {
-    start: async () => {
+    start: () => {
       stopped = false;
-      try {
-        for (const wall of walls) await wall.repair();
-        const left = (await Promise.all(walls.map((wall) => wall.verify()))).flat();
-        if (left.length > 0) throw new Error(`the walls do not stand: ${left.join("; ")}`);
-        state.standing = true;
-      } finally {
-        // Also when it failed: Docker may just have been writing, and what runs by then must not stay unguarded.
-        if (!stopped) {
-          stopWatches = watches.map((watch) => watch(() => !stopped && schedule(quietMs)));
-          schedule(intervalMs);
+      return inTurn(async () => {
+        try {
+          for (const wall of walls) await wall.repair();
+          const left = (await Promise.all(walls.map((wall) => wall.verify()))).flat();
+          if (left.length > 0) throw new Error(`the walls do not stand: ${left.join("; ")}`);
+          state.standing = true;
+        } finally {
+          // Also when it failed: Docker may just have been writing, and what runs by then must not stay unguarded.
+          if (!stopped) {
+            stopWatches = watches.map((watch) => watch(() => !stopped && schedule(quietMs)));
+            schedule(intervalMs);
+          }
         }
-      }
+      });
     },
     check,
+    between: inTurn,
     state: () => ({ ...state }),
     driftsByWall: () => Object.fromEntries(byWall),
     stop: async () => {
       stopped = true;
       clearTimeout(timer);
       for (const stopWatch of stopWatches) stopWatch();
-      await queued?.catch(() => {});
-      await running.catch(() => {});
+      await tail.catch(() => {});
       clearTimeout(timer);
     },
   };

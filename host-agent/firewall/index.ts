@@ -1,7 +1,8 @@
+import type { ControlPlane } from "../../schema/protocol/index.ts";
 import { type Firewall, StepError } from "../tenants/ports.ts";
 import { readHostFacts } from "./facts.ts";
 import type { Wall } from "./guard.ts";
-import { describeRefusal, type PolicyInputsGiven, parseInputs, refuseInputs } from "./inputs.ts";
+import { describeRefusal, type PolicyInputsGiven, parseInputs, refuseInputs, refuseOpenings } from "./inputs.ts";
 import { applyRuleSets, verifyRuleSets } from "./iptables.ts";
 import { firewallPolicy } from "./policy.ts";
 import { applyRouting, routingPolicy, verifyRouting } from "./routing.ts";
@@ -34,33 +35,53 @@ export interface FirewallOptions {
 }
 
 /** The port that the lifecycle asks before it starts a tenant, and a wall that the guard keeps true. */
-export type HostFirewall = Firewall & Wall;
+export interface HostFirewall extends Firewall, Wall {
+  /**
+   * Other addresses of the control plane, from the next `verify`, `repair` or `apply` on. Throws a {@link StepError} and
+   * keeps the plan as it is where they would open a wall.
+   */
+  aim(at: ControlPlane): void;
+}
+
+/** IPv6 is not named in rules: tenants have none, and any that they make is dropped before. */
+const policyOf = ({ networks, https }: ControlPlane): Pick<PolicyInputsGiven, "controlPlane" | "exceptions"> => ({
+  controlPlane: networks.filter((network) => !network.includes(":")),
+  exceptions: https.map((network) => ({ network, tcpPorts: [443] })),
+});
 
 /**
  * The third wall and the routing lock beside it. Inputs are checked at once, the host before the first change; both
  * throw a {@link StepError} that names the value and what is accepted.
  */
 export function createFirewall({ inputs: given, run = hostRun() }: FirewallOptions): HostFirewall {
-  const parsed = parseInputs(given);
-  if (!parsed.ok) throw refused(parsed.refusals.map(describeRefusal));
-  const { inputs } = parsed;
-  const ruleSets = firewallPolicy(inputs);
-  const routing = routingPolicy(inputs);
+  const planOf = (wanted: PolicyInputsGiven) => {
+    const parsed = parseInputs(wanted);
+    if (!parsed.ok) throw refused(parsed.refusals.map(describeRefusal));
+    const { inputs } = parsed;
+    return { inputs, ruleSets: firewallPolicy(inputs), routing: routingPolicy(inputs) };
+  };
+  let plan = planOf(given);
 
   const verify = async (): Promise<string[]> => {
-    const found = await Promise.all([verifyRuleSets(run, ruleSets), verifyRouting(run, routing)]);
+    const found = await Promise.all([verifyRuleSets(run, plan.ruleSets), verifyRouting(run, plan.routing)]);
     return found.flat();
   };
   const mayChange = async (): Promise<void> => {
-    const refusals = refuseInputs(inputs, await readHostFacts(run));
+    const refusals = refuseInputs(plan.inputs, await readHostFacts(run));
     if (refusals.length > 0) throw refused(refusals.map(describeRefusal));
   };
   const repair = async (): Promise<string[]> => {
-    const rules = await applyRuleSets(run, ruleSets, mayChange);
-    return [...rules, ...(await applyRouting(run, routing, mayChange))];
+    const rules = await applyRuleSets(run, plan.ruleSets, mayChange);
+    return [...rules, ...(await applyRouting(run, plan.routing, mayChange))];
   };
   return {
     name: "iptables",
+    aim: (at) => {
+      const next = planOf({ ...given, ...policyOf(at) });
+      const refusals = refuseOpenings(next.inputs);
+      if (refusals.length > 0) throw refused(refusals.map(describeRefusal));
+      plan = next;
+    },
     verify,
     repair,
     apply: async () => {

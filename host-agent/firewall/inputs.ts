@@ -123,14 +123,7 @@ export function refuseInputs(inputs: PolicyInputs, facts: HostFacts): InputRefus
     );
     if (entry) refusals.push({ reason: "resolver_is_host", resolver, interface: entry.interface });
   }
-  for (const { network: opening, tcpPorts } of inputs.exceptions) {
-    const walls = [inputs.pool, ...METADATA].filter((wall) =>
-      overlaps(parseNetwork(opening) as Network, parseNetwork(wall) as Network),
-    );
-    for (const wall of walls) refusals.push({ reason: "exception_opens_wall", network: opening, wall });
-    const mail = tcpPorts.find((value) => MAIL_PORTS.some((mailPort) => mailPort === value));
-    if (mail) refusals.push({ reason: "exception_opens_wall", network: opening, wall: `mail port ${mail}` });
-  }
+  refusals.push(...refuseOpenings(inputs));
   if (facts.iptablesVersion === null) refusals.push({ reason: "iptables_missing" });
   else if (compareVersions(facts.iptablesVersion, IPTABLES_MINIMUM) < 0) {
     refusals.push({ reason: "iptables_too_old", have: facts.iptablesVersion, need: IPTABLES_MINIMUM });
@@ -140,6 +133,18 @@ export function refuseInputs(inputs: PolicyInputs, facts: HostFacts): InputRefus
     refusals.push({ reason: "engine_too_old", have: facts.engineVersion, need: ENGINE_MINIMUM });
   }
   return refusals;
+}
+
+/** Exceptions that would open what no exception may. */
+export function refuseOpenings({ pool, exceptions }: PolicyInputs): InputRefusal[] {
+  return exceptions.flatMap(({ network, tcpPorts }) => {
+    const opens = (wall: string): InputRefusal => ({ reason: "exception_opens_wall", network, wall });
+    const walls = [pool, ...METADATA].filter((wall) =>
+      overlaps(parseNetwork(network) as Network, parseNetwork(wall) as Network),
+    );
+    const mail = tcpPorts.find((value) => MAIL_PORTS.some((mailPort) => mailPort === value));
+    return [...walls.map(opens), ...(mail ? [opens(`mail port ${mail}`)] : [])];
+  });
 }
 
 /** One sentence that names the value and what is accepted. */

@@ -1,4 +1,4 @@
-import type { TenantLimits } from "../../schema/protocol/index.ts";
+import type { ControlPlane, TenantLimits } from "../../schema/protocol/index.ts";
 import { parsePool, type TenantLayout, tenantLayout } from "../tenants/layout.ts";
 
 /** What the attacks are laid out on; pure, so that the whole table can be read without a host. */
@@ -20,6 +20,8 @@ export interface Ground {
   /** TCP ports on which this host listens; swept besides the usual ones. */
   hostPorts: readonly number[];
   managed: Managed;
+  /** As the edge has named them; null where it has not. */
+  controlPlane: ControlPlane | null;
   /** Where modprobe looks; of files of one name the first counts. */
   modprobeDirectories: readonly string[];
 }

@@ -29,6 +29,7 @@ const ground = (managed = NOTHING): Ground => ({
   hostNamespaces: "pid:[1] net:[2]",
   hostPorts: [22, 8787],
   managed,
+  controlPlane: { networks: ["151.101.1.8/30", "2001:db8:9::/48"], https: ["151.101.1.9/32"] },
   modprobeDirectories: ["/etc/modprobe.d"],
 });
 const table = (managed?: Managed) => allAttacks(ground(managed));

@@ -1,3 +1,4 @@
+import type { ControlPlane } from "../../schema/protocol/index.ts";
 import type { Docker } from "../containers/index.ts";
 import type { StorageSettings } from "../storage/index.ts";
 import { allAttacks, attacksFromWithin } from "./attacks/index.ts";
@@ -27,6 +28,8 @@ export interface PostureOptions {
   storage?: StorageSettings;
   runDir: string;
   managed: Managed;
+  /** The edge's own addresses, as it has named them. */
+  controlPlane: ControlPlane | null;
   /** Prefix of every program on the host, e.g. nsenter into a test host's namespace. */
   enter?: readonly string[];
   busyboxPath?: string;
@@ -110,7 +113,7 @@ const listenersFor = (attacks: readonly (Attack | Unmanaged)[]): string[] =>
   [...targetsAt(attacks, "host"), `udp 127.0.0.1 ${DECOY.marker}`].map((key) => key.replaceAll(" ", "\t"));
 
 async function readGround(
-  { docker, pool, resolvers, managed, modprobeDirectories = MODPROBE_DIRECTORIES }: PostureOptions,
+  { docker, pool, resolvers, managed, controlPlane, modprobeDirectories = MODPROBE_DIRECTORIES }: PostureOptions,
   { run }: Tools,
   attacker: Canary,
   neighbour: Ground["neighbour"],
@@ -139,6 +142,7 @@ async function readGround(
     hostNamespaces: namespaces.map((name) => name.trim()).join(" "),
     hostPorts: listeningPorts(sockets),
     managed,
+    controlPlane,
     modprobeDirectories,
   };
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { controlPlane } from "./control-plane.ts";
 import { idPattern } from "./ids.ts";
 import { signingJwk } from "./keys.ts";
 import { refuseSlug } from "./names.ts";
@@ -141,6 +142,8 @@ export const hostApply = z.strictObject({
   type: z.literal("host.apply"),
   generation,
   keyset: publicKeyset,
+  /** Absent where the edge has not been told its own addresses: then nothing is known, and nothing is changed. */
+  controlPlane: controlPlane.optional(),
 });
 export type HostApply = z.infer<typeof hostApply>;
 

@@ -1,4 +1,5 @@
 export * from "./commands.ts";
+export * from "./control-plane.ts";
 export * from "./enrolment.ts";
 export * from "./envelope.ts";
 export * from "./ids.ts";

@@ -53,6 +53,11 @@ const ufw: Lock = async (run) => {
   }
 };
 
+const forwardedIpv6: Lock[] = [
+  ...noIpv6("FORWARD"),
+  (run) => run("ip6tables", ["-w", "-P", "FORWARD", "ACCEPT"]),
+  sysctl(() => "net.ipv6.conf.all.forwarding=1"),
+];
 const toHostTcp = [raw("host-connect"), input];
 const toHostOther = [raw("host-other"), input];
 const betweenTenants = [
@@ -95,11 +100,7 @@ export const WALL_WEAKENINGS: readonly WallWeakening[] = [
   {
     name: "IPv6 to metadata",
     attacks: /^metadata-ipv6$/,
-    locks: [
-      ...noIpv6("FORWARD"),
-      (run) => run("ip6tables", ["-w", "-P", "FORWARD", "ACCEPT"]),
-      sysctl(() => "net.ipv6.conf.all.forwarding=1"),
-    ],
+    locks: forwardedIpv6,
   },
   { name: "169.254.0.0/16 by TCP", attacks: /^metadata-tcp$/, locks: metadata("169.254.0.0/16") },
   { name: "169.254.0.0/16 otherwise", attacks: /^metadata-(udp|ping)$/, locks: [...metadata("169.254.0.0/16"), rest] },
@@ -119,6 +120,14 @@ export const WALL_WEAKENINGS: readonly WallWeakening[] = [
     attacks: /^private-(udp|ping)$/,
     locks: [forward("special-range", "10.0.0.0/8"), rest],
   },
+  { name: "the control plane by TCP", attacks: /^control-plane-\d/, locks: [forward("control-plane")] },
+  {
+    name: "the control plane otherwise",
+    attacks: /^control-plane-(udp|ping)$/,
+    locks: [forward("control-plane"), rest],
+  },
+  { name: "IPv6 to the control plane", attacks: /^control-plane-ipv6$/, locks: forwardedIpv6 },
+  { name: "the dashboard's opening", attacks: /^control-plane-https$/, locks: [forward("exception")] },
   { name: "mail", attacks: /^mail-/, locks: [forward("mail"), rest] },
   { name: "the rest of the world", attacks: /^(ssh-out|udp-out|quic-out|ping-out|dns-elsewhere)$/, locks: [rest] },
   { name: "new connections per second", attacks: /^connection-flood$/, locks: [forward("new-rate")] },

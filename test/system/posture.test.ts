@@ -19,6 +19,7 @@ import { UFW_WEAKENING, WALL_WEAKENINGS, type WallWeakening } from "./posture-wa
 /** A check that cannot fail is worthless: every attack is seen held, and breached without its defence. */
 const POOL = "10.213.0.0/16";
 const RESOLVERS = ["9.9.9.9"];
+const CONTROL_PLANE = { networks: ["151.101.1.8/30", "2001:db8:9::/48"], https: ["151.101.1.9/32"] };
 /** With UFW, as a production host; and without, where nothing but the third wall's own rules stop anything. */
 let managed: Server;
 let bare: Server;
@@ -47,12 +48,17 @@ async function createServer(ufw: boolean): Promise<Server> {
     stateDir: `${host.dir}/state`,
     runDir: `${host.dir}/run`,
     managed: { cloud: false, ufw, modules: ufw },
+    controlPlane: CONTROL_PLANE,
     modprobeDirectories: [`${host.dir}/modprobe.d`],
     enter: host.enter,
   };
   return { host, run, options };
 }
-const applyFirewall = (run: Run) => createFirewall({ inputs: { pool: POOL, resolvers: RESOLVERS }, run }).apply();
+async function applyFirewall(run: Run): Promise<void> {
+  const firewall = createFirewall({ inputs: { pool: POOL, resolvers: RESOLVERS }, run });
+  firewall.aim(CONTROL_PLANE);
+  await firewall.apply();
+}
 
 beforeAll(async () => {
   managed = await createServer(true);

@@ -1,6 +1,12 @@
 import { and, eq } from "drizzle-orm";
 import { hosts } from "../../schema/db/index.ts";
-import { envelopeHash, type HeldKeyset, type HostApply, heldKeyset } from "../../schema/protocol/index.ts";
+import {
+  type ControlPlane,
+  envelopeHash,
+  type HeldKeyset,
+  type HostApply,
+  heldKeyset,
+} from "../../schema/protocol/index.ts";
 import { type CommandKeys, publicKeysetOf } from "../command-keys.ts";
 import { atomically, changedOne, type Database, insist, isGuardFailure } from "../db.ts";
 import { announce, type HostRow } from "./store.ts";
@@ -8,8 +14,15 @@ import { announce, type HostRow } from "./store.ts";
 /** What a host is to hold about itself. Whatever changes here reaches every host by itself. */
 export type HostWord = Omit<HostApply, "type" | "generation">;
 
-export const hostWord = ({ commandKeys }: { commandKeys: CommandKeys }): HostWord => ({
+export const hostWord = ({
+  commandKeys,
+  controlPlane,
+}: {
+  commandKeys: CommandKeys;
+  controlPlane?: ControlPlane;
+}): HostWord => ({
   keyset: publicKeysetOf(commandKeys),
+  ...(controlPlane ? { controlPlane } : {}),
 });
 
 export const heldBy = (host: Pick<HostRow, "keyset">): HeldKeyset | null =>

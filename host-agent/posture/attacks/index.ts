@@ -1,6 +1,7 @@
 import type { Ground } from "../ground.ts";
 import type { Attack, Unmanaged } from "../rules.ts";
 import { containerAttacks } from "./container.ts";
+import { toControlPlane } from "./control-plane.ts";
 import { kernelAttacks } from "./kernel.ts";
 import { machineAttacks } from "./machine.ts";
 import { toHost, toNeighbour } from "./neighbours.ts";
@@ -21,6 +22,7 @@ export const allAttacks = (ground: Ground): (Attack | Unmanaged)[] => [
   ...toNeighbour(ground),
   ...toHost(ground),
   ...toWorld(ground),
+  ...toControlPlane(ground),
   ...forged(ground),
   ...fromOutside(ground),
   ...attacksFromWithin(ground),

@@ -49,6 +49,12 @@ export const commandSamples: Record<string, Command> = {
       ],
     },
   },
+  "host.apply, with the control plane's addresses": {
+    type: "host.apply",
+    generation: 3,
+    keyset: { version: 3, keys: [{ kid: "edge-current", x: "A".repeat(43) }] },
+    controlPlane: { networks: ["203.0.113.0/24", "2001:db8:9::/48"], https: ["203.0.113.7/32"] },
+  },
   "host.probe": { type: "host.probe" },
 };
 
