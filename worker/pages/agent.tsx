@@ -1,17 +1,22 @@
 import type { FC } from "hono/jsx";
+import type { PostureView } from "../tenants/types.ts";
 import { State } from "./agents.tsx";
 import type { Problem, TenantEvent, TenantView } from "./deps.ts";
 import { Alert, Field } from "./forms.tsx";
 import { FortOf } from "./fort.tsx";
+import { Walls } from "./posture.tsx";
 import { actionsFor, fortOf, isMilestone, isMoving, storyOf } from "./rules.ts";
 import { Story } from "./story.tsx";
-import { ACTION_WORDS, eventWords, LAYERS, PROBLEM_WORDS, RUNTIME_WORDS, STATE_WORDS } from "./words.ts";
+import { readableTime } from "./time.ts";
+import { ACTION_WORDS, eventWords, PROBLEM_WORDS, RUNTIME_WORDS, STATE_WORDS } from "./words.ts";
 
 const RECENT_EVENTS = 20;
 
 export interface AgentProps {
   view: TenantView;
   events: readonly TenantEvent[];
+  /** What its server last found when it attacked its own walls; null before the first time. */
+  posture: PostureView | null;
   /** What the last press of a button ran into. */
   problem?: Problem;
   /** What was typed to confirm the deletion, when it was not the name. */
@@ -19,7 +24,7 @@ export interface AgentProps {
 }
 
 /** Parts marked `data-live` are refreshed by the script while the agent's event stream is open. */
-export const Agent: FC<AgentProps> = ({ view, events, problem, confirm }) => {
+export const Agent: FC<AgentProps> = ({ view, events, posture, problem, confirm }) => {
   const story = storyOf(view, events);
   const words = STATE_WORDS[view.state];
   return (
@@ -70,7 +75,7 @@ export const Agent: FC<AgentProps> = ({ view, events, problem, confirm }) => {
           <div id="drawing" data-live>
             <FortOf fort={fortOf(view, story)} label={`The walls around ${view.name}: ${words.label}`} />
           </div>
-          <Layers />
+          <Walls id={view.id} posture={posture} />
           <Limits view={view} />
         </aside>
       </div>
@@ -119,17 +124,6 @@ const Events: FC<{ events: readonly TenantEvent[] }> = ({ events }) => (
   </section>
 );
 
-const Layers: FC = () => (
-  <ol class="layers">
-    {LAYERS.map((layer) => (
-      <li>
-        <strong>{layer.name}</strong> <span class="hint">{layer.technique}</span>
-        <span class="kept">{layer.kept}</span>
-      </li>
-    ))}
-  </ol>
-);
-
 const Limits: FC<{ view: TenantView }> = ({ view: { limits } }) => (
   <>
     <h2>Its bounds</h2>
@@ -166,13 +160,6 @@ const Danger: FC<{ view: TenantView; confirm: string | undefined }> = ({ view, c
     </form>
   </details>
 );
-
-/** `2026-11-22T09:02:11.123Z` → `22 Nov, 09:02:11 UTC`. */
-function readableTime(iso: string): string {
-  const date = new Date(iso);
-  const day = date.toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
-  return `${day}, ${date.toISOString().slice(11, 19)} UTC`;
-}
 
 const readableMiB = (value: number): string =>
   value >= 1024 ? `${Math.round(value / 102.4) / 10} GiB` : `${value} MiB`;

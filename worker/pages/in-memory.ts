@@ -1,6 +1,7 @@
 import { refuseSlug } from "../../schema/protocol/index.ts";
 import type { Refusal } from "../accounts/refusals.ts";
 import { good, refuse } from "../problem.ts";
+import type { PostureView } from "../tenants/types.ts";
 import type { Acted, PageDeps, Person, Security, TenantEvent, TenantView } from "./deps.ts";
 
 /** The pages' port kept in memory, for tests of the pages alone: whoever sends the cookie `as=ID` is that person. */
@@ -9,6 +10,8 @@ export interface InMemory {
   people: Map<string, Person>;
   agents: Map<string, TenantView & { ownerId: string }>;
   events: Map<string, TenantEvent[]>;
+  /** By agent; absent: its server has not attacked its walls yet. */
+  postures: Map<string, PostureView>;
   /** What `create` was given, in order. */
   created: unknown[];
   acted: { id: string; action: string }[];
@@ -46,6 +49,7 @@ export function inMemory(): InMemory {
   const people = new Map([[PERSON.id, PERSON]]);
   const agents: InMemory["agents"] = new Map();
   const events: InMemory["events"] = new Map();
+  const postures: InMemory["postures"] = new Map();
   const created: unknown[] = [];
   const acted: InMemory["acted"] = [];
   const acts: InMemory["acts"] = [];
@@ -122,10 +126,14 @@ export function inMemory(): InMemory {
         const view = own(person, id);
         return view.ok ? good((events.get(id) ?? []).filter((event) => event.id > after).slice(0, 500)) : view;
       },
+      posture: async (person, id) => {
+        const view = own(person, id);
+        return view.ok ? good(postures.get(id) ?? null) : view;
+      },
     },
     background: () => () => {},
     tenantDomain: ".agents.localhost",
     tenantOrigin: "http://*.agents.localhost:8080",
   };
-  return { deps, people, agents, events, created, acted, acts, security };
+  return { deps, people, agents, events, postures, created, acted, acts, security };
 }

@@ -134,6 +134,8 @@ const PARTS = `
 .events li { display: grid; gap: 0 1.2rem; grid-template-columns: 11.5rem 1fr; padding: .45rem 0; border-bottom: 1px solid var(--line); } .events time { color: var(--ink-2); font: .88rem/1.8 var(--mono); } .events .hint { display: block; } .events .failed { color: var(--bad); }
 .layers { counter-reset: wall; margin: 1rem 0 2rem; } .layers li { counter-increment: wall; padding: .35rem 0; } .layers li::before { content: counter(wall) ". "; font-weight: 600; } .kept { display: block; color: var(--ink-2); font-size: .92rem; }
 .agent-side h2 { font-size: 1.2rem; } .agent-side .fort { max-width: 22rem; }
+.verdict { font-size: .92rem; white-space: normal; } .layers .verdict { display: flex; font-weight: 400; }
+.attacks { border-top: 1px solid var(--line); padding-block: .5rem; } .attacks table { width: 100%; border-collapse: collapse; margin: .4rem 0 1.5rem; } .attacks th, .attacks td { text-align: left; vertical-align: top; padding: .5rem 1rem .5rem 0; border-bottom: 1px solid var(--line); } .attacks td .hint { display: block; } .attacks .evidence { font: .88rem/1.6 var(--mono); color: var(--ink-2); overflow-wrap: anywhere; width: 38%; }
 .limits { display: grid; grid-template-columns: auto 1fr; gap: .2rem 1.2rem; } .limits dt { color: var(--ink-2); }
 .danger { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .6rem; } .danger summary { color: var(--bad); } .danger form { max-width: 28rem; margin-top: .6rem; }
 .failure .figure { font: 600 4rem/1 var(--head); color: var(--edge); margin: 1rem 0; }
