@@ -40,6 +40,16 @@ const TABLES = `
     detail TEXT
   ) STRICT, WITHOUT ROWID;
 
+  CREATE TABLE IF NOT EXISTS sleeping (
+    tenant_id TEXT PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
+    generation INTEGER NOT NULL,
+    depth TEXT NOT NULL CHECK (depth IN ('paused', 'stopped')),
+    since_ms INTEGER NOT NULL,
+    wake_at_ms INTEGER
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE IF NOT EXISTS receipts (tenant_id TEXT PRIMARY KEY, statement TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
   CREATE TABLE IF NOT EXISTS blocked_slots (slot INTEGER PRIMARY KEY) STRICT;
 
   CREATE TABLE IF NOT EXISTS steps (

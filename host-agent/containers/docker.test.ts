@@ -174,7 +174,7 @@ describe("rules", () => {
   });
 
   it("gives no exit code to a container that never ran", () => {
-    const state = { Running: false, Paused: false, OOMKilled: false, ExitCode: 0, StartedAt: "" };
+    const state = { Running: false, Paused: false, OOMKilled: false, ExitCode: 0, StartedAt: "", Pid: 0 };
     const facts = (Status: string) => factsOf({ Id: "1", Config: { Labels: null }, State: { ...state, Status } });
     expect(facts("created").exitCode).toBeNull();
     expect(facts("exited")).toMatchObject({ exitCode: 0, planHash: "", restarts: 0 });

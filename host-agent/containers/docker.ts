@@ -12,7 +12,15 @@ export { DockerError } from "./socket.ts";
 export interface ContainerState {
   Id: string;
   Config: { Labels: Record<string, string> | null };
-  State: { Status: string; Running: boolean; Paused: boolean; OOMKilled: boolean; ExitCode: number; StartedAt: string };
+  State: {
+    Status: string;
+    Running: boolean;
+    Paused: boolean;
+    OOMKilled: boolean;
+    ExitCode: number;
+    StartedAt: string;
+    Pid: number;
+  };
 }
 export interface NetworkState {
   Id: string;
@@ -21,6 +29,12 @@ export interface NetworkState {
   IPAM: { Config: { Subnet: string; Gateway: string }[] };
   Options: Record<string, string>;
   Containers: Record<string, unknown> | null;
+}
+/** Of one moment; `memory_stats` as the kernel counts, page cache included. */
+export interface ContainerStats {
+  cpu_stats: { cpu_usage: { total_usage: number } };
+  memory_stats: { usage?: number; stats?: Record<string, number> };
+  pids_stats: { current?: number };
 }
 export interface EngineVersion {
   Version: string;
@@ -75,6 +89,13 @@ export function connectDocker({ socketPath }: { socketPath: string }) {
       }),
     pauseContainer: (name: string) => text({ method: "POST", path: `/containers/${segment(name)}/pause` }),
     unpauseContainer: (name: string) => text({ method: "POST", path: `/containers/${segment(name)}/unpause` }),
+    stats: (name: string) =>
+      json<ContainerStats>({
+        method: "GET",
+        path: `/containers/${segment(name)}/stats`,
+        // Without `one-shot` the engine takes a second to measure a rate that we compute ourselves.
+        query: { stream: "false", "one-shot": "true" },
+      }),
     removeContainer: (name: string) =>
       text({ method: "DELETE", path: `/containers/${segment(name)}`, query: { force: "1", v: "1" } }),
 

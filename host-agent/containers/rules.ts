@@ -1,5 +1,5 @@
-import type { ContainerFacts } from "../tenants/ports.ts";
-import type { ContainerState, NetworkState } from "./docker.ts";
+import type { ContainerFacts, Vitals } from "../tenants/ports.ts";
+import type { ContainerState, ContainerStats, NetworkState } from "./docker.ts";
 import { LABELS, type NetworkSpec } from "./spec.ts";
 
 /** Docker's words for one container in ours. A container whose labels are missing matches no plan. */
@@ -9,12 +9,25 @@ export function factsOf({ Id, Config, State }: ContainerState): ContainerFacts {
     tenantId: labels[LABELS.tenant] ?? "",
     containerId: Id,
     running: State.Running,
+    paused: State.Paused,
     // "created" also shows exit code 0, but nothing has run yet.
     exitCode: State.Running || State.Status === "created" ? null : State.ExitCode,
     oomKilled: State.OOMKilled,
     startedAt: State.StartedAt,
     planHash: labels[LABELS.plan] ?? "",
     restarts: Number(labels[LABELS.restarts] ?? 0),
+  };
+}
+
+/** Memory without the page cache that the kernel would give back (cgroup v1 and v2 call it by different names). */
+export function vitalsOf({ State }: ContainerState, { cpu_stats, memory_stats, pids_stats }: ContainerStats): Vitals {
+  const { usage = 0, stats = {} } = memory_stats;
+  const cache = stats.total_inactive_file ?? stats.inactive_file ?? 0;
+  return {
+    pid: State.Pid,
+    cpuNs: cpu_stats.cpu_usage.total_usage,
+    memoryBytes: Math.max(0, usage - cache),
+    pids: pids_stats.current ?? 0,
   };
 }
 

@@ -1,26 +1,48 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Route, Routes } from "../tenants/ports.ts";
-import { type Bucket, requestedHost, takeToken, tenantCookies } from "./rules.ts";
+import type { Held, Route, Routes } from "../tenants/ports.ts";
+import { answerTo, send, type Verdict } from "./answers.ts";
+import { createHolding, type Holding } from "./holding.ts";
+import { type Bucket, isPageLoad, requestedHost, takeToken, tenantCookies } from "./rules.ts";
+import { isStream, questionOf } from "./stream-rules.ts";
+import type { Streams } from "./streams.ts";
 
 export interface GateOptions {
   /** Monotonic, in milliseconds. */
   now?: () => number;
   /** False until the routes have been rebuilt after a start: "not yet" is another answer than "nobody's". */
   isReady?: () => boolean;
+  /** Where connections go that outlast their request. */
+  streams?: Pick<Streams, "admit">;
+  /** How many requests and connections a tenant has open now; null where nobody can tell. */
+  openNow?: (tenantId: string) => number | null;
+  patience?: Patience;
 }
+
+/** How long somebody is held while the agent wakes, in milliseconds. */
+export interface Patience {
+  /** A page's reader sees nothing meanwhile: rather a page that says what happens. */
+  pageMs: number;
+  /** A program, or a form that would be lost: whoever called has no use for a page. */
+  clientMs: number;
+}
+const DEFAULT_PATIENCE: Patience = { pageMs: 1_800, clientMs: 25_000 };
+/** Of one tenant: who knocks faster than that is not waiting for an answer. */
+const MAX_HELD = 2_000;
 
 export interface Gate extends Routes {
   /** Caddy's second forward_auth, on the host agent's socket; never reachable from outside. */
   handle(request: IncomingMessage, response: ServerResponse): void;
 }
 
-/** What the gate decides about one request; Caddy hands all but "open" to the browser as it is. */
-type Verdict =
-  | { verdict: "open"; upstream: string; cookie: string }
-  | { verdict: "not_ready" }
-  | { verdict: "no_identity" }
-  | { verdict: "unknown_host" }
-  | { verdict: "too_many"; retryAfterSeconds: number };
+interface Entry {
+  route: Route | null;
+  bucket: Bucket | null;
+  hold: (Held & { holding: Holding; step: string | null; trouble: string | null }) | null;
+  /** Why there is no route and will be none for now. */
+  failure: string | null;
+  /** Of the last request that was let in; monotonic milliseconds. */
+  lastRequestMs: number;
+}
 
 const USER_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
@@ -28,71 +50,127 @@ const USER_ID = /^[A-Za-z0-9_-]{1,64}$/;
  * The routes of this host and the one question Caddy asks of them. In memory, so that no tenant's coming or going
  * ever reloads Caddy, which would cut every open WebSocket on the host.
  */
-export function createGate({ now = () => performance.now(), isReady = () => true }: GateOptions = {}): Gate {
-  const routes = new Map<string, { route: Route; bucket: Bucket | null }>();
+export function createGate(options: GateOptions = {}): Gate {
+  const { now = () => performance.now(), isReady = () => true, openNow = () => null } = options;
+  const { patience = DEFAULT_PATIENCE, streams } = options;
+  const entries = new Map<string, Entry>();
 
-  function decide({ headers }: IncomingMessage): Verdict {
+  /** The entry of a name, made where it is missing. */
+  function entryOf(hostname: string): Entry {
+    const name = hostname.toLowerCase();
+    const known = entries.get(name);
+    if (known) return known;
+    const entry: Entry = { route: null, bucket: null, hold: null, failure: null, lastRequestMs: now() };
+    entries.set(name, entry);
+    return entry;
+  }
+
+  function endHold(entry: Entry, how: "opened" | "over"): void {
+    const hold = entry.hold;
+    entry.hold = null;
+    hold?.holding.end(how);
+  }
+
+  /** Who asks, for whom, and how much of it: everything but whether the agent is awake. */
+  function admit({ headers }: IncomingMessage): Entry | Verdict {
     if (!isReady()) return { verdict: "not_ready" };
     // The edge's forward_auth comes first and always names a user. If it ever does not, Caddy hands on its own
     // unresolved placeholder as the name: only what looks like a person's id opens.
     if (!USER_ID.test(headers["x-chelar-user"]?.toString() ?? "")) return { verdict: "no_identity" };
-    const entry = routes.get(requestedHost(headers["x-forwarded-host"]?.toString()));
+    const entry = entries.get(requestedHost(headers["x-forwarded-host"]?.toString()));
+    const bounds = entry?.hold ?? entry?.route;
     if (!entry) return { verdict: "unknown_host" };
-    const taken = takeToken(entry.bucket, entry.route.requestsPerMinute, now());
+    if (!bounds) return entry;
+    const taken = takeToken(entry.bucket, bounds.requestsPerMinute, now());
     entry.bucket = taken.bucket;
     if (!taken.taken) return { verdict: "too_many", retryAfterSeconds: taken.retryAfterSeconds };
-    return { verdict: "open", upstream: entry.route.upstream, cookie: tenantCookies(headers.cookie) };
+    // Held ones are not open yet, and it is the limit of those that opens them a moment later.
+    const { openConnections: limit, tenantId } = bounds;
+    if (!entry.hold && limit !== undefined && (openNow(tenantId) ?? 0) >= limit)
+      return { verdict: "too_many_open", limit };
+    return entry;
+  }
+
+  function decide(entry: Entry, { headers }: IncomingMessage): Verdict | null {
+    if (entry.hold) return null;
+    if (entry.failure !== null) return { verdict: "failed", isPage: isPageLoad(headers), detail: entry.failure };
+    if (!entry.route) return { verdict: "unknown_host" };
+    entry.lastRequestMs = now();
+    const { upstream, tenantId } = entry.route;
+    const cookie = tenantCookies(headers.cookie);
+    if (!streams || !isStream(headers)) return { verdict: "open", upstream, cookie, pass: "" };
+    const question = questionOf(requestedHost(headers["x-forwarded-host"]?.toString()), headers);
+    return { verdict: "open", cookie, ...streams.admit({ tenantId, upstream, question }) };
+  }
+
+  /** Knocks, and holds the visitor until the agent is there. */
+  async function wait(entry: Entry, request: IncomingMessage, response: ServerResponse): Promise<Verdict> {
+    const isPage = isPageLoad(request.headers);
+    const left = new AbortController();
+    response.once("close", () => left.abort());
+    const deadline = now() + (isPage ? patience.pageMs : patience.clientMs);
+    for (;;) {
+      const decided = decide(entry, request);
+      if (decided) return decided;
+      const { hold } = entry as Entry & { hold: NonNullable<Entry["hold"]> };
+      if (hold.holding.count() >= MAX_HELD) return { verdict: "too_many_waiting" };
+      hold.knock();
+      const end = await hold.holding.wait(Math.max(0, deadline - now()), left.signal);
+      if (end === "late" || end === "left") {
+        return { verdict: "waking", isPage, step: entry.hold?.step ?? null, trouble: entry.hold?.trouble ?? null };
+      }
+    }
   }
 
   return {
     set(hostname, route) {
       // The bucket stays: a restart is no way to a fresh allowance.
-      routes.set(hostname.toLowerCase(), { route, bucket: routes.get(hostname.toLowerCase())?.bucket ?? null });
+      const entry = entryOf(hostname);
+      Object.assign(entry, { route, failure: null, lastRequestMs: now() });
+      endHold(entry, "opened");
     },
     remove(hostname) {
-      routes.delete(hostname.toLowerCase());
+      const entry = entries.get(hostname.toLowerCase());
+      entries.delete(hostname.toLowerCase());
+      if (!entry) return;
+      Object.assign(entry, { route: null, failure: null });
+      endHold(entry, "over");
+    },
+    fail(hostname, detail) {
+      const entry = entryOf(hostname);
+      Object.assign(entry, { route: null, failure: detail });
+      endHold(entry, "over");
+    },
+    hold(hostname, held) {
+      const entry = entryOf(hostname);
+      entry.failure = null;
+      entry.hold = { ...held, holding: entry.hold?.holding ?? createHolding(), step: null, trouble: null };
+    },
+    isHeld: (hostname) => Boolean(entries.get(hostname.toLowerCase())?.hold),
+    tell(hostname, news) {
+      const hold = entries.get(hostname.toLowerCase())?.hold;
+      if (hold) Object.assign(hold, news);
+    },
+    waiting: (hostname) => entries.get(hostname.toLowerCase())?.hold?.holding.count() ?? 0,
+    idleMs(hostname) {
+      const entry = entries.get(hostname.toLowerCase());
+      return entry ? now() - entry.lastRequestMs : 0;
+    },
+    stir(hostname) {
+      const entry = entries.get(hostname.toLowerCase());
+      if (entry) entry.lastRequestMs = now();
     },
     handle(request, response) {
       // Caddy's rewrite to /gate keeps the query of the visitor's own request.
       const isQuestion = request.method === "GET" && /^\/gate(\?|$)/.test(request.url ?? "");
-      send(response, isQuestion ? answerTo(decide(request)) : { status: 404, text: "Nothing is here.\n" });
+      if (!isQuestion) return send(response, { status: 404, text: "Nothing is here.\n" });
+      const admitted = admit(request);
+      if ("verdict" in admitted) return send(response, answerTo(admitted));
+      const decided = decide(admitted, request);
+      if (decided) return send(response, answerTo(decided));
+      void wait(admitted, request, response).then((verdict) => {
+        if (!response.destroyed) send(response, answerTo(verdict));
+      });
     },
   };
-}
-
-interface Answer {
-  status: number;
-  text: string;
-  headers?: Record<string, string>;
-}
-
-function answerTo(verdict: Verdict): Answer {
-  switch (verdict.verdict) {
-    case "open": {
-      const headers = { "x-chelar-upstream": verdict.upstream, "x-chelar-cookie": verdict.cookie };
-      return { status: 200, text: "", headers };
-    }
-    case "not_ready": {
-      const text = "This server is starting. Please try again in a moment.\n";
-      return { status: 503, text, headers: { "retry-after": "2" } };
-    }
-    case "no_identity":
-      return { status: 403, text: "You are not signed in.\n" };
-    case "unknown_host":
-      return { status: 404, text: "No agent is running under this name.\n" };
-    case "too_many": {
-      const headers = { "retry-after": String(verdict.retryAfterSeconds) };
-      return { status: 429, text: "Too many requests. Please slow down.\n", headers };
-    }
-  }
-}
-
-function send(response: ServerResponse, { status, text, headers }: Answer): void {
-  response.writeHead(status, {
-    "content-type": "text/plain; charset=utf-8",
-    "cache-control": "no-store",
-    "content-length": Buffer.byteLength(text),
-    ...headers,
-  });
-  response.end(text);
 }

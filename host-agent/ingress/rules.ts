@@ -40,3 +40,15 @@ export function takeToken(bucket: Bucket | null, requestsPerMinute: number, now:
   const retryAfterSeconds = Math.ceil((1 - tokens) / perMs / 1000);
   return { taken: false, bucket: { tokens, at: now }, retryAfterSeconds };
 }
+
+/**
+ * Whether a browser wants to show the answer to a person, and asking again is harmless: then a waiting page helps. Not
+ * for a form that was sent, which the page could not send again.
+ */
+export function isPageLoad(headers: Readonly<Record<string, string | string[] | undefined>>): boolean {
+  const method = headers["x-forwarded-method"] ?? "GET";
+  if (method !== "GET" || headers.upgrade !== undefined) return false;
+  const mode = headers["sec-fetch-mode"];
+  if (mode !== undefined) return mode === "navigate";
+  return String(headers.accept ?? "").includes("text/html");
+}

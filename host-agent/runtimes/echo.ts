@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { CONFIG_PATH, DATA_PATH, type RuntimeDefinition } from "./runtime.ts";
 
 /** Our own small image for tests and first impressions: says what it saw, and misbehaves when told to. */
@@ -8,6 +9,15 @@ export const echo: RuntimeDefinition = {
   env: { HOME: DATA_PATH, PORT: "8080", CHELAR_CONFIG: `${CONFIG_PATH}/echo.json` },
   port: 8080,
   configFiles: ({ spec }) => ({ "echo.json": `${JSON.stringify({ tenantId: spec.id, origin: spec.origin })}\n` }),
+  hooks: {
+    async busy(ask) {
+      const { busy } = z.object({ busy: z.boolean() }).parse(await ask({ path: "/busy" }));
+      return busy ? "a job is running" : null;
+    },
+    async nextRunMs(ask) {
+      return z.object({ nextRunMs: z.int().min(0).nullable() }).parse(await ask({ path: "/busy" })).nextRunMs;
+    },
+  },
   readiness: { path: "/healthz", headers: {} },
   startTimeoutSeconds: 30,
   stopTimeoutSeconds: 5,

@@ -2,6 +2,7 @@ import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isMemoryBacked } from "../storage/index.ts";
 import { type Runtimes, StepError } from "../tenants/ports.ts";
+import { askAt } from "./ask.ts";
 import { rootDirectory, writeAtomically } from "./files.ts";
 import { pollUntilReady } from "./ready.ts";
 import { environmentFile, refuseEnvironment } from "./rules.ts";
@@ -68,6 +69,16 @@ export function runtimes({ isRunning }: RuntimesOptions): Runtimes {
     },
 
     upstream: ({ spec, layout }) => `${layout.address}:${RUNTIME_TABLE[spec.runtime].port}`,
+    port: (runtime) => RUNTIME_TABLE[runtime].port,
+    // A runtime that does not answer cannot be asked to hold still: it is left alone.
+    busy: async ({ spec, layout }) => {
+      const { hooks, port } = RUNTIME_TABLE[spec.runtime];
+      return hooks?.busy ? hooks.busy(askAt(layout.address, port)).catch(() => "it does not answer") : null;
+    },
+    nextRunMs: async ({ spec, layout }) => {
+      const { hooks, port } = RUNTIME_TABLE[spec.runtime];
+      return hooks?.nextRunMs ? hooks.nextRunMs(askAt(layout.address, port)) : null;
+    },
     stopTimeoutSeconds: (runtime) => RUNTIME_TABLE[runtime].stopTimeoutSeconds,
   };
 }

@@ -21,11 +21,29 @@ export interface RuntimeDefinition {
     /** Sent with each question; see the runtime's file for why. */
     headers: Readonly<Record<string, string>>;
   };
+  /** Who else than the kernel and the engine knows what is going on inside; each absent where the runtime cannot tell. */
+  hooks?: {
+    /** What it is doing that must not be interrupted, or null. */
+    busy?(ask: Ask): Promise<string | null>;
+    /** When its next own job is due, in milliseconds since the epoch, or null. */
+    nextRunMs?(ask: Ask): Promise<number | null>;
+  };
   /** A start that takes longer than this has failed. */
   startTimeoutSeconds: number;
   /** How long a graceful stop may take before SIGKILL. */
   stopTimeoutSeconds: number;
 }
+
+/**
+ * One question to a runtime by HTTP; JSON both ways. Rejects when there is no answer, when it is not 2xx, and when it is
+ * no JSON: what a tenant says is never more than data.
+ */
+export type Ask = (question: {
+  method?: "GET" | "POST";
+  path: string;
+  headers?: Readonly<Record<string, string>>;
+  body?: unknown;
+}) => Promise<unknown>;
 
 /** Mount points inside every container. */
 export const DATA_PATH = "/data";

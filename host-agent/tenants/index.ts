@@ -1,6 +1,7 @@
 import type { RuntimeName } from "../../schema/protocol/index.ts";
 import type { Journal, TenantRecord } from "../journal.ts";
 import { describeError, type Log } from "../log.ts";
+import type { Slumber } from "../sleep/index.ts";
 import { backoffMs, createBell } from "../waiting.ts";
 import type { ContainerFacts } from "./ports.ts";
 import { decide } from "./rules.ts";
@@ -8,7 +9,7 @@ import { type Ports, requireFirewall, type Steps } from "./steps.ts";
 import { startTenantWorker, type TenantWorker } from "./worker.ts";
 
 export { createSpares } from "./spares.ts";
-export { createSteps, type Ports } from "./steps.ts";
+export { createSteps, type Ports, placedTenant } from "./steps.ts";
 
 const START_BACKOFF = { firstMs: 250, maxMs: 10_000 };
 const FIRST_GENERATION = 1;
@@ -17,6 +18,7 @@ export interface SupervisorOptions {
   journal: Pick<Journal, "tenants" | "reports">;
   ports: Ports;
   steps: Steps;
+  slumber?: Slumber;
   log: Log;
   nowMs: () => number;
   random: () => number;
@@ -71,8 +73,9 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     return record !== undefined && record.state !== "purged";
   };
 
-  /** It runs and is the one that is wanted: its visitors do not wait for the look at the rest. */
+  /** It runs and is the one that is wanted: its visitors do not wait for the look at the rest. One who sleeps is held. */
   async function adopt(record: TenantRecord, container: ContainerFacts | null): Promise<void> {
+    if (record.asleep !== null) options.slumber?.hold(record, () => workers.get(record.id)?.rouse());
     if (decide({ ...record, firstLook: true, container }) !== "confirm") return;
     await steps.route({ record, signal: new AbortController().signal, progress: () => {} });
   }

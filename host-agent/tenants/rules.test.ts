@@ -64,6 +64,7 @@ const settled: Situation = {
   stateGeneration: 3,
   restarts: 0,
   firstLook: false,
+  asleep: null,
   container: container(),
 };
 

@@ -1,5 +1,6 @@
-import type { Journal, TenantRecord } from "../journal.ts";
+import type { Depth, Journal, TenantRecord } from "../journal.ts";
 import { describeError, type Log } from "../log.ts";
+import type { Slumber } from "../sleep/index.ts";
 import { backoffMs, createBell } from "../waiting.ts";
 import { StepError } from "./ports.ts";
 import { type ChainStep, CRASH_WINDOW_MS, decide, hopeless } from "./rules.ts";
@@ -12,8 +13,10 @@ const KEEPS_DYING = "The agent keeps stopping right after it was started.";
 
 export interface WorkerOptions {
   tenantId: string;
-  journal: { tenants: Pick<Journal["tenants"], "get" | "note"> };
+  journal: { tenants: Pick<Journal["tenants"], "get" | "note" | "sleep" | "awake"> };
   ports: Ports;
+  /** Absent: nobody sleeps on this host. */
+  slumber?: Slumber;
   steps: Steps;
   log: Log;
   nowMs: () => number;
@@ -29,6 +32,8 @@ export interface WorkerOptions {
 export interface TenantWorker {
   /** Something may have changed: look again. A newer generation ends the walk that is on its way. */
   wake(): void;
+  /** Somebody needs it: whoever sleeps gets up. */
+  rouse(): void;
   /** Ends after the step in hand. Containers stay as they are. */
   stop(): Promise<void>;
 }
@@ -44,11 +49,12 @@ interface Attempts {
 
 /** The only writer of one tenant on this host: looks, decides, walks, waits. */
 export function startTenantWorker(options: WorkerOptions): TenantWorker {
-  const { tenantId, journal, ports, steps, log, nowMs, random, backoff = DEFAULT_BACKOFF } = options;
+  const { tenantId, journal, ports, steps, slumber, log, nowMs, random, backoff = DEFAULT_BACKOFF } = options;
   const bell = createBell();
   const ending = new AbortController();
   let firstLook = true;
   let attempts: Attempts = fresh(0);
+  let needed = false;
   let walking: { generation: number; abort: AbortController } | null = null;
 
   /** Returns how long to wait for the next turn; undefined: until woken; null: this tenant is gone. */
@@ -60,14 +66,17 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
     // No pause is longer than the longest: then the clock was set back, and the pause would last until it has caught up.
     if (waitMs > 0 && waitMs <= backoff.maxMs) return waitMs;
 
+    if (record.asleep !== null && needed) return getUp(record);
+    needed = false;
     const decision = decide({ ...record, firstLook, container: await ports.containers.find(tenantId) });
     switch (decision) {
       case "rest":
         firstLook = false;
-        return undefined;
+        return rest(record);
       case "recover":
         return recover(record);
       case "confirm":
+        if (record.asleep !== null) journal.tenants.awake(tenantId, { running: false, atMs: nowMs() });
         return go(record);
       case "apply":
         if (record.goal === "running") state(record, "creating");
@@ -80,22 +89,95 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
     walking = { generation: record.generation, abort };
     const signal = AbortSignal.any([abort.signal, ending.signal]);
     try {
-      const result = await walk({ record, steps, journal, signal, nowMs });
+      const onStep = (step: ChainStep) => slumber?.tell(record, { step });
+      const result = await walk({ record, steps, journal, signal, nowMs, onStep });
       if (result.end === "superseded") return 0;
       if (result.end === "failed") return failed(record, result.step, result.error);
       log.info("tenant.reached", { tenant: tenantId, generation: record.generation, goal: record.goal });
       firstLook = false;
       options.onReached?.();
       attempts = { ...attempts, failures: 0, failedStarts: 0 };
-      return record.goal === "purged" ? null : undefined;
+      if (record.goal === "purged") return null;
+      return rest(journal.tenants.get(tenantId) ?? record);
     } finally {
       walking = null;
     }
   }
 
+  /** It is where it is wanted: how long it may stay as it is. */
+  async function rest(record: TenantRecord): Promise<number | undefined | null> {
+    if (!slumber || record.goal !== "running" || record.spec?.sleep === undefined || record.state === "failed") {
+      return undefined;
+    }
+    const next = slumber.next(record);
+    switch (next.do) {
+      case "wait":
+        return next.ms;
+      case "wake":
+        return getUp(record);
+      case "sleep":
+        return record.asleep === null ? fallAsleep(record, slumber, next.depth) : deepen(record, slumber);
+    }
+  }
+
+  async function fallAsleep(record: TenantRecord, slumber: Slumber, depth: Depth): Promise<number> {
+    const { id, generation } = record;
+    const commit = (wakeAtMs: number | null) => {
+      journal.tenants.sleep({ tenantId: id, generation, depth, sinceMs: nowMs(), wakeAtMs, atMs: nowMs() });
+    };
+    const fallen = await slumber.fallAsleep(record, depth, { knock: rouse, commit });
+    if (fallen.asleep) {
+      log.info("tenant.asleep", { tenant: id, depth, wakeAt: fallen.wakeAtMs ?? undefined });
+      return 0;
+    }
+    log.info("tenant.busy", { tenant: id, why: fallen.why });
+    const now = journal.tenants.get(id);
+    if (now?.asleep) await getUp(now);
+    else if (record.spec && ports.routes.isHeld(record.spec.hostname)) await steps.route(contextOf(record));
+    slumber.stir(record);
+    return slumber.lookAgainMs(record);
+  }
+
+  async function deepen(record: TenantRecord, slumber: Slumber): Promise<number> {
+    const { id, generation, wakeAtMs } = record;
+    const sinceMs = record.asleepSinceMs ?? nowMs();
+    journal.tenants.sleep({ tenantId: id, generation, depth: "stopped", sinceMs, wakeAtMs, atMs: nowMs() });
+    await slumber.deepen(record);
+    log.info("tenant.asleep", { tenant: id, depth: "stopped" });
+    return 0;
+  }
+
+  /**
+   * From frozen the door is open before the journal knows: it is the engine's word that counts after a crash. From ended
+   * it is an ordinary start, which every crash finds again.
+   */
+  async function getUp(record: TenantRecord): Promise<number | undefined | null> {
+    needed = false;
+    const began = performance.now();
+    const frozen = record.asleep === "paused" && (await thawed(record));
+    if (frozen) await steps.route(contextOf(record));
+    journal.tenants.awake(tenantId, { running: frozen, atMs: nowMs() });
+    const reached = frozen ? 0 : await go(record);
+    log.info("tenant.awake", {
+      tenant: tenantId,
+      from: record.asleep ?? "",
+      tookMs: Math.round(performance.now() - began),
+    });
+    return reached;
+  }
+
+  /** False when it is not there any more: an engine that was restarted ends what was frozen. */
+  async function thawed(record: TenantRecord): Promise<boolean> {
+    await slumber?.thaw(record);
+    const container = await ports.containers.find(record.id);
+    return container?.running === true && container.restarts === record.restarts;
+  }
+
+  const contextOf = (record: TenantRecord) => ({ record, signal: ending.signal, progress: () => {} });
+
   /** It ran and stopped by itself: no visitors, then again, later each time. */
   async function recover(record: TenantRecord): Promise<number | undefined> {
-    await steps.unroute({ record, signal: ending.signal, progress: () => {} });
+    await steps.unroute(contextOf(record));
     attempts.crashesAtMs.push(nowMs());
     log.warn("tenant.stopped_by_itself", { tenant: tenantId, times: attempts.crashesAtMs.length });
     if (hopeless(attempts.crashesAtMs, attempts.failedStarts, nowMs())) return giveUp(record, KEEPS_DYING);
@@ -108,6 +190,7 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
     attempts.failures += 1;
     const detail = error instanceof StepError ? error.public : UNKNOWN_FAILURE;
     log.warn("tenant.step_failed", { tenant: tenantId, step, times: attempts.failures, error: describeError(error) });
+    slumber?.tell(record, { trouble: detail });
     if (step === "health") await countStart();
     const hopelessNow = hopeless(attempts.crashesAtMs, attempts.failedStarts, nowMs());
     const isFinal = record.goal === "running" && (hopelessNow || (error instanceof StepError && !error.retryable));
@@ -127,9 +210,8 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
 
   /** What cannot run is not left half running: no visitors, no process, and a sentence for its owner. */
   async function giveUp(record: TenantRecord, detail: string): Promise<undefined> {
-    const context = { record, signal: ending.signal, progress: () => {} };
-    await steps.unroute(context);
-    await steps.stop(context);
+    if (record.spec) ports.routes.fail(record.spec.hostname, detail);
+    await steps.stop(contextOf(record));
     state(record, "failed", detail);
     firstLook = false;
     return undefined;
@@ -162,12 +244,18 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
     }
   }
 
+  function rouse(): void {
+    needed = true;
+    bell.ring();
+  }
+
   const living = live();
   return {
     wake() {
       if (walking && journal.tenants.get(tenantId)?.generation !== walking.generation) walking.abort.abort();
       bell.ring();
     },
+    rouse,
     async stop() {
       ending.abort();
       bell.ring();

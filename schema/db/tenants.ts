@@ -18,7 +18,7 @@ export const tenants = sqliteTable(
     restarts: integer().notNull().default(0),
     /** What the host last said, and about which generation. */
     observed: text({
-      enum: ["pending", "creating", "running", "suspended", "stopped", "failed", "purged"],
+      enum: ["pending", "creating", "running", "asleep", "suspended", "stopped", "failed", "purged"],
     }).notNull(),
     observedGeneration: integer().notNull().default(0),
     failure: text(),

@@ -40,8 +40,19 @@ export const tenantLimits = z.strictObject({
   tmpMiB: z.int().min(1).max(4_096),
   shmMiB: z.int().min(1).max(1_024),
   requestsPerMinute: z.int().min(1).max(1_000_000),
+  /** Requests and WebSockets that are open at the same time; absent: not limited. */
+  openConnections: z.int().min(1).max(10_000).optional(),
 });
 export type TenantLimits = z.infer<typeof tenantLimits>;
+
+/** Seconds without a visitor and without work of its own. A depth that is absent is never reached. */
+export const sleepPolicy = z.strictObject({
+  /** Frozen: its memory is kept, it wakes within milliseconds. */
+  pauseAfterSeconds: z.int().min(1).max(604_800).optional(),
+  /** Ended: nothing is kept but its volume, and that is closed. */
+  stopAfterSeconds: z.int().min(1).max(604_800).optional(),
+});
+export type SleepPolicy = z.infer<typeof sleepPolicy>;
 
 export const tenantSpec = z.strictObject({
   id: tenantId,
@@ -58,6 +69,8 @@ export const tenantSpec = z.strictObject({
     .regex(/^[A-Za-z0-9_-]+$/),
   runtime: runtimeName,
   limits: tenantLimits,
+  /** Absent: it never sleeps. */
+  sleep: sleepPolicy.optional(),
 });
 export type TenantSpec = z.infer<typeof tenantSpec>;
 

@@ -132,6 +132,7 @@ export async function startModelWorld(sqld: Pick<RunningSqld, "url" | "authToken
       case "running":
         // Dead since it was ready, by our own hand: the event of it is on its way.
         return container !== undefined && (container.running || container.exitCode === CRASHED);
+      case "asleep":
       case "suspended":
       case "failed":
         return !container?.running;

@@ -10,6 +10,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 const port = Number(process.env.PORT ?? 8080);
 const MAX_FRAME_BYTES = 1024 * 1024;
 
+let busyUntilMs = 0;
+let nextRunMs = null;
+
 const seen = (request) => ({
   method: request.method,
   url: request.url,
@@ -117,6 +120,19 @@ const routes = {
     response.end();
   },
 
+  // What a runtime tells its host before it is put to sleep.
+  "/busy": (_, response) => answer(response, 200, { busy: Date.now() < busyUntilMs, nextRunMs }),
+  "/work": (_, response, query) => {
+    busyUntilMs = Date.now() + Number(query.get("seconds") ?? 10) * 1000;
+    answer(response, 200, { busyUntilMs });
+  },
+  // A job of its own: runs at its time, or as soon as it can, and remembers when that was.
+  "/cron": (_, response, query) => {
+    const inMs = query.get("inMs");
+    if (inMs !== null) schedule(Date.now() + Number(inMs));
+    answer(response, 200, { nextRunMs, ranAtMs: Number(read("/data/cron-ran")) || null });
+  },
+
   "/misbehave/exit": (_, response, query) => {
     answer(response, 200, { leaving: true });
     response.on("finish", () => process.exit(Number(query.get("code") ?? 1)));
@@ -153,6 +169,19 @@ const routes = {
   },
   "/misbehave/hang": () => {},
 };
+
+function schedule(atMs) {
+  nextRunMs = atMs;
+  writeFileSync("/data/cron-next", String(atMs));
+  setTimeout(
+    () => {
+      writeFileSync("/data/cron-ran", String(Date.now()));
+      writeFileSync("/data/cron-next", "");
+      nextRunMs = null;
+    },
+    Math.max(0, atMs - Date.now()),
+  );
+}
 
 function first(...paths) {
   return paths.map((path) => read(path).trim()).find((text) => !text.startsWith("("));
@@ -255,5 +284,7 @@ for (const signal of ["SIGTERM", "SIGINT"]) {
   process.on(signal, () => (process.env.ECHO_IGNORE_SIGTERM ? undefined : process.exit(0)));
 }
 if (process.env.ECHO_EXIT_AT_START) process.exit(Number(process.env.ECHO_EXIT_AT_START));
+const planned = Number(read("/data/cron-next"));
+if (planned > 0) schedule(planned);
 await sleep(Number(process.env.ECHO_SLOW_START_MS ?? 0));
 server.listen(port, "0.0.0.0");
