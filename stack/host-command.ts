@@ -16,6 +16,7 @@ const USAGE = `usage:
   npm run host -- list | show HOST               HOST is a name or an id; --json for machines
   npm run host -- drain | reopen | remove HOST   no new agents; agents again; forget an empty host
   npm run host -- alerts                         what needs you; --json for machines
+  npm run host -- stranger HOST AGENT --purge    destroy an agent that the edge has never heard of, for good
   npm run host -- rotate-keys [--force]          a new key for the edge's commands; --force leaves hosts behind that do
       --wait SECONDS                             not answer in time (default: 180). Safe to run again at any point`;
 
@@ -34,6 +35,7 @@ const OPTIONS = {
   endpoint: { type: "string" },
   "admin-network": { type: "string", multiple: true },
   resolver: { type: "string", multiple: true },
+  purge: { type: "boolean", default: false },
   force: { type: "boolean", default: false },
   wait: { type: "string", default: "180" },
   prebuild: { type: "string", multiple: true, default: ["echo", "openclaw"] as string[] },
@@ -52,8 +54,8 @@ export async function hostCommand(args: string[]): Promise<number> {
   }
   const { values, positionals } = parsed;
   const [verb, subject, ...more] = positionals;
-  const wants = ALONE.has(verb ?? "") ? 1 : 2;
-  if (positionals.length !== wants || more.length > 0) throw new Refusal(USAGE);
+  const wants = ALONE.has(verb ?? "") ? 1 : verb === "stranger" ? 3 : 2;
+  if (positionals.length !== wants) throw new Refusal(USAGE);
   switch (verb) {
     case "add": {
       const { addHost } = await import("./host-add.ts");
@@ -65,6 +67,8 @@ export async function hostCommand(args: string[]): Promise<number> {
       return listAlerts(values);
     case "rotate-keys":
       return rotate(values);
+    case "stranger":
+      return purgeStranger(subject ?? "", more[0] ?? "", values);
     case "show":
       return showHost(subject ?? "", values);
     case "drain":
@@ -74,6 +78,16 @@ export async function hostCommand(args: string[]): Promise<number> {
     default:
       throw new Refusal(USAGE);
   }
+}
+
+async function purgeStranger(subject: string, tenantId: string, values: HostOptions): Promise<number> {
+  if (!values.purge) {
+    throw new Refusal(`this destroys the agent's data for good: say so with --purge. Nothing was done.\n${USAGE}`);
+  }
+  const host = await find(subject, values);
+  await operatorOf(values).purgeStranger(host.id, tenantId);
+  console.log(`${host.name} destroys ${tenantId}. It is in the audit.`);
+  return 0;
 }
 
 async function listAlerts(values: HostOptions): Promise<number> {

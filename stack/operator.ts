@@ -5,6 +5,7 @@ import { COMMAND_PATH, ENVELOPE_CONTENT_TYPE } from "../schema/protocol/index.ts
 import { type KeyStatus, keyStatus } from "./rotation.ts";
 import { findRunning } from "./running.ts";
 import { Refusal } from "./system.ts";
+import { type VaultPass, type VaultStatus, vaultPass, vaultStatus } from "./vault-rotation.ts";
 
 /** A host's own words, on their way to a terminal: one that was broken into must not steer it (OSC 52, CSI, bidi). */
 const hostText = z.string().transform((text) => text.replace(/[\p{Cc}\p{Cf}]/gu, "\ufffd"));
@@ -51,6 +52,14 @@ export interface Operator extends OperatorApi {
   /** The edge tells its hosts about new keys now, and not when its clock next ticks. */
   distribute(): Promise<void>;
   alerts(): Promise<Alert[]>;
+  vault: {
+    status(): Promise<VaultStatus>;
+    /** One bounded call each; `next` is the next call's `after`. */
+    sweep(from: { after: VaultPass["next"]; limit: number }): Promise<VaultPass>;
+    verify(from: { after: VaultPass["next"]; limit: number }): Promise<VaultPass>;
+  };
+  /** Destroys an agent that the edge has never heard of. */
+  purgeStranger(hostId: string, tenantId: string): Promise<void>;
   change(id: string, action: "drain" | "reopen" | "remove"): Promise<z.infer<typeof changed>>;
 }
 
@@ -58,10 +67,15 @@ export interface Operator extends OperatorApi {
 export function openOperator(options: { dir: string; edge: string | null }): Operator {
   const edge = (options.edge ?? findRunning(options.dir).dashboard).replace(/\/+$/, "");
   const token = operatorToken(options.dir);
-  const ask = async <T>(method: string, path: string, shape: z.ZodType<T>): Promise<T> => {
+  const ask = async <T>(method: string, path: string, shape: z.ZodType<T>, sent?: object): Promise<T> => {
     const response = await fetch(`${edge}${path}`, {
       method,
-      headers: { authorization: `Bearer ${token}`, accept: "application/json" },
+      headers: {
+        authorization: `Bearer ${token}`,
+        accept: "application/json",
+        ...(sent && { "content-type": "application/json" }),
+      },
+      ...(sent && { body: JSON.stringify(sent) }),
       redirect: "error",
       signal: AbortSignal.timeout(TIMEOUT_MS),
     }).catch((error: Error) => {
@@ -91,6 +105,15 @@ export function openOperator(options: { dir: string; edge: string | null }): Ope
     keys: () => ask("GET", "/api/v1/operator/keys", keyStatus),
     distribute: async () => void (await ask("POST", "/api/v1/operator/keys/distribute", z.null())),
     alerts: async () => (await ask("GET", "/api/v1/operator/alerts", z.object({ alerts: z.array(alert) }))).alerts,
+    async purgeStranger(hostId, tenantId) {
+      const path = `/api/v1/operator/hosts/${encodeURIComponent(hostId)}/strangers/${encodeURIComponent(tenantId)}`;
+      await ask("DELETE", path, z.object({ tenantId: z.string() }));
+    },
+    vault: {
+      status: () => ask("GET", "/api/v1/operator/vault", vaultStatus),
+      sweep: (from) => ask("POST", "/api/v1/operator/vault/sweep", vaultPass, from),
+      verify: (from) => ask("POST", "/api/v1/operator/vault/verify", vaultPass, from),
+    },
     change: (id, action) => ask("POST", `/api/v1/operator/hosts/${encodeURIComponent(id)}/${action}`, changed),
     knock,
   };

@@ -146,13 +146,13 @@ async function overtake(
   }
 }
 
-/** Ends an agent that the edge does not know; nothing waits for it in the outbox, the next inventory tells of it again. */
-export async function haltStranger(
+/** Ends or destroys an agent that the edge does not know; nothing waits in the outbox: the next inventory tells of it again. */
+export async function tellStranger(
   context: DeliveryContext,
   host: store.HostRow,
-  { tenantId, generation }: { tenantId: string; generation: number },
+  word: { type: "tenant.halt" | "tenant.purge"; tenantId: string; generation: number },
 ): Promise<boolean> {
-  const sent = await send(context, host, { type: "tenant.halt", tenantId, generation: generation + 1 });
+  const sent = await send(context, host, { ...word, generation: word.generation + 1 });
   return sent.ok && sent.outcome.status !== "refused";
 }
 

@@ -29,7 +29,7 @@ beforeAll(async () => {
 
 /** The one with more free memory gets the next agent. */
 const enrolBroken = (more: object = {}) =>
-  broken.enrol(edge, { capacity: { memoryMiB: 2_000_000, diskMiB: 1, tenants: 4_000 }, ...more });
+  broken.enrol(edge, { capacity: { memoryMiB: 2_000_000, diskMiB: 1_000_000, tenants: 4_000 }, ...more });
 const makeDue = () => edge.db.update(outbox).set({ deliveredAt: null, nextAttemptAt: 0 });
 const rowOf = async (id: string) => (await edge.db.select().from(tenants).where(eq(tenants.id, id)))[0];
 

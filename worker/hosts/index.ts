@@ -1,10 +1,9 @@
-import type { RuntimeName } from "../../schema/protocol/index.ts";
 import type { Config } from "../env.ts";
-import { limitsOf, type News } from "../tenants/index.ts";
+import type { News } from "../tenants/index.ts";
 import { type DeliveryContext, deliverTenant } from "./deliver.ts";
+import { createPlacement } from "./placement.ts";
 import { deliverDue, reconcile, refreshHosts, sweep } from "./reconcile.ts";
 import { hostRoutes, operatorRoutes } from "./routes.ts";
-import { choosePlace } from "./rules.ts";
 import * as store from "./store.ts";
 
 const TRIES = 4;
@@ -17,10 +16,7 @@ export function createHosts(context: DeliveryContext & { config: Config; news: P
     routes: hostRoutes(context),
     operatorRoutes: operatorRoutes(context),
 
-    async place(runtime: RuntimeName, plan: string): Promise<string | null> {
-      return choosePlace(await store.readRooms(db), limitsOf(runtime, plan).memoryMiB);
-    },
-    insistRoom: (hostId: string) => store.insistRoom(db, hostId),
+    ...createPlacement(context),
     announce: (row: { hostId: string; tenantId: string; generation: number }) => store.announce(db, row, world.now()),
 
     /** A few tries in a row, for a host that is just starting; after that the outbox's own turn comes. */

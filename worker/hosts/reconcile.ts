@@ -1,10 +1,20 @@
-import { and, eq, gt, isNull, lt, notExists, or, sql } from "drizzle-orm";
-import { account, enrolmentTokens, outbox, rateLimit, session, tenants, tickets, user } from "../../schema/db/index.ts";
+import { and, eq, exists, gt, isNull, lt, notExists, or, sql } from "drizzle-orm";
+import {
+  account,
+  alerts,
+  enrolmentTokens,
+  outbox,
+  rateLimit,
+  session,
+  tenants,
+  tickets,
+  user,
+} from "../../schema/db/index.ts";
 import type { HostInventory } from "../../schema/protocol/index.ts";
 import { atomically, type Database, type Statement } from "../db.ts";
 import { describeError } from "../http.ts";
 import { raiseAlert } from "./alerts.ts";
-import { type DeliveryContext, deliverHost, deliverTenant, failed, haltStranger } from "./deliver.ts";
+import { type DeliveryContext, deliverHost, deliverTenant, failed, tellStranger } from "./deliver.ts";
 import { heldBy, hostWord, knowsNewer, refreshHost } from "./host-word.ts";
 import { type Drift, decideStranger, findDrift, SETTLE_MS } from "./rules.ts";
 import * as store from "./store.ts";
@@ -155,11 +165,19 @@ async function reconcileOthers(
     const seen = { state, firstSeenAt: await at("stranger"), haltedAt: await at("halted") };
     switch (decideStranger(seen, now)) {
       case "note":
-        console.warn(JSON.stringify({ event: "stranger", host: host.id, tenant: tenantId, state }));
+        await raiseAlert(
+          db,
+          {
+            kind: "stranger",
+            subject: tenantId,
+            detail: `${host.name} has an agent that this edge has never heard of (${state}). Its data is kept: bring the database back, or \`host stranger ${host.name} ${tenantId} --purge\`.`,
+          },
+          now,
+        );
         await auditDrift(db, { at: now, kind: "stranger", tenantId, hostId: host.id, generation });
         break;
       case "halt":
-        if (await haltStranger(context, host, { tenantId, generation })) {
+        if (await tellStranger(context, host, { type: "tenant.halt", tenantId, generation })) {
           await auditDrift(db, { at: now, kind: "halted", tenantId, hostId: host.id, generation });
         }
         break;
@@ -183,6 +201,17 @@ function auditDrift(
 export async function sweep({ db, world }: Pick<DeliveryContext, "db" | "world">): Promise<void> {
   const now = world.now();
   await atomically(db, [
+    // A database that was brought back knows them again.
+    db
+      .update(alerts)
+      .set({ resolvedAt: now })
+      .where(
+        and(
+          eq(alerts.kind, "stranger"),
+          isNull(alerts.resolvedAt),
+          exists(db.select({ one: sql`1` }).from(tenants).where(eq(tenants.id, alerts.subject))),
+        ),
+      ),
     db.delete(tickets).where(lt(tickets.expiresAt, now)),
     db.delete(enrolmentTokens).where(lt(enrolmentTokens.expiresAt, now - DAY_MS)),
     db.delete(outbox).where(lt(outbox.deliveredAt, now - DELIVERED_KEPT_MS)),

@@ -14,6 +14,7 @@ import { deliverWaiting, tellHosts } from "./reconcile.ts";
 import { takeReports } from "./reports.ts";
 import type { HostAction } from "./rules.ts";
 import * as store from "./store.ts";
+import { purgeStranger } from "./strangers.ts";
 
 /** What hosts call: no cookies, no sessions; a token once, then signatures. */
 export function hostRoutes(context: DeliveryContext & { config: Config; news: Pick<News, "heard"> }) {
@@ -72,6 +73,10 @@ export function operatorRoutes(context: DeliveryContext & { config: Config }) {
     .get("/hosts", operatorOnly, async (c) => {
       const hosts = await store.listHosts(db);
       return c.json({ hosts: hosts.map(hostView), tenantOrigin: config.tenants.template });
+    })
+    .delete("/operator/hosts/:id/strangers/:tenant", operatorOnly, async (c) => {
+      const purged = await purgeStranger(context, c.req.param("id") ?? "", c.req.param("tenant") ?? "");
+      return purged.ok ? c.json(purged.value, 202) : problemResponse(purged.problem);
     })
     .post("/operator/hosts/:id/:action{drain|reopen|remove}", operatorOnly, async (c) => {
       const done = await changeHost({ db, world }, c.req.param("id") ?? "", c.req.param("action") as HostAction);

@@ -1,20 +1,33 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { choosePlace, findDrift, type HostRoom, retryDelayMs, SETTLE_MS } from "./rules.ts";
+import { choosePlace, findDrift, type HostRoom, type Need, retryDelayMs, SETTLE_MS } from "./rules.ts";
 
 const room: fc.Arbitrary<HostRoom> = fc.record({
   id: fc.string({ minLength: 1, maxLength: 4 }),
+  region: fc.constantFrom("fsn", "hel"),
   memoryMiB: fc.nat(8192),
+  diskMiB: fc.nat(8192),
   maxTenants: fc.nat(10),
   usedMemoryMiB: fc.nat(8192),
+  usedDiskMiB: fc.nat(8192),
   usedTenants: fc.nat(10),
+});
+
+const need: fc.Arbitrary<Need> = fc.record({
+  memoryMiB: fc.nat(4096),
+  diskMiB: fc.nat(4096),
+  region: fc.constantFrom(null, "fsn", "hel", "nowhere"),
 });
 
 describe("choosePlace", () => {
   it("never overbooks, and finds a place whenever there is one", () => {
     fc.assert(
-      fc.property(fc.uniqueArray(room, { selector: ({ id }) => id }), fc.nat(4096), (rooms, need) => {
-        const fits = (it: HostRoom) => it.usedMemoryMiB + need <= it.memoryMiB && it.usedTenants < it.maxTenants;
+      fc.property(fc.uniqueArray(room, { selector: ({ id }) => id }), need, (rooms, need) => {
+        const fits = (it: HostRoom) =>
+          it.usedMemoryMiB + need.memoryMiB <= it.memoryMiB &&
+          it.usedDiskMiB + need.diskMiB <= it.diskMiB &&
+          it.usedTenants < it.maxTenants &&
+          (need.region === null || need.region === it.region);
         const id = choosePlace(rooms, need);
         const chosen = rooms.find((it) => it.id === id);
         expect(chosen ? fits(chosen) : rooms.every((it) => !fits(it))).toBe(true);

@@ -1,18 +1,34 @@
 import type { HostInventory } from "../../schema/protocol/index.ts";
 
-/** What one host can carry and carries. Memory is promised in full: a host never overbooks it. */
+/** What one host can carry and carries. Memory and disk are promised in full: a host never overbooks them. */
 export interface HostRoom {
   id: string;
+  region: string;
   memoryMiB: number;
+  diskMiB: number;
   maxTenants: number;
   usedMemoryMiB: number;
+  usedDiskMiB: number;
   usedTenants: number;
 }
 
+/** What has to fit, and where; null: in any region. */
+export interface Need {
+  memoryMiB: number;
+  diskMiB: number;
+  region: string | null;
+}
+
 /** The host with the most free memory among those where it fits; ties by id, so that a test can say which. */
-export function choosePlace(rooms: readonly HostRoom[], needMiB: number): string | null {
+export function choosePlace(rooms: readonly HostRoom[], need: Need): string | null {
   const free = (room: HostRoom) => room.memoryMiB - room.usedMemoryMiB;
-  const fitting = rooms.filter((room) => free(room) >= needMiB && room.usedTenants < room.maxTenants);
+  const fitting = rooms.filter(
+    (room) =>
+      (need.region === null || room.region === need.region) &&
+      room.usedTenants < room.maxTenants &&
+      free(room) >= need.memoryMiB &&
+      room.diskMiB - room.usedDiskMiB >= need.diskMiB,
+  );
   fitting.sort((a, b) => free(b) - free(a) || (a.id < b.id ? -1 : 1));
   return fitting[0]?.id ?? null;
 }

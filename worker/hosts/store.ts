@@ -1,4 +1,4 @@
-import { and, asc, count, desc, eq, gt, inArray, isNull, lte, ne, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, inArray, isNull, lte, ne, sql } from "drizzle-orm";
 import { audit, hosts, outbox, secrets, tenantSalts, tenants } from "../../schema/db/index.ts";
 import {
   type HeldKeyset,
@@ -9,8 +9,6 @@ import {
   signingJwk,
 } from "../../schema/protocol/index.ts";
 import { changedOne, type Database, insist, type Statement } from "../db.ts";
-import { limitsOf } from "../tenants/index.ts";
-import type { HostRoom } from "./rules.ts";
 
 export type HostRow = typeof hosts.$inferSelect;
 export type TenantRow = typeof tenants.$inferSelect;
@@ -40,45 +38,6 @@ export function rememberKeyset(db: Database, host: Pick<HostRow, "id" | "epoch">
     .update(hosts)
     .set({ keyset: JSON.stringify(keyset) })
     .where(and(eq(hosts.id, host.id), eq(hosts.epoch, host.epoch)));
-}
-
-/** Everything that its tenants were promised, by host. */
-export async function readRooms(db: Database): Promise<HostRoom[]> {
-  const [open, used] = await Promise.all([
-    db.select().from(hosts).where(eq(hosts.state, "enrolled")),
-    db
-      .select({ hostId: tenants.hostId, runtime: tenants.runtime, plan: tenants.plan, n: count() })
-      .from(tenants)
-      .where(isNull(tenants.purgedAt))
-      .groupBy(tenants.hostId, tenants.runtime, tenants.plan),
-  ]);
-  return open.map(({ id, memoryMiB, maxTenants }) => {
-    const here = used.filter((row) => row.hostId === id);
-    return {
-      id,
-      memoryMiB,
-      maxTenants,
-      usedTenants: here.reduce((sum, row) => sum + row.n, 0),
-      usedMemoryMiB: here.reduce((sum, row) => sum + row.n * limitsOf(row.runtime, row.plan).memoryMiB, 0),
-    };
-  });
-}
-
-/** Inside the creating transaction: two creations that both saw the last place must not both get it. */
-export function insistRoom(db: Database, hostId: string): Statement {
-  const memory = sql.join(
-    tenants.runtime.enumValues.map(
-      (runtime) => sql`when ${tenants.runtime} = ${runtime} then ${limitsOf(runtime, "").memoryMiB}`,
-    ),
-    sql` `,
-  );
-  const host = sql`${hosts} where ${hosts.id} = ${hostId} and ${hosts.state} = 'enrolled'`;
-  const here = sql`${tenants} where ${tenants.hostId} = ${hostId} and ${tenants.purgedAt} is null`;
-  return insist(
-    db,
-    sql`(select count(*) from ${here}) <= (select ${hosts.maxTenants} from ${host})
-      and (select sum(case ${memory} end) from ${here}) <= (select ${hosts.memoryMiB} from ${host})`,
-  );
 }
 
 export function announce(

@@ -16,7 +16,7 @@ const MAX_EVENT_READS = 20;
 
 /** A file or a missing part reads as empty. How long a value may be is the business of whoever judges it. */
 const field = z.string().trim().catch("");
-const createPost = z.object({ name: field, runtime: field, provider: field, key: field });
+const createPost = z.object({ name: field, runtime: field, region: field, provider: field, key: field });
 const deletePost = z.object({ confirm: field });
 
 export function agentRoutes(app: Hono, deps: PageDeps): void {
@@ -30,8 +30,8 @@ export function agentRoutes(app: Hono, deps: PageDeps): void {
     return c.redirect(`/sign-in?next=${encodeURIComponent(back)}`, 303);
   };
 
-  const showCreate = (c: Context, person: Person, form: CreateForm, status: 200 | Problem["status"] = 200) => {
-    const children = <Create form={form} domain={deps.tenantDomain} />;
+  const showCreate = async (c: Context, person: Person, form: CreateForm, status: 200 | Problem["status"] = 200) => {
+    const children = <Create form={form} domain={deps.tenantDomain} regions={await tenants.regions()} />;
     return page(c, { title: "New agent", person, children }, status);
   };
 
@@ -70,14 +70,15 @@ export function agentRoutes(app: Hono, deps: PageDeps): void {
   app.post(
     "/agents/new",
     signedIn(async (c, person) => {
-      const { name, runtime, provider, key } = createPost.parse(await readForm(c));
-      const form = { name, runtime, provider, keyWasGiven: key !== "" };
+      const { name, runtime, region, provider, key } = createPost.parse(await readForm(c));
+      const form = { name, runtime, region, provider, keyWasGiven: key !== "" };
       const secret = MODEL_PROVIDERS.find(({ id }) => id === provider)?.env;
       if (key && !secret) {
         const error = { field: "provider", title: "Whose key is it", message: "Choose its provider." } as const;
         return showCreate(c, person, { ...form, error }, 422);
       }
-      const input = { name, runtime, ...(secret && key ? { secrets: { [secret]: key } } : {}) };
+      const secrets = secret && key ? { secrets: { [secret]: key } } : {};
+      const input = { name, runtime, ...(region ? { region } : {}), ...secrets };
       const created = await tenants.create(person, input, deps.background(c));
       if (created.ok) return c.redirect(`/agents/${created.value.id}`, 303);
       const { problem } = created;

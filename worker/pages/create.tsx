@@ -11,15 +11,27 @@ export const MODEL_PROVIDERS = PROVIDERS.filter(({ kind }) => kind === "model");
 export interface CreateForm {
   name: string;
   runtime: string;
+  /** Empty: anywhere. */
+  region: string;
   provider: string;
   /** Whether a key was sent: it is not kept, so the person is told to paste it again. */
   keyWasGiven: boolean;
   error?: { field: CreateField | "provider" | null; title: string; message: string };
 }
 
-export const EMPTY_CREATE_FORM: CreateForm = { name: "", runtime: "openclaw", provider: "", keyWasGiven: false };
+export const EMPTY_CREATE_FORM: CreateForm = {
+  name: "",
+  runtime: "openclaw",
+  region: "",
+  provider: "",
+  keyWasGiven: false,
+};
 
-export const Create: FC<{ form: CreateForm; domain: string }> = ({ form, domain }) => {
+export const Create: FC<{ form: CreateForm; domain: string; regions: readonly string[] }> = ({
+  form,
+  domain,
+  regions,
+}) => {
   const at = (field: CreateField | "provider") =>
     form.error?.field === field ? `${form.error.title}. ${form.error.message}` : undefined;
   const keyError = at("key") ?? (form.keyWasGiven ? "Please paste the key again: we did not keep it." : undefined);
@@ -57,6 +69,22 @@ export const Create: FC<{ form: CreateForm; domain: string }> = ({ form, domain 
           ))}
           <Notes name="runtime" error={at("runtime")} />
         </fieldset>
+        {regions.length > 1 ? (
+          <div class="field">
+            <label for="region">Where its server stands</label>
+            <select id="region" name="region" aria-describedby={described("region", undefined, at("region"))}>
+              <option value="" selected={form.region === ""}>
+                Wherever there is room
+              </option>
+              {regions.map((region) => (
+                <option value={region} selected={form.region === region}>
+                  {region}
+                </option>
+              ))}
+            </select>
+            <Notes name="region" error={at("region")} />
+          </div>
+        ) : null}
         <fieldset class="field group">
           <legend>
             Model provider <span class="optional">optional</span>

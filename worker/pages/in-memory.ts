@@ -103,6 +103,7 @@ export function inMemory(): InMemory {
     mailbox: null,
     ownHost: "localhost:8787",
     tenants: {
+      regions: async () => ["local"],
       list: async (person) => [...agents.values()].filter(({ ownerId }) => ownerId === person.id),
       read: async (person, id) => own(person, id),
       create: async (person, input) => {

@@ -135,11 +135,11 @@ function raised(number: 3 | 4 | 5, story: readonly StoryLine[]): WallState {
   return states.every((state) => state === "waiting") ? "planned" : "rising";
 }
 
-export type CreateField = "name" | "runtime" | "key";
+export type CreateField = "name" | "runtime" | "region" | "key";
 
 /** The field of the form at which a problem's message has to stand, or null when it is about none of them. */
 export function fieldOf(problem: Problem): CreateField | null {
-  if (problem.field === "name" || problem.field === "runtime") return problem.field;
+  if (problem.field === "name" || problem.field === "runtime" || problem.field === "region") return problem.field;
   if (problem.field?.startsWith("secrets")) return "key";
   switch (problem.code) {
     case "invalid_name":

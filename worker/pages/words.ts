@@ -70,6 +70,9 @@ export const PROBLEM_WORDS: Record<ProblemCode, { title: string; advice: string 
   },
   too_many_keys: { title: "There is no room for another key", advice: "Remove one that you no longer need." },
   rate_limited: { title: "That was a little fast", advice: "Please wait a minute, then try again." },
+  not_a_stranger: { title: "The agent has an owner", advice: "It is the owner's to delete." },
+  host_away: { title: "The server did not answer", advice: "Nothing was done. Please try again." },
+  unknown_region: { title: "There is no server in this region", advice: "Please choose another one." },
   no_capacity: {
     title: "No server has room right now",
     advice: "Nothing was created. Please try again in a few minutes.",

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { tenants } from "../../schema/db/index.ts";
-import { RUNTIMES, refuseSlug, type SlugRefusal } from "../../schema/protocol/index.ts";
+import { enrolRequest, RUNTIMES, refuseSlug, type SlugRefusal } from "../../schema/protocol/index.ts";
 import { good, type Problem, problem, type Result, refuse } from "../problem.ts";
 import { describeRefusal, parseSecret, type Secret } from "../vault/rules.ts";
 import type { TenantAction, TenantView } from "./types.ts";
@@ -10,12 +10,15 @@ export type TenantRow = typeof tenants.$inferSelect;
 export const createTenantBody = z.strictObject({
   name: z.string().max(200),
   runtime: z.enum(RUNTIMES),
+  /** Where its server stands; anywhere when it is not given. */
+  region: enrolRequest.shape.region.optional(),
   secrets: z.record(z.string().max(64), z.string().max(8_192)).optional(),
 });
 
 export interface NewTenant {
   slug: string;
   runtime: (typeof RUNTIMES)[number];
+  region: string | null;
   secrets: { name: string; secret: Secret }[];
 }
 
@@ -23,7 +26,7 @@ export interface NewTenant {
 export function parseNewTenant(input: unknown): Result<NewTenant> {
   const parsed = createTenantBody.safeParse(input);
   if (!parsed.success) return { ok: false, problem: problemOfIssues(parsed.error) };
-  const { name, runtime, secrets = {} } = parsed.data;
+  const { name, runtime, region = null, secrets = {} } = parsed.data;
   const refusal = refuseSlug(name);
   if (refusal) return { ok: false, problem: problemOfSlug(refusal) };
   const values: NewTenant["secrets"] = [];
@@ -32,7 +35,7 @@ export function parseNewTenant(input: unknown): Result<NewTenant> {
     if (!one.ok) return refuse("invalid_secret", { field: "secrets", detail: describeRefusal(one.refusal) });
     values.push(one);
   }
-  return good({ slug: name, runtime, secrets: values });
+  return good({ slug: name, runtime, region, secrets: values });
 }
 
 /** What zod found, in our codes. Paths only: the values may be secret. */

@@ -15,12 +15,23 @@ import { postureViewOf, tenantEventOf, tenantViewOf } from "./view.ts";
 
 const MAX_EVENTS = 500;
 
+interface Wish {
+  runtime: RuntimeName;
+  plan: string;
+  /** Null: wherever there is room. */
+  region: string | null;
+}
+
 /** What this room needs of the hosts' room. */
 export interface HostsPort {
   /** A host with room for one more, or null. */
-  place(runtime: RuntimeName, plan: string): Promise<string | null>;
+  place(wish: Wish): Promise<string | null>;
   /** Fails the transaction when the host has become too full meanwhile. */
-  insistRoom(hostId: string): Statement;
+  takeRoom(hostId: string, wish: Wish): Statement[];
+  /** Tells the operator that there was no place. */
+  sentAway(wish: Pick<Wish, "runtime" | "region">): Promise<void>;
+  /** Where there are hosts that take agents. */
+  regions(): Promise<string[]>;
   /** The outbox row. */
   announce(row: { hostId: string; tenantId: string; generation: number }): Statement;
   /** Brings the newest word about a tenant to its host; the outbox repeats what fails. */
@@ -123,8 +134,12 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
     async create(person, input, later) {
       const parsed = parseNewTenant(input);
       if (!parsed.ok) return parsed;
-      const { slug, runtime } = parsed.value;
+      const { slug, runtime, region } = parsed.value;
       const id = newId("tnt");
+      const noRoom = async () => {
+        await hosts.sentAway({ runtime, region });
+        return refuse("no_capacity");
+      };
 
       const attempt = async (): Promise<Result<TenantView>> => {
         const [{ plan, tenants, still }, owned] = await Promise.all([
@@ -134,8 +149,13 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
         if (tenants === 0) return refuse("payment_required");
         const max = Math.min(tenants, options.maxTenantsPerOwner);
         if (owned >= max) return refuse("too_many_tenants");
-        const hostId = await hosts.place(runtime, plan);
-        if (!hostId) return refuse("no_capacity");
+        const wish = { runtime, plan, region };
+        const hostId = await hosts.place(wish);
+        if (!hostId) {
+          const regions = await hosts.regions();
+          if (region === null || regions.includes(region)) return noRoom();
+          return refuse("unknown_region", { field: "region", detail: `Choose one of: ${regions.join(", ")}.` });
+        }
         const now = world.now();
         const row: TenantRow = {
           id,
@@ -161,7 +181,7 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
         const detail = JSON.stringify({ slug, runtime, hostId, secrets: names });
         await atomically(db, [
           store.insertTenant(db, row),
-          hosts.insistRoom(hostId),
+          ...hosts.takeRoom(hostId, wish),
           store.insistOwnerHasRoom(db, person.id, max),
           ...still,
           ...sealed.statements,
@@ -180,7 +200,7 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
       } catch (error) {
         // The index, not a look beforehand, decides between two who want the same name at once.
         if (isUniqueViolation(error, "tenants.slug")) return refuse("name_taken", { field: "name" });
-        if (isGuardFailure(error)) return refuse("no_capacity");
+        if (isGuardFailure(error)) return noRoom();
         throw error;
       }
     },
@@ -206,6 +226,8 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
     },
 
     follow,
+
+    regions: hosts.regions,
 
     ...createSecretService({ db, world, vault, owned, changeAlong }),
 

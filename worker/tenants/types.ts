@@ -106,6 +106,8 @@ export type TenantAction = (typeof TENANT_ACTIONS)[number];
 export type Background = (work: Promise<unknown>) => void;
 
 export interface TenantService {
+  /** Where an agent may live. A choice only where there are two. */
+  regions(): Promise<string[]>;
   /** The person's agents, newest first; purged ones are not listed. */
   list(person: Person): Promise<TenantView[]>;
   read(person: Person, id: string): Promise<Result<TenantView>>;

@@ -1,0 +1,115 @@
+import { and, eq, isNull } from "drizzle-orm";
+import { beforeAll, describe, expect, it } from "vitest";
+import { alerts, audit, hosts, tenants } from "../../schema/db/index.ts";
+import { newId } from "../../schema/protocol/index.ts";
+import { Client, OPERATOR_TOKEN, startTestEdge, type TestEdge } from "../testing/edge.ts";
+import { TestHost } from "../testing/host.ts";
+
+let near: TestHost;
+let far: TestHost;
+let edge: TestEdge;
+let owner: Client;
+
+beforeAll(async () => {
+  [near, far] = await Promise.all([TestHost.make(), TestHost.make()]);
+  edge = await startTestEdge({
+    fetch: ((input: RequestInfo, init?: RequestInit) =>
+      (String(input).startsWith(near.endpoint) ? near : far).fetch(input, init)) as typeof fetch,
+  });
+  await near.enrol(edge, { region: "near" });
+  await far.enrol(edge, { region: "far" });
+  owner = await new Client(edge).signUp();
+});
+
+const hostOf = async (id: string) => (await edge.db.select().from(tenants).where(eq(tenants.id, id)))[0]?.hostId;
+const setHost = (host: TestHost, change: Partial<typeof hosts.$inferInsert>) =>
+  edge.db.update(hosts).set(change).where(eq(hosts.id, host.enrolment.hostId));
+const noCapacity = () =>
+  edge.db
+    .select()
+    .from(alerts)
+    .where(and(eq(alerts.kind, "no_capacity"), isNull(alerts.resolvedAt)));
+const operator = { headers: { authorization: `Bearer ${OPERATOR_TOKEN}` } };
+
+describe("a new agent", () => {
+  it("is placed in the region that was asked for", async () => {
+    for (const [region, host] of [
+      ["far", far],
+      ["near", near],
+    ] as const) {
+      expect(await hostOf((await owner.create(undefined, { region })).body.id)).toBe(host.enrolment.hostId);
+    }
+  });
+
+  it("is refused for a region without a server, which are named, and for one that is no region", async () => {
+    const nowhere = await owner.create(undefined, { region: "nowhere" });
+    expect(nowhere).toMatchObject({ status: 422, body: { code: "unknown_region" } });
+    expect(JSON.stringify(nowhere.body)).toContain("far, near");
+    expect((await owner.create(undefined, { region: "../x" })).status).toBe(400);
+  });
+
+  it("never takes more disk than a server has, also when two ask at once", async () => {
+    const [{ diskMiB } = { diskMiB: 0 }] = await edge.db.select().from(hosts).limit(1);
+    // One agent is there; there is room for one more, of 64 MiB each.
+    await setHost(far, { diskMiB: 128 });
+    const answers = await Promise.all([1, 2, 3].map(() => owner.create(undefined, { region: "far" })));
+    expect(answers.map(({ status }) => status).sort()).toEqual([201, 503, 503]);
+    expect(answers.find(({ status }) => status === 503)?.body.code).toBe("no_capacity");
+    await setHost(far, { diskMiB });
+  });
+
+  it("that found no room is told to the operator once, however often, until there is room again", async () => {
+    const [before] = await noCapacity();
+    expect(before).toMatchObject({ subject: "far", times: 2 });
+    await setHost(far, { state: "draining" });
+    await setHost(near, { memoryMiB: 0 });
+    for (let n = 0; n < 3; n += 1) expect((await owner.create()).body.code).toBe("no_capacity");
+    const response = await edge.send("/api/v1/operator/alerts", operator);
+    const listed = (await response.json()) as { alerts: object[] };
+    expect(listed.alerts).toContainEqual(
+      expect.objectContaining({ kind: "no_capacity", subject: "anywhere", times: 3 }),
+    );
+    await setHost(far, { state: "enrolled" });
+    await setHost(near, { memoryMiB: 1_000_000 });
+    await owner.create();
+    await owner.create(undefined, { region: "far" });
+    expect(await noCapacity()).toEqual([]);
+  });
+});
+
+describe("an agent that the edge has never heard of", () => {
+  const stranger = newId("tnt");
+  const purge = (tenantId: string, headers = operator.headers as Record<string, string>) =>
+    edge.send(`/api/v1/operator/hosts/${near.enrolment.hostId}/strangers/${tenantId}`, { method: "DELETE", headers });
+
+  it("is an alert, and is destroyed by the operator's word alone, which is in the audit", async () => {
+    const mine = (await owner.create(undefined, { region: "near" })).body.id;
+    const capacity = { memoryMiB: 1, diskMiB: 1, tenants: 1 };
+    const state = "running" as const;
+    await near.post(
+      edge,
+      await near.report({
+        ...{ type: "host.inventory", images: [], versions: {}, capacity },
+        tenants: [stranger, mine].map((tenantId) => ({ tenantId, generation: 7, state })),
+      }),
+    );
+    await edge.tick();
+    const kinds = async () =>
+      (await edge.db.select().from(alerts).where(isNull(alerts.resolvedAt))).map(({ kind, subject }) => [
+        kind,
+        subject,
+      ]);
+    expect(await kinds()).toEqual([["stranger", stranger]]);
+    expect((await purge(stranger, {})).status).toBe(401);
+    expect((await purge(mine)).status).toBe(409);
+    expect((await purge(newId("tnt"))).status).toBe(404);
+    near.down = true;
+    expect((await purge(stranger)).status).toBe(503);
+    near.down = false;
+    expect((await purge(stranger)).status).toBe(202);
+    expect(near.commands.at(-1)).toEqual({ type: "tenant.purge", tenantId: stranger, generation: 8 });
+    expect(await kinds()).toEqual([]);
+    const trail = await edge.db.select().from(audit).where(eq(audit.subject, stranger));
+    expect(trail.map(({ actor, action }) => `${actor} ${action}`)).toContain("operator stranger.purge");
+  });
+});

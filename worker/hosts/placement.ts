@@ -1,0 +1,94 @@
+import { and, count, eq, isNull, type SQL, sql } from "drizzle-orm";
+import { hosts, tenants } from "../../schema/db/index.ts";
+import type { RuntimeName, TenantLimits } from "../../schema/protocol/index.ts";
+import type { World } from "../clock.ts";
+import { type Database, insist, type Statement } from "../db.ts";
+import { DEFAULT_PLAN, limitsOf, PLAN_IDS } from "../tenants/index.ts";
+import { raiseAlert, resolveAlert } from "./alerts.ts";
+import { choosePlace, type HostRoom } from "./rules.ts";
+
+/** What somebody wants a place for. `region` null: wherever there is room. */
+export interface Wish {
+  runtime: RuntimeName;
+  plan: string;
+  region: string | null;
+}
+
+const ANYWHERE = "anywhere";
+
+/** Where new agents go. */
+export function createPlacement({ db, world }: { db: Database; world: World }) {
+  return {
+    /** A host with room for one more, or null. */
+    async place({ runtime, plan, region }: Wish): Promise<string | null> {
+      return choosePlace(await readRooms(db), { ...limitsOf(runtime, plan), region });
+    },
+
+    /** Fails the transaction when the host has become too full meanwhile; ends the alert that there is no room. */
+    takeRoom: (hostId: string, { region }: Pick<Wish, "region">): Statement[] => [
+      insistRoom(db, hostId),
+      resolveAlert(db, "no_capacity", region ?? ANYWHERE, world.now()),
+    ],
+
+    /** Somebody was sent away. They have their answer; the operator has to hear of it too. */
+    async sentAway({ runtime, region }: Pick<Wish, "runtime" | "region">): Promise<void> {
+      const subject = region ?? ANYWHERE;
+      const where = region === null ? "no server has" : `no server in ${region} has`;
+      const detail = `Somebody was sent away: ${where} room for another ${runtime}. Add one with \`host add\`.`;
+      await raiseAlert(db, { kind: "no_capacity", subject, detail }, world.now());
+    },
+
+    /** Where there are servers that take agents. */
+    async regions(): Promise<string[]> {
+      const rows = await db.selectDistinct({ region: hosts.region }).from(hosts).where(eq(hosts.state, "enrolled"));
+      return rows.map(({ region }) => region).sort();
+    },
+  };
+}
+
+/** Everything that its tenants were promised, by host. */
+async function readRooms(db: Database): Promise<HostRoom[]> {
+  const [open, used] = await Promise.all([
+    db.select().from(hosts).where(eq(hosts.state, "enrolled")),
+    db
+      .select({ hostId: tenants.hostId, runtime: tenants.runtime, plan: tenants.plan, n: count() })
+      .from(tenants)
+      .where(isNull(tenants.purgedAt))
+      .groupBy(tenants.hostId, tenants.runtime, tenants.plan),
+  ]);
+  return open.map(({ id, region, memoryMiB, diskMiB, maxTenants }) => {
+    const here = used.filter((row) => row.hostId === id);
+    const promised = (what: "memoryMiB" | "diskMiB") =>
+      here.reduce((sum, row) => sum + row.n * limitsOf(row.runtime, row.plan)[what], 0);
+    return {
+      ...{ id, region, memoryMiB, diskMiB, maxTenants },
+      usedTenants: here.reduce((sum, row) => sum + row.n, 0),
+      usedMemoryMiB: promised("memoryMiB"),
+      usedDiskMiB: promised("diskMiB"),
+    };
+  });
+}
+
+/** Inside the creating transaction: two creations that both saw the last place must not both get it. */
+function insistRoom(db: Database, hostId: string): Statement {
+  const host = sql`${hosts} where ${hosts.id} = ${hostId} and ${hosts.state} = 'enrolled'`;
+  const here = sql`${tenants} where ${tenants.hostId} = ${hostId} and ${tenants.purgedAt} is null`;
+  return insist(
+    db,
+    sql`(select count(*) from ${here}) <= (select ${hosts.maxTenants} from ${host})
+      and (select sum(${promisedBy("memoryMiB")}) from ${here}) <= (select ${hosts.memoryMiB} from ${host})
+      and (select sum(${promisedBy("diskMiB")}) from ${here}) <= (select ${hosts.diskMiB} from ${host})`,
+  );
+}
+
+/** {@link limitsOf} in the database's own words. */
+function promisedBy(what: keyof TenantLimits): SQL {
+  const rows = tenants.runtime.enumValues.flatMap((runtime) => [
+    ...PLAN_IDS.map((plan) => {
+      const isIt = and(eq(tenants.runtime, runtime), eq(tenants.plan, plan));
+      return sql`when ${isIt} then ${limitsOf(runtime, plan)[what]}`;
+    }),
+    sql`when ${eq(tenants.runtime, runtime)} then ${limitsOf(runtime, DEFAULT_PLAN)[what]}`,
+  ]);
+  return sql`case ${sql.join(rows, sql` `)} end`;
+}
