@@ -1,6 +1,6 @@
 import { createVolumes } from "../storage/index.ts";
 import { removeCanary } from "./canary.ts";
-import { type Gate, versionGates } from "./gates.ts";
+import { type Gate, settingGates, versionGates } from "./gates.ts";
 import { canaryLayouts } from "./ground.ts";
 import { type Verdict, verdictOf } from "./rules.ts";
 import { createStage, type PostureOptions } from "./stage.ts";
@@ -35,19 +35,26 @@ export async function runPosture(options: PostureOptions, onProgress: Progress =
   const stage = await createStage(options);
   try {
     const verdict = verdictOf(await stage.run(stage.attacks, onProgress));
-    return { ...verdict, gates: await readGates(options, verdict) };
+    return { ...verdict, gates: await readGates(options, verdict, stage.ground.attacker.network) };
   } finally {
     await stage.remove();
   }
 }
 
-async function readGates({ docker, enter }: PostureOptions, { attacks }: Verdict): Promise<Gate[]> {
+async function readGates({ docker, enter }: PostureOptions, { attacks }: Verdict, bridge: string): Promise<Gate[]> {
   const { run } = postureTools(enter);
-  const [engine, caddy] = await Promise.all([docker.version(), run("caddy", ["version"]).catch(() => null)]);
-  return versionGates({
+  const [engine, caddy, info, { Options }, routeLocalnet] = await Promise.all([
+    docker.version(),
+    run("caddy", ["version"]).catch(() => null),
+    docker.info(),
+    docker.inspectNetwork("bridge"),
+    run("cat", [`/proc/sys/net/ipv4/conf/${bridge}/route_localnet`]),
+  ]);
+  const versions = versionGates({
     docker: engine.Version,
     runc: engine.Components?.find(({ Name }) => Name === "runc")?.Version ?? null,
     caddy: caddy?.trim() ?? null,
     afAlg: attacks.find(({ id }) => id === "af-alg"),
   });
+  return [...versions, ...settingGates({ info, bridgeOptions: Options, routeLocalnet })];
 }

@@ -6,7 +6,7 @@ import { createLog } from "../log.ts";
 import { allAttacks } from "./attacks/index.ts";
 import { perimeterAttacks } from "./attacks/perimeter.ts";
 import { createDoor, openDoor } from "./door.ts";
-import { versionGates } from "./gates.ts";
+import { settingGates, versionGates } from "./gates.ts";
 import { CANARY_LIMITS, CANARY_SEATS, canaryLayouts, type Ground, type Managed, tenantSlots } from "./ground.ts";
 import type { FullVerdict } from "./index.ts";
 import { postureReport } from "./report.ts";
@@ -145,6 +145,28 @@ describe("version gates", () => {
     [{ afAlg: { outcome: "breached", evidence: "a socket" } as const }, ["docker", "runc", "caddy"]],
   ])("%j: %j", (facts, names) => {
     expect(passing(facts)).toEqual(names);
+  });
+});
+
+describe("the engine's settings", () => {
+  const good = {
+    info: { LiveRestoreEnabled: true, DefaultAddressPools: [{}], FirewallBackend: { Driver: "iptables" } },
+    bridgeOptions: { "com.docker.network.bridge.enable_icc": "false" },
+    routeLocalnet: "1\n",
+  };
+  const failing = (facts: Partial<Parameters<typeof settingGates>[0]>) =>
+    settingGates({ ...good, ...facts })
+      .filter(({ ok }) => !ok)
+      .map(({ name }) => name);
+  it.each([
+    [{}, []],
+    [{ info: { LiveRestoreEnabled: true, DefaultAddressPools: [{}] } }, []],
+    [{ info: {} }, ["live_restore", "address_pools"]],
+    [{ info: { ...good.info, FirewallBackend: { Driver: "nftables" } } }, ["firewall_backend"]],
+    [{ bridgeOptions: {} }, ["inter_container"]],
+    [{ routeLocalnet: "0\n" }, ["userland_proxy"]],
+  ])("%j: below are %j", (facts, names) => {
+    expect(failing(facts)).toEqual(names);
   });
 });
 
