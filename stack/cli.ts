@@ -35,6 +35,10 @@ const commands: Readonly<Record<string, (args: string[]) => Promise<number>>> = 
     const { hostCommand } = await import("./host-command.ts");
     return hostCommand(args);
   },
+  async vault(args) {
+    const { vaultCommand } = await import("./vault.ts");
+    return vaultCommand(args);
+  },
   async posture(args) {
     const { values } = parse(args, { json: { type: "boolean", default: false } });
     const { posture } = await import("./posture.ts");
