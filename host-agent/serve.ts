@@ -8,7 +8,7 @@ import { hostPorts } from "./drivers.ts";
 import { journalPath } from "./enrol.ts";
 import { createGuard, watchKernel } from "./firewall/index.ts";
 import { type Identity, readIdentity } from "./identity.ts";
-import { createGate } from "./ingress/index.ts";
+import { createIngress } from "./ingress/index.ts";
 import { type Journal, openJournal } from "./journal.ts";
 import { describeError, type Log } from "./log.ts";
 import { createDoor, openDoor, postureReport, removeLeftovers, runPosture, tenantSlots } from "./posture/index.ts";
@@ -37,8 +37,15 @@ export async function serve(
   await ensureMemoryBacked(join(config.runDir, "env"));
 
   let routed = false;
-  const gate = createGate({ isReady: () => routed });
-  const ports = hostPorts(config, identity.hostId, gate, log);
+  const streamSocket = join(config.runDir, "streams.sock");
+  const ingress = createIngress({
+    isReady: () => routed,
+    streamSocket,
+    edgeUrl: config.edgeUrl,
+    hostKey: `${identity.hostId}.${identity.ingress ?? ""}`,
+    onCut: (hostname, why) => log.info("stream.cut", { hostname, why }),
+  });
+  const ports = hostPorts(config, identity.hostId, ingress.gate, log);
   const sealingKey = await importSealingKey(identity.sealing);
   // The last places of the pool are the canaries'.
   const slots = tenantSlots(parsePool(config.pool).slots);
@@ -91,7 +98,8 @@ export async function serve(
     }
   };
   const command = await createCommandDesk({ identity, journal, log, nowMs, random, onAccepted });
-  const server = createServer({ command, gate: gate.handle, log });
+  const server = createServer({ command, gate: ingress.handle, log });
+  await listen(ingress.streams.server, streamSocket, config.socketGroupId);
   await listen(server, join(config.runDir, "agent.sock"), config.socketGroupId);
 
   const ours = config.perimeter !== undefined;
@@ -134,6 +142,7 @@ export async function serve(
       server.close();
       door.close();
       server.closeIdleConnections();
+      ingress.stop();
       rounds.stop();
       const stopped = Promise.all([supervisor.stop(), spares.stop(), reports.stop(), guard.stop()]);
       // A step may wait long for the engine; whatever it did is found again at the next start.

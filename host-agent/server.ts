@@ -1,5 +1,6 @@
 import { chmodSync, chownSync, rmSync } from "node:fs";
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Server as SocketServer } from "node:net";
 import { COMMAND_PATH, ENVELOPE_CONTENT_TYPE, MAX_ENVELOPE_BYTES } from "../schema/protocol/index.ts";
 import type { CommandDesk } from "./commands.ts";
 import { describeError, type Log } from "./log.ts";
@@ -66,7 +67,7 @@ async function readBody(request: IncomingMessage, limit: number): Promise<string
 }
 
 /** Listens on a unix socket that only root and one group may connect to. A socket left by a dead agent is replaced. */
-export async function listen(server: Server, socketPath: string, groupId: number | undefined): Promise<void> {
+export async function listen(server: SocketServer, socketPath: string, groupId: number | undefined): Promise<void> {
   rmSync(socketPath, { force: true });
   const umask = process.umask(0o117);
   try {

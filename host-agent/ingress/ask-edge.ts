@@ -3,8 +3,14 @@ import type { Word } from "./streams.ts";
 
 const TIMEOUT_MS = 10_000;
 
-/** The edge's door, asked by the host agent in Caddy's words. `hostKey` is `hst_….SECRET`, as in Caddy's environment. */
-export function createAsk({ edgeUrl, hostKey }: { edgeUrl: string; hostKey: string }) {
+export interface Asker {
+  edgeUrl: string;
+  /** `hst_….SECRET`, as in Caddy's environment. */
+  hostKey: string;
+}
+
+/** The edge's door, asked by the host agent in Caddy's words. */
+export function createAsk({ edgeUrl, hostKey }: Asker) {
   return async ({ userId, headers }: Question): Promise<Word> => {
     try {
       const response = await fetch(`${edgeUrl}/forward-auth`, {

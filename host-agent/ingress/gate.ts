@@ -13,8 +13,8 @@ export interface GateOptions {
   isReady?: () => boolean;
   /** Where connections go that outlast their request. */
   streams?: Pick<Streams, "admit">;
-  /** How many requests and connections a tenant has open now; null where nobody can tell. */
-  openNow?: (tenantId: string) => number | null;
+  /** Whether a tenant that may have so many requests and connections open at a time may have one more. */
+  admits?: (tenantId: string, limit: number) => boolean;
   patience?: Patience;
 }
 
@@ -32,6 +32,8 @@ const MAX_HELD = 2_000;
 export interface Gate extends Routes {
   /** Caddy's second forward_auth, on the host agent's socket; never reachable from outside. */
   handle(request: IncomingMessage, response: ServerResponse): void;
+  /** Whether an agent lives under this name, awake or not. */
+  knows(hostname: string): boolean;
 }
 
 interface Entry {
@@ -51,7 +53,7 @@ const USER_ID = /^[A-Za-z0-9_-]{1,64}$/;
  * ever reloads Caddy, which would cut every open WebSocket on the host.
  */
 export function createGate(options: GateOptions = {}): Gate {
-  const { now = () => performance.now(), isReady = () => true, openNow = () => null } = options;
+  const { now = () => performance.now(), isReady = () => true, admits = () => true } = options;
   const { patience = DEFAULT_PATIENCE, streams } = options;
   const entries = new Map<string, Entry>();
 
@@ -84,10 +86,6 @@ export function createGate(options: GateOptions = {}): Gate {
     const taken = takeToken(entry.bucket, bounds.requestsPerMinute, now());
     entry.bucket = taken.bucket;
     if (!taken.taken) return { verdict: "too_many", retryAfterSeconds: taken.retryAfterSeconds };
-    // Held ones are not open yet, and it is the limit of those that opens them a moment later.
-    const { openConnections: limit, tenantId } = bounds;
-    if (!entry.hold && limit !== undefined && (openNow(tenantId) ?? 0) >= limit)
-      return { verdict: "too_many_open", limit };
     return entry;
   }
 
@@ -160,6 +158,7 @@ export function createGate(options: GateOptions = {}): Gate {
       const entry = entries.get(hostname.toLowerCase());
       if (entry) entry.lastRequestMs = now();
     },
+    knows: (hostname) => entries.has(hostname.toLowerCase()),
     handle(request, response) {
       // Caddy's rewrite to /gate keeps the query of the visitor's own request.
       const isQuestion = request.method === "GET" && /^\/gate(\?|$)/.test(request.url ?? "");

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, request, type Server } from "node:h
 import { type AddressInfo, connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { createGate, type Gate } from "../../host-agent/ingress/index.ts";
+import { createIngress, type Gate, type Streams } from "../../host-agent/ingress/index.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 export const HOST = "ada.agents.localhost";
@@ -20,6 +20,9 @@ export interface EdgeAnswer {
 export interface IngressLab {
   port: number;
   gate: Gate;
+  streams: Streams;
+  /** What Caddy wrote to its log. */
+  log: string[];
   /** Commands that reached the agent's socket. */
   commands: string[];
   /** What the edge was asked, newest last. */
@@ -44,12 +47,21 @@ export interface Answer {
 }
 
 /** The real Caddy with the real Caddyfile and the real gate, between a stand-in edge and a real echo runtime. */
-export async function startIngress(): Promise<IngressLab> {
+export async function startIngress({ tls = false } = {}): Promise<IngressLab> {
   const dir = await mkdtemp("/tmp/chl-ingress-");
-  const gate = createGate();
+  const streamSocket = `${dir}/streams.sock`;
+  const edgePort = await freePort();
+  const ingress = createIngress({
+    isReady: () => true,
+    streamSocket,
+    edgeUrl: `http://127.0.0.1:${edgePort}`,
+    hostKey: HOST_KEY,
+    onCut: () => {},
+  });
+  const { gate, streams } = ingress;
   const commands: string[] = [];
   const agent = createServer((question, response) => {
-    if (question.url === "/gate") return gate.handle(question, response);
+    if (/^\/(gate|tls-ask)(\?|$)/.test(question.url ?? "")) return ingress.handle(question, response);
     commands.push(`${question.method} ${question.url}`);
     question.resume();
     question.on("end", () => response.writeHead(200).end("taken"));
@@ -63,13 +75,17 @@ export async function startIngress(): Promise<IngressLab> {
   });
   const agentSocket = `${dir}/agent.sock`;
   agent.listen(agentSocket);
-  const edgePort = await listen(edgeServer);
-  const [port, echoPort] = [await freePort(), await freePort()];
+  streams.server.listen(streamSocket);
+  edgeServer.listen(edgePort, "127.0.0.1");
+  const [port, echoPort, askPort] = [await freePort(), await freePort(), await freePort()];
+  const scheme = tls ? "https" : "http";
   const echo = child(process.execPath, [`${ROOT}host-agent/runtimes/echo/server.mjs`], { PORT: String(echoPort) });
   const caddy = child("caddy", ["run", "--config", `${ROOT}host-agent/ingress/Caddyfile`, "--adapter", "caddyfile"], {
     CHELAR_EDGE: `http://127.0.0.1:${edgePort}`,
-    CHELAR_TENANT_SITE: `http://*.agents.localhost:${port}`,
-    CHELAR_HOST_SITE: `http://127.0.0.1:${port}`,
+    CHELAR_TENANT_SITE: `${scheme}://*.agents.localhost:${port}`,
+    CHELAR_HOST_SITE: `${scheme}://127.0.0.1:${port}`,
+    CHELAR_TLS: tls ? "internal" : "off",
+    CHELAR_ASK_PORT: String(askPort),
     CHELAR_AGENT_SOCKET: agentSocket,
     CHELAR_ADMIN_SOCKET: `${dir}/admin.sock`,
     CHELAR_DATA: dir,
@@ -78,12 +94,16 @@ export async function startIngress(): Promise<IngressLab> {
     XDG_CONFIG_HOME: dir,
     XDG_DATA_HOME: dir,
   });
+  const log: string[] = [];
+  for (const { stderr } of [caddy, echo]) stderr?.setEncoding("utf8").on("data", (text: string) => log.push(text));
   await Promise.all([untilOpen(port, caddy), untilOpen(echoPort, echo)]);
   gate.set(HOST, { tenantId: "tnt_a", upstream: `127.0.0.1:${echoPort}`, requestsPerMinute: 100_000 });
 
   return {
     port,
     gate,
+    streams,
+    log,
     commands,
     asked,
     edge,
@@ -94,6 +114,7 @@ export async function startIngress(): Promise<IngressLab> {
         process.kill("SIGKILL");
         await once(process, "exit");
       }
+      ingress.stop();
       for (const server of [agent, edgeServer]) {
         server.closeAllConnections();
         server.close();
@@ -122,7 +143,7 @@ async function sendRaw(port: number, head: Parameters<IngressLab["send"]>[0]): P
 }
 
 function child(command: string, args: string[], env: Record<string, string>): ChildProcess {
-  return spawn(command, args, { env: { PATH: process.env.PATH, ...env }, stdio: ["ignore", "ignore", "inherit"] });
+  return spawn(command, args, { env: { PATH: process.env.PATH, ...env }, stdio: ["ignore", "ignore", "pipe"] });
 }
 
 async function listen(server: Server): Promise<number> {
