@@ -84,6 +84,11 @@ export function createEdge(config: Config, outside: Outside = {}) {
     vaultRoutes(vault, (authorization) => isOperator(authorization, config.operatorToken)),
   );
   app.route("/api/hosts", hosts.routes);
+  app.use(async (c, next) => {
+    await next();
+    post.deliverSoon(backgroundOf(c));
+  });
+
   app.doc31("/api/v1/openapi.json", {
     openapi: "3.1.0",
     info: { title: "Chelar", version: "1", description: "Agents of the signed-in person." },

@@ -77,11 +77,19 @@ export interface TestEdge {
 }
 
 export async function startTestEdge(
-  options: { bindings?: Record<string, string>; fetch?: typeof fetch } = {},
+  options: { bindings?: Record<string, string>; fetch?: typeof fetch; onStatement?: (sql: string) => void } = {},
 ): Promise<TestEdge> {
   const config = parseEnv({ ...(await testBindings()), ...options.bindings });
   const world = movableWorld();
-  const db = openDatabase(config.database);
+  const db = openDatabase(config.database, async (input, init) => {
+    const { onStatement } = options;
+    const request = new Request(input, init);
+    if (onStatement) {
+      for (const [, sql = ""] of (await request.clone().text()).matchAll(/"sql":"((?:[^"\\]|\\.)*)"/g))
+        onStatement(sql);
+    }
+    return fetch(request);
+  });
   const letters: TestEdge["letters"] = [];
   const edge = createEdge(config, {
     db,
@@ -116,6 +124,18 @@ export async function startTestEdge(
   };
 }
 
+/** The Cookie header of a browser that held `held` and was told `lines`. */
+function withCookies(held: string, lines: readonly string[]): string {
+  const jar = new Map(held.split("; ").flatMap((pair) => (pair ? [[pair.split("=")[0] as string, pair]] : [])));
+  for (const line of lines) {
+    const [pair = ""] = line.split(";");
+    const name = pair.split("=")[0] as string;
+    if (/;\s*max-age=0/i.test(line)) jar.delete(name);
+    else jar.set(name, pair);
+  }
+  return [...jar.values()].join("; ");
+}
+
 /** A browser-like client of the dashboard: keeps cookies, sends its Origin. */
 export class Client {
   readonly email = `${randomText()}@example.com`;
@@ -138,7 +158,7 @@ export class Client {
       },
       ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
     });
-    for (const cookie of response.headers.getSetCookie()) this.cookie = cookie.split(";")[0] as string;
+    this.cookie = withCookies(this.cookie, response.headers.getSetCookie());
     return response;
   }
 
