@@ -66,6 +66,19 @@ export const jsonOnly: MiddlewareHandler = async (c, next) => {
   return problemResponse(problem("unsupported_media_type"));
 };
 
+/** Bytes that are no UTF-8 would be replaced while the body is read, and something else would be stored than was sent. */
+export const utf8Only: MiddlewareHandler = async (c, next) => {
+  if (UNSAFE.has(c.req.method)) {
+    try {
+      new TextDecoder("utf-8", { fatal: true }).decode(await c.req.arrayBuffer());
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      return problemResponse(problem("invalid_body", { detail: "The body is not UTF-8." }));
+    }
+  }
+  return next();
+};
+
 /** The fields of a posted form. A body that is no form is the sender's mistake, not ours. */
 export async function readForm(c: Context, options: { all?: boolean } = {}): Promise<Record<string, unknown>> {
   try {

@@ -1,7 +1,7 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { type Accounts, allows, type Person } from "../accounts/index.ts";
-import { backgroundOf, jsonOnly } from "../http.ts";
+import { backgroundOf, jsonOnly, utf8Only } from "../http.ts";
 import { type Problem, problem, problemResponse, type Result } from "../problem.ts";
 import type { News } from "./news.ts";
 import { createTenantBody, problemOfIssues } from "./rules.ts";
@@ -56,7 +56,7 @@ export function tenantRoutes({
     defaultHook: (result) => (result.success ? undefined : problemResponse(problemOfIssues(result.error))),
   });
 
-  app.use("*", jsonOnly, async (c, next) => {
+  app.use("*", jsonOnly, utf8Only, async (c, next) => {
     const keep = (cookie: string) => c.header("set-cookie", cookie, { append: true });
     const caller = await accounts.caller(c.req.raw.headers, keep);
     if (!caller) return problemResponse(problem("unauthenticated"));
@@ -145,6 +145,31 @@ export function tenantRoutes({
   app.openapi(secrets, async (c) => {
     const found = await service.secrets(c.var.person, c.req.valid("param").id);
     return (found.ok ? c.json({ secrets: found.value }, 200) : problemResponse(found.problem)) as never;
+  });
+
+  const secret = createRoute({
+    method: "get",
+    path: "/{id}/secrets/{name}",
+    security,
+    request: { params: bySecret },
+    responses: { 200: okJson(secretView, "What may be told of it"), ...refusals },
+  });
+  app.openapi(secret, async (c) => {
+    const { id, name } = c.req.valid("param");
+    return answer(c, await service.secret(c.var.person, id, name)) as never;
+  });
+
+  const removeSecret = createRoute({
+    method: "delete",
+    path: "/{id}/secrets/{name}",
+    security,
+    request: { params: bySecret },
+    responses: { 204: { description: "It is gone; the agent starts again without it" }, ...refusals },
+  });
+  app.openapi(removeSecret, async (c) => {
+    const { id, name } = c.req.valid("param");
+    const removed = await service.removeSecret(c.var.person, id, name, backgroundOf(c));
+    return (removed.ok ? c.body(null, 204) : problemResponse(removed.problem)) as never;
   });
 
   const posture = createRoute({
