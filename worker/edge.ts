@@ -4,7 +4,9 @@ import { except } from "hono/combine";
 import { REPORT_PATH } from "../schema/protocol/index.ts";
 import { createAccess } from "./access/index.ts";
 import { accountApi, createAccounts, peopleRoutes } from "./accounts/index.ts";
+import { createBilling, WEBHOOK_PATH } from "./billing/index.ts";
 import { realWorld, type World } from "./clock.ts";
+import { createData } from "./data/index.ts";
 import { type Database, openDatabase } from "./db.ts";
 import type { Config } from "./env.ts";
 import { isOperator } from "./hosts/enrol.ts";
@@ -28,6 +30,8 @@ export interface Outside {
   fetch?: typeof fetch;
   /** Reaches the mail provider. */
   mail?: typeof fetch;
+  /** Reaches the payment provider. */
+  payments?: typeof fetch;
 }
 
 /** Wires the rooms together; decides nothing. */
@@ -41,6 +45,12 @@ export function createEdge(config: Config, outside: Outside = {}) {
   const accounts = createAccounts({ db, world, post, config });
   const news = createNews();
   const hosts = createHosts({ db, world, fetch: reach, config, news });
+  const billing = createBilling({
+    ...{ db, world, hosts, post },
+    config: config.billing,
+    dashboardOrigin: config.dashboardOrigin,
+    fetch: outside.payments ?? reach,
+  });
   const tenants = createTenantService({
     db,
     world,
@@ -48,7 +58,9 @@ export function createEdge(config: Config, outside: Outside = {}) {
     ring: config.vaultKeys,
     origins: config.tenants,
     maxTenantsPerOwner: config.maxTenantsPerOwner,
+    billing,
   });
+  const data = createData({ db, world, accounts });
   const access = createAccess({ db, world, config, accounts });
   const pageDeps: PageDeps = {
     person: accounts.person,
@@ -57,6 +69,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
     mailbox: post.mailbox,
     ownHost: new URL(config.dashboardOrigin).host,
     tenants,
+    billing: billing.service,
     background: backgroundOf,
     tenantDomain: config.tenants.domain,
     tenantOrigin: config.tenants.template,
@@ -65,10 +78,16 @@ export function createEdge(config: Config, outside: Outside = {}) {
   const app = new OpenAPIHono();
   app.get("/healthz", (c) => c.text("ok", 200, { "cache-control": "no-store" }));
 
-  app.use(browserSafety({ tenantOrigin: config.tenants.template, https: config.secureCookies }));
+  const payment = config.billing.mode === "stripe" ? config.billing.pages : [];
+  app.use(browserSafety({ formTargets: [config.tenants.template, ...payment], https: config.secureCookies }));
   // A report may be larger: it has a limit of its own, kept while it is read.
-  app.use(except(REPORT_PATH, limitedBody));
+  app.use(except([REPORT_PATH, WEBHOOK_PATH], limitedBody));
   app.use(sameOriginOnly(config.dashboardOrigin));
+
+  app.use(async (c, next) => {
+    await next();
+    post.deliverSoon(backgroundOf(c));
+  });
 
   app.route("/api/auth", accounts.routes);
   app.route("/api/v1/tenants", tenantRoutes({ service: tenants, accounts, news }));
@@ -84,11 +103,8 @@ export function createEdge(config: Config, outside: Outside = {}) {
     vaultRoutes(vault, (authorization) => isOperator(authorization, config.operatorToken)),
   );
   app.route("/api/hosts", hosts.routes);
-  app.use(async (c, next) => {
-    await next();
-    post.deliverSoon(backgroundOf(c));
-  });
-
+  app.route("/", billing.routes);
+  app.route("/", data.routes);
   app.doc31("/api/v1/openapi.json", {
     openapi: "3.1.0",
     info: { title: "Chelar", version: "1", description: "Agents of the signed-in person." },
@@ -118,7 +134,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
   });
 
   const tick = async () => {
-    for (const room of [accounts, hosts]) await room.tick();
+    for (const room of [billing, accounts, hosts, data]) await room.tick();
     await warnOfWraps(vault);
   };
   /** Every request to every agent is a question here: it goes past the router, which costs more than most answers. */

@@ -17,7 +17,14 @@ export const limitedBody: MiddlewareHandler = bodyLimit({
  * Headers of every answer. No inline script or style anywhere, so injected markup cannot run; no framing, so nobody
  * can dress a page of ours as their own; private by default, so no cache keeps what a session saw.
  */
-export function browserSafety({ tenantOrigin, https }: { tenantOrigin: string; https: boolean }): MiddlewareHandler {
+export function browserSafety({
+  formTargets,
+  https,
+}: {
+  /** Where a form of ours may end up: browsers hold its redirect to the same rule. */
+  formTargets: readonly string[];
+  https: boolean;
+}): MiddlewareHandler {
   const policy = [
     "default-src 'none'",
     "script-src 'self'",
@@ -25,7 +32,7 @@ export function browserSafety({ tenantOrigin, https }: { tenantOrigin: string; h
     "img-src 'self' data:",
     "font-src 'self'",
     "connect-src 'self'",
-    `form-action 'self' ${tenantOrigin}`,
+    `form-action 'self' ${formTargets.join(" ")}`,
     "frame-ancestors 'none'",
     "base-uri 'none'",
   ].join("; ");

@@ -101,6 +101,8 @@ export class StripeStandIn {
   readonly calls: string[] = [];
   /** What befalls the next calls. `after`: the effect stays, the answer is lost. */
   readonly faults: ("rate_limited" | "error" | "after")[] = [];
+  /** Every call is refused. */
+  down = false;
   /** What becomes of a subscription when all repetitions of a payment failed. */
   finally: "canceled" | "unpaid" = "unpaid";
   readonly #prices: Readonly<Record<string, number>>;
@@ -119,7 +121,7 @@ export class StripeStandIn {
   fetch = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
     const request = new Request(input, init);
     const url = new URL(request.url);
-    const body = formFields(await request.text());
+    const body = formFields(new TextDecoder().decode(await request.arrayBuffer()));
     if (!url.pathname.startsWith("/v1/")) return this.#page(request.method, url, body);
     const json = (status: number, value: unknown, headers: Record<string, string> = {}) =>
       Response.json(value, { status, headers: { "request-id": `req_${this.#next++}`, ...headers } });
@@ -127,7 +129,7 @@ export class StripeStandIn {
       return json(401, new StripeError(401, "invalid_request_error", "Invalid API Key provided").body);
     }
     const fault = this.faults.shift();
-    if (fault === "rate_limited") {
+    if (fault === "rate_limited" || this.down) {
       return json(429, new StripeError(429, "invalid_request_error", "Too many requests", "rate_limit").body);
     }
     if (fault === "error") return json(500, new StripeError(500, "api_error", "Something went wrong").body);
@@ -183,6 +185,7 @@ export class StripeStandIn {
       case "POST checkout/sessions/:id/expire":
         return this.#expire(found(this.sessions.get(id), id));
       case "GET subscriptions":
+        this.#customer(query.customer ?? "");
         return list([...this.subscriptions.values()].filter((it) => it.customer === query.customer));
       case "GET subscriptions/:id":
         return found(this.subscriptions.get(id), id);

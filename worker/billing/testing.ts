@@ -1,5 +1,6 @@
 import { eq } from "drizzle-orm";
-import { billingAccounts, mails } from "../../schema/db/index.ts";
+import { inject } from "vitest";
+import { billingAccounts } from "../../schema/db/index.ts";
 import { eventRequest, type StripeEvent, StripeStandIn } from "../../test/stand-ins/stripe.ts";
 import { Client, startTestEdge, type TestEdge } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
@@ -23,20 +24,38 @@ export interface BillingLab {
   edge: TestEdge;
   host: TestHost;
   stripe: StripeStandIn;
+  /** Another edge on the same database and hosts, with other settings. */
+  edgeWith(billing: object): Promise<TestEdge>;
   /** A person who has just signed up. */
   person(): Promise<Payer>;
   /** Moves the clock in steps, as the cron would see it: events that come up are delivered, then the edge ticks. */
-  forward(days: number, options?: { events?: boolean }): Promise<void>;
+  forward(days: number, options?: { events?: boolean; stepDays?: number }): Promise<void>;
   deliver(event: StripeEvent, options?: { secret?: string; at?: number }): Promise<Response>;
+  /** The body and signature by which an event would be delivered. */
+  signed(event: StripeEvent, options?: { secret?: string; at?: number }): Promise<{ body: string; signature: string }>;
   /** Delivers what has happened since the last time. */
   deliverNew(): Promise<void>;
 }
 
 export class Payer extends Client {
   readonly stripe: StripeStandIn;
+  #signedInAt: number;
+
   constructor(edge: TestEdge, stripe: StripeStandIn) {
     super(edge);
     this.stripe = stripe;
+    this.#signedInAt = edge.world.now();
+  }
+  /** Sessions end on the way through the months: the person signs in again, as people do. */
+  override async request(method: string, path: string, body?: unknown, headers?: Record<string, string>) {
+    const now = this.edge.world.now();
+    if (this.cookie && now - this.#signedInAt > 3_600_000) {
+      const { email, password } = this;
+      this.#signedInAt = now;
+      this.cookie = "";
+      await super.request("POST", "/api/auth/sign-in/email", { email, password });
+    }
+    return super.request(method, path, body, headers);
   }
   async account() {
     const rows = await this.edge.db
@@ -66,11 +85,16 @@ export class Payer extends Client {
     this.stripe.pay(session);
   }
   async agents(): Promise<{ id: string; desired: string; held: boolean; plan: string }[]> {
-    return (await this.json<{ tenants: never[] }>("GET", "/api/v1/tenants")).body.tenants;
+    const { body } = await this.json<{ tenants: { id: string; desired: string; held: boolean; plan: string }[] }>(
+      "GET",
+      "/api/v1/tenants",
+    );
+    return body.tenants.filter(({ desired }) => desired !== "deleted");
   }
-  async mailSubjects(): Promise<string[]> {
-    const rows = await this.edge.db.select().from(mails).where(eq(mails.recipient, this.email)).orderBy(mails.id);
-    return rows.map(({ subject }) => subject).filter((subject) => !/confirm|verify|address/i.test(subject));
+  /** Of what the billing room wrote to them. */
+  mailSubjects(): string[] {
+    const mine = this.edge.letters.filter(({ to, text }) => to === this.email && text.startsWith("Hello Test Person,"));
+    return mine.map(({ subject }) => subject);
   }
 }
 
@@ -82,35 +106,37 @@ export async function startBillingLab(billing: object = STRIPE_BINDING): Promise
     origin: STRIPE_ORIGIN,
     now: Math.floor(Date.now() / 1000),
   });
-  const fetch = async (input: string | URL | Request, init?: RequestInit) =>
+  const reach = async (input: string | URL | Request, init?: RequestInit) =>
     new URL(input instanceof Request ? input.url : input).origin === STRIPE_ORIGIN
       ? stripe.fetch(input, init)
-      : (host.fetch as typeof globalThis.fetch)(input as string, init);
-  const edge = await startTestEdge({
-    bindings: { BILLING: JSON.stringify(billing) },
-    fetch: fetch as typeof globalThis.fetch,
-  });
+      : (host.fetch as typeof fetch)(input as string, init);
+  // A database of its own: labs move their clocks by months, and their providers know nothing of each other.
+  const database = (await (await fetch(inject("databases"), { method: "POST" })).json()) as Record<string, string>;
+  const edgeWith: BillingLab["edgeWith"] = (settings) =>
+    startTestEdge({ bindings: { ...database, BILLING: JSON.stringify(settings) }, fetch: reach as typeof fetch });
+  const edge = await edgeWith(billing);
+  host.now = edge.world.now;
   await host.enrol(edge);
 
   let delivered = 0;
-  const deliver: BillingLab["deliver"] = async (event, { secret = SECRET, at = stripe.now } = {}) => {
-    const request = await eventRequest(event, { url: `${edge.config.dashboardOrigin}/api/billing/events`, secret, at });
-    return edge.send("/api/billing/events", {
-      method: "POST",
-      headers: [...request.headers] as [string, string][],
-      body: await request.text(),
-    });
+  const signed: BillingLab["signed"] = async (event, { secret = SECRET, at = stripe.now } = {}) => {
+    const request = await eventRequest(event, { url: edge.config.dashboardOrigin, secret, at });
+    return { body: await request.text(), signature: request.headers.get("stripe-signature") ?? "" };
+  };
+  const deliver: BillingLab["deliver"] = async (event, options) => {
+    const { body, signature } = await signed(event, options);
+    return edge.send("/api/billing/events", { method: "POST", headers: { "stripe-signature": signature }, body });
   };
   const deliverNew = async () => {
     for (const event of stripe.events.slice(delivered)) await deliver(event);
     delivered = stripe.events.length;
   };
   return {
-    ...{ edge, host, stripe, deliver, deliverNew },
+    ...{ edge, host, stripe, edgeWith, signed, deliver, deliverNew },
     person: () => new Payer(edge, stripe).signUp(),
-    async forward(days, { events = true } = {}) {
-      for (let left = days * DAY_MS; left > 0; left -= DAY_MS / 2) {
-        const step = Math.min(left, DAY_MS / 2);
+    async forward(days, { events = true, stepDays = 1 } = {}) {
+      for (let left = days * DAY_MS; left > 0; left -= stepDays * DAY_MS) {
+        const step = Math.min(left, stepDays * DAY_MS);
         edge.world.forward(step);
         stripe.advance(step / 1000);
         if (events) await deliverNew();

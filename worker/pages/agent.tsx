@@ -5,7 +5,7 @@ import type { Problem, TenantEvent, TenantView } from "./deps.ts";
 import { Alert, Field } from "./forms.tsx";
 import { FortOf } from "./fort.tsx";
 import { Walls } from "./posture.tsx";
-import { actionsFor, fortOf, isMilestone, isMoving, storyOf } from "./rules.ts";
+import { actionsFor, fortOf, isMilestone, isMoving, readableMiB, storyOf } from "./rules.ts";
 import { Story } from "./story.tsx";
 import { readableTime } from "./time.ts";
 import { ACTION_WORDS, eventWords, PROBLEM_WORDS, RUNTIME_WORDS, STATE_WORDS } from "./words.ts";
@@ -56,6 +56,7 @@ export const Agent: FC<AgentProps> = ({ view, events, posture, problem, confirm 
             </h2>
             <p class="sentence" id="sentence" role="status" data-live>
               {view.failure && view.state === "failed" ? `${words.sentence} ${view.failure}` : words.sentence}
+              {view.held ? ` ${PROBLEM_WORDS.payment_required.title}.` : null}
             </p>
             <Actions view={view} />
             <Story story={story} moving={isMoving(view.state)} />
@@ -90,7 +91,12 @@ const Actions: FC<{ view: TenantView }> = ({ view }) => (
         Open {view.name}
       </a>
     ) : null}
-    {actionsFor(view.state).map((action, index) => (
+    {view.held ? (
+      <a class="button" href="/billing">
+        See billing
+      </a>
+    ) : null}
+    {(view.held ? [] : actionsFor(view.state)).map((action, index) => (
       <form method="post" action={`/agents/${view.id}/${action}`}>
         <button type="submit" class={index === 0 && action === "start" ? undefined : "quiet"}>
           {view.state === "failed" && action === "restart" ? "Try again" : ACTION_WORDS[action]}
@@ -160,6 +166,3 @@ const Danger: FC<{ view: TenantView; confirm: string | undefined }> = ({ view, c
     </form>
   </details>
 );
-
-const readableMiB = (value: number): string =>
-  value >= 1024 ? `${Math.round(value / 102.4) / 10} GiB` : `${value} MiB`;

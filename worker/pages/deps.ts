@@ -1,6 +1,7 @@
 import type { Context } from "hono";
 import type { Accounts } from "../accounts/index.ts";
 import type { Person } from "../accounts/types.ts";
+import type { BillingService } from "../billing/types.ts";
 import type { Letter } from "../mail/index.ts";
 import type { Background, TenantService } from "../tenants/types.ts";
 
@@ -23,6 +24,7 @@ export interface PageDeps {
   /** Of this very site, for the mailbox: another name that leads here is somebody's trick. */
   ownHost: string;
   tenants: TenantService;
+  billing: BillingService;
   /** To be passed to `create` and `act`: keeps the delivery alive after the answer. */
   background(c: Context): Background;
   /** What follows an agent's name, with the dot: `.agents.localhost`. */

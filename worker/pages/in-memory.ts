@@ -1,5 +1,6 @@
 import { refuseSlug } from "../../schema/protocol/index.ts";
 import type { Refusal } from "../accounts/refusals.ts";
+import type { BillingView } from "../billing/types.ts";
 import { good, refuse } from "../problem.ts";
 import type { PostureView } from "../tenants/types.ts";
 import type { Acted, PageDeps, Person, Security, TenantEvent, TenantView } from "./deps.ts";
@@ -21,6 +22,16 @@ export interface InMemory {
 }
 
 export const PERSON: Person = { id: "usr_1", email: "ada@example.org", name: "Ada", role: "person", sessionId: "s1" };
+
+export const BILLING: BillingView = {
+  payments: "off",
+  stage: "unbilled",
+  plan: "pro",
+  agents: { used: 0, allowed: null },
+  trialEndsAt: null,
+  until: null,
+  subscription: null,
+};
 
 export function agentView(change: Partial<TenantView> = {}): TenantView {
   const name = change.name ?? "ada-helper";
@@ -131,6 +142,16 @@ export function inMemory(): InMemory {
         const view = own(person, id);
         return view.ok ? good(postures.get(id) ?? null) : view;
       },
+    },
+    billing: {
+      read: async () => BILLING,
+      refresh: async () => good(BILLING),
+      checkout: async () => refuse("not_found"),
+      changePlan: async () => refuse("not_found"),
+      cancel: async () => refuse("not_found"),
+      portal: async () => refuse("not_found"),
+      papers: async () => good({ bills: [], taxIds: [] }),
+      addTaxId: async () => refuse("not_found"),
     },
     background: () => () => {},
     tenantDomain: ".agents.localhost",

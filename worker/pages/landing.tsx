@@ -1,4 +1,6 @@
 import type { FC } from "hono/jsx";
+import { PLAN_IDS, PLANS, TRIAL_PLAN } from "../tenants/index.ts";
+import { PlanCard } from "./billing.tsx";
 import type { Person } from "./deps.ts";
 import { FortPlan } from "./fort.tsx";
 import { LAYERS } from "./words.ts";
@@ -37,12 +39,6 @@ const COMPARISON = [
     usual: "Volumes, networks and images stay until somebody cleans up.",
     here: "Its cell, its network and its storage are removed, step by step, before your eyes.",
   },
-];
-
-const PLANS = [
-  { name: "Starter", price: 9, about: "One agent, for yourself.", mark: false },
-  { name: "Pro", price: 19, about: "More agents and more room. What the trial gives you.", mark: true },
-  { name: "Team", price: 49, about: "For people who keep agents together.", mark: false },
 ];
 
 const Start: FC<{ person: Person | null }> = ({ person }) => (
@@ -117,14 +113,8 @@ export const Landing: FC<{ person: Person | null }> = ({ person }) => (
       <h2 id="plans-title">Plans</h2>
       <p class="lead">Every plan has all five walls. Each begins with 14 days of Pro, without a card.</p>
       <ul class="plans">
-        {PLANS.map((plan) => (
-          <li class={plan.mark ? "plan marked" : "plan"}>
-            <h3>{plan.name}</h3>
-            <p class="price">
-              <span class="figure">${plan.price}</span> a month
-            </p>
-            <p>{plan.about}</p>
-          </li>
+        {PLAN_IDS.map((id) => (
+          <PlanCard plan={PLANS[id]} mark={id === TRIAL_PLAN} />
         ))}
       </ul>
       <p class="row">

@@ -3,6 +3,7 @@ import { ownAccountRoutes } from "./account-routes.tsx";
 import { accountRoutes } from "./accounts-routes.tsx";
 import { agentRoutes } from "./agents-routes.tsx";
 import { assetRoutes } from "./assets.ts";
+import { billingRoutes } from "./billing-routes.tsx";
 import type { PageDeps } from "./deps.ts";
 import { LANDING_TEXT, Landing } from "./landing.tsx";
 import { page } from "./layout.tsx";
@@ -23,8 +24,9 @@ export function pageRoutes(deps: PageDeps): Hono {
     return page(c, { title, person, description: LANDING_TEXT, children: <Landing person={person} /> });
   });
   accountRoutes(app, deps);
-  mailboxRoutes(app, deps);
   ownAccountRoutes(app, deps);
+  mailboxRoutes(app, deps);
   agentRoutes(app, deps);
+  billingRoutes(app, deps);
   return app;
 }

@@ -40,7 +40,16 @@ const EXPECTED = {
   running: ["accept", "image", "uid", "volume", "network", "firewall", "config", "container", "health", "route"],
   suspended: ["accept", "unroute", "stop"],
   stopped: ["accept", "unroute", "stop", "remove_container"],
-  deleted: ["accept", "unroute", "stop", "remove_container", "remove_network", "remove_volume", "forget"],
+  deleted: [
+    "accept",
+    "unroute",
+    "stop",
+    "remove_container",
+    "remove_network",
+    "remove_volume",
+    "remove_copies",
+    "forget",
+  ],
 } as const satisfies Record<TenantView["desired"], readonly StepName[]>;
 
 export interface StoryLine {
@@ -154,3 +163,10 @@ export function fieldOf(problem: Problem): CreateField | null {
       return null;
   }
 }
+
+export const readableMiB = (value: number): string =>
+  value >= 1024 ? `${Math.round(value / 102.4) / 10} GiB` : `${value} MiB`;
+
+/** `22 November 2026`, in UTC. */
+export const readableDay = (ms: number): string =>
+  new Date(ms).toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });

@@ -21,8 +21,6 @@ import {
 } from "../../schema/protocol/index.ts";
 import { OPERATOR_TOKEN, randomText, type TestEdge } from "./edge.ts";
 
-const seconds = () => Math.floor(Date.now() / 1000);
-
 /** A host that speaks the real protocol with real keys and keeps the newest generation, but runs no containers. */
 export class TestHost {
   readonly name = `h${randomText()}`;
@@ -34,6 +32,8 @@ export class TestHost {
   readonly ingressSecret = randomText().padEnd(43, "i");
   enrolment!: EnrolResponse;
   down = false;
+  /** Milliseconds; for tests that move the edge's clock as well. */
+  now: () => number = () => Date.now();
   /** Overrules the answer. */
   answer: ((command: Command) => CommandOutcome | null) | null = null;
   /** What it says its result is about: not the command that came, when a test wants it to lie. */
@@ -101,7 +101,7 @@ export class TestHost {
     if (this.down || url !== `${this.endpoint}${COMMAND_PATH}`) throw new TypeError(`cannot reach ${url}`);
     const compact = String(init?.body);
     const verdict = await verifyEnvelope("command", compact, {
-      nowSeconds: seconds(),
+      nowSeconds: Math.floor(this.now() / 1000),
       issuer: this.enrolment.edge,
       audience: this.enrolment.hostId,
       epoch: this.enrolment.epoch,
@@ -112,7 +112,7 @@ export class TestHost {
     this.commands.push(command);
     if (command.type === "host.apply") this.enrolment = { ...this.enrolment, keyset: command.keyset };
     const result = {
-      ...freshClaims(seconds(), crypto.getRandomValues(new Uint8Array(16))),
+      ...freshClaims(Math.floor(this.now() / 1000), crypto.getRandomValues(new Uint8Array(16))),
       iss: this.enrolment.hostId,
       aud: this.enrolment.edge,
       epoch: this.enrolment.epoch,
@@ -141,7 +141,7 @@ export class TestHost {
 
   async sign(reports: Report[], more: object = {}): Promise<string> {
     const claims = {
-      ...freshClaims(seconds(), crypto.getRandomValues(new Uint8Array(16))),
+      ...freshClaims(Math.floor(this.now() / 1000), crypto.getRandomValues(new Uint8Array(16))),
       iss: this.enrolment.hostId,
       aud: this.enrolment.edge,
       epoch: this.enrolment.epoch,
@@ -164,7 +164,7 @@ export class TestHost {
   /** The number up to which the edge has this report, by its signed word about these bytes; null for any other word. */
   async ackOf(response: Response, compact: string): Promise<number | null> {
     const verdict = await verifyEnvelope("ack", await response.text(), {
-      nowSeconds: seconds(),
+      nowSeconds: Math.floor(this.now() / 1000),
       issuer: this.enrolment.edge,
       audience: this.enrolment.hostId,
       epoch: this.enrolment.epoch,
