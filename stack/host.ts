@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { totalmem } from "node:os";
 import { parseEnv, promisify } from "node:util";
+import { ingressVariants } from "../host-agent/ingress/rules.ts";
 import type { Edge } from "./edge.ts";
 import { type Part, startPart, untilReady } from "./processes.ts";
 import { ROOT } from "./worker.ts";
@@ -156,12 +157,14 @@ async function enrolIfNeeded(
 }
 
 async function startCaddy(place: Place): Promise<Part> {
+  const { stdout: caddyVersion } = await run("caddy", ["version"]);
   const admin = `${place.runDir}/caddy-admin.sock`;
   const part = startPart({
     name: "caddy",
     command: "caddy",
     args: ["run", "--config", `${ROOT}/host-agent/ingress/Caddyfile`, "--adapter", "caddyfile"],
     env: {
+      ...ingressVariants({ tenantSite: place.tenantSite, caddyVersion }),
       CHELAR_EDGE: place.edgeUrl,
       CHELAR_TENANT_SITE: place.tenantSite,
       CHELAR_HOST_SITE: place.hostSite,

@@ -1,3 +1,4 @@
+import { ingressVariants } from "../ingress/rules.ts";
 import { BLOCKED_MODULES } from "../posture/rules.ts";
 import { engineHasBackends } from "./rules.ts";
 import { digest } from "./ssh.ts";
@@ -98,8 +99,9 @@ export const agentJson = (settings: HostSettings, ingressGroupId: number): strin
     perimeter: settings.perimeter,
   });
 
-export const ingressEnv = ({ edgeUrl, tenantSite, hostSite }: HostSettings): string =>
+export const ingressEnv = ({ edgeUrl, tenantSite, hostSite }: HostSettings, caddyVersion: string): string =>
   Object.entries({
+    ...ingressVariants({ tenantSite, caddyVersion }),
     CHELAR_EDGE: edgeUrl,
     CHELAR_TENANT_SITE: tenantSite,
     CHELAR_HOST_SITE: hostSite,

@@ -234,7 +234,7 @@ const npmMark = (npm: NonNullable<Programs["npm"]>) => `${PATHS.programs}/${npm.
 async function configuration({ server, programs, settings }: Site): Promise<WantedFile[]> {
   const group = (await server.run("getent", ["group", "caddy"])).split(":")[2];
   const agent = agentJson(settings, Number(group));
-  const ingress = ingressEnv(settings);
+  const ingress = ingressEnv(settings, await server.run("caddy", ["version"]));
   return [
     { path: PATHS.agentConfig, mode: 0o644, text: agent },
     { path: PATHS.ingressEnv, mode: 0o644, text: ingress },

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { requestedHost, takeToken, tenantCookies } from "./rules.ts";
+import { ingressVariants, requestedHost, takeToken, tenantCookies } from "./rules.ts";
 
 describe("tenantCookies", () => {
   it.each([
@@ -66,5 +66,23 @@ describe("takeToken", () => {
 
   it("takes nothing away when the clock steps back", () => {
     expect(takeToken({ tokens: 5, at: 10_000 }, 60, 0)).toEqual({ taken: true, bucket: { tokens: 4, at: 0 } });
+  });
+});
+
+describe("ingressVariants", () => {
+  it.each([
+    ["2.6.2\n", "2.6"],
+    ["v2.6.4 h1:x=", "2.6"],
+    ["v2.7.0 h1:x=", "2.7"],
+    ["v2.11.4 h1:x=", "2.7"],
+    ["3.0.0", "2.7"],
+    ["(devel)", "2.6"],
+  ])("a Caddy that says %j takes the words of %s", (caddyVersion, expected) => {
+    expect(ingressVariants({ tenantSite: "http://*.a.example", caddyVersion }).CHELAR_CADDY).toBe(expected);
+  });
+
+  it("TLS is on where the site says https", () => {
+    const tls = (tenantSite: string) => ingressVariants({ tenantSite, caddyVersion: "2.6.2" }).CHELAR_TLS;
+    expect([tls("https://*.a.example"), tls("http://*.a.example:8080")]).toEqual(["on", "off"]);
   });
 });

@@ -52,3 +52,16 @@ export function isPageLoad(headers: Readonly<Record<string, string | string[] | 
   if (mode !== undefined) return mode === "navigate";
   return String(headers.accept ?? "").includes("text/html");
 }
+
+/**
+ * Which of the Caddyfile's small files a host takes: by what its Caddy can do (`v2.11.4 h1:…`, or `2.6.2` of Debian),
+ * and by whether its tenants' site speaks TLS.
+ */
+export function ingressVariants({ tenantSite, caddyVersion }: { tenantSite: string; caddyVersion: string }) {
+  const [, major, minor] = /^v?(\d+)\.(\d+)\./.exec(caddyVersion.trim()) ?? [];
+  const isNew = Number(major) > 2 || (Number(major) === 2 && Number(minor) >= 7);
+  return {
+    CHELAR_CADDY: isNew ? "2.7" : "2.6",
+    CHELAR_TLS: tenantSite.startsWith("https:") ? "on" : "off",
+  };
+}
