@@ -77,7 +77,7 @@ export const jsonOnly: MiddlewareHandler = async (c, next) => {
 export const utf8Only: MiddlewareHandler = async (c, next) => {
   if (UNSAFE.has(c.req.method)) {
     try {
-      new TextDecoder("utf-8", { fatal: true }).decode(await c.req.arrayBuffer());
+      new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await c.req.arrayBuffer());
     } catch (error) {
       if (!(error instanceof TypeError)) throw error;
       return problemResponse(problem("invalid_body", { detail: "The body is not UTF-8." }));
