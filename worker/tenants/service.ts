@@ -187,6 +187,12 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
           ...sealed.statements,
           store.insertOwnerEvent(db, { tenantId: id, generation: 1, at: now, step: "owner.create" }),
           store.insertAudit(db, { at: now, actor: person.id, action: "tenant.create", subject: id, detail }),
+          ...names.map((name) =>
+            store.insertAudit(db, {
+              ...{ at: now, actor: person.id, action: "secret.write", subject: id },
+              detail: JSON.stringify({ name, version: 1 }),
+            }),
+          ),
           hosts.announce({ hostId, tenantId: id, generation: 1 }),
         ]);
         const record = await store.findOwned(db, person.id, id);
