@@ -34,6 +34,7 @@ export function hostPorts(config: HostConfig, hostId: string, routes: Routes, lo
     docker,
     containers,
     volumes: createVolumes(config),
+    copies: { destroy: async () => "this server keeps no copies anywhere else" },
     firewall,
     runtimes: runtimes({ isRunning: async (tenantId) => (await containers.find(tenantId))?.running === true }),
     images: createImages({ stateDir, docker, cacheDir: config.imageCacheDir }),

@@ -19,7 +19,15 @@ export interface TenantRecord {
   state: ObservedState;
   stateGeneration: number;
   detail: string | null;
+  /** Null while it is awake. Of this generation: a newer word wakes. */
+  asleep: Depth | null;
+  asleepSinceMs: number | null;
+  /** When it has to be awake again by itself. */
+  wakeAtMs: number | null;
 }
+
+/** How deep it sleeps: frozen with its memory, or nothing left of it but its volume. */
+export type Depth = "paused" | "stopped";
 
 export interface StepNote {
   step: StepName;
@@ -35,10 +43,24 @@ export interface Note {
   atMs: number;
   steps?: readonly StepNote[];
   state?: { state: ObservedState; detail?: string };
+  /** The host's signed word that nothing is left; with the state `purged`. */
+  receipt?: string;
 }
 
-const COLUMNS = `id, generation, body_hash AS bodyHash, goal, spec, secrets_jwe AS secretsJwe, restarts, uid, slot, state,
-  state_generation AS stateGeneration, detail`;
+interface Bedtime {
+  tenantId: string;
+  generation: number;
+  depth: Depth;
+  /** When it fell asleep first. */
+  sinceMs: number;
+  wakeAtMs: number | null;
+  atMs: number;
+}
+
+const COLUMNS = `id, tenants.generation, body_hash AS bodyHash, goal, spec, secrets_jwe AS secretsJwe, restarts, uid, slot, state,
+  state_generation AS stateGeneration, detail, asleep.depth AS asleep, asleep.since_ms AS asleepSinceMs,
+  asleep.wake_at_ms AS wakeAtMs
+  FROM tenants LEFT JOIN sleeping AS asleep ON asleep.tenant_id = id AND asleep.generation = tenants.generation`;
 
 /** An edge that repeats itself, as its outbox may, must not fill ours. */
 const REPEAT_EVERY_MS = 60_000;
@@ -47,8 +69,8 @@ export type TenantRows = ReturnType<typeof tenantRows>;
 
 /** The tenants of this host, their steps, and the numbers given to them. */
 export function tenantRows(db: DatabaseSync, transact: Transact, reports: ReportRows) {
-  const byId = db.prepare(`SELECT ${COLUMNS} FROM tenants WHERE id = ?`);
-  const all = db.prepare(`SELECT ${COLUMNS} FROM tenants WHERE state <> 'purged' ORDER BY id`);
+  const byId = db.prepare(`SELECT ${COLUMNS} WHERE id = ?`);
+  const all = db.prepare(`SELECT ${COLUMNS} WHERE state <> 'purged' ORDER BY id`);
   const insert = db.prepare(`INSERT INTO tenants (id, generation, body_hash, goal, restarts, state, state_generation)
     VALUES (?, ?, ?, ?, 0, ?, ?)`);
   const applyUpdate = db.prepare(
@@ -64,7 +86,13 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
   const stepById = db.prepare("SELECT generation, status FROM steps WHERE tenant_id = ? AND step = ?");
   const stepUpsert = db.prepare(`INSERT INTO steps (tenant_id, step, generation, status, at) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET generation = excluded.generation, status = excluded.status, at = excluded.at`);
+  const sleepUpsert = db.prepare(`INSERT INTO sleeping (tenant_id, generation, depth, since_ms, wake_at_ms)
+    VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET generation = excluded.generation, depth = excluded.depth,
+    since_ms = excluded.since_ms, wake_at_ms = excluded.wake_at_ms`);
+  const sleepDelete = db.prepare("DELETE FROM sleeping WHERE tenant_id = ?");
   const stepsDelete = db.prepare("DELETE FROM steps WHERE tenant_id = ?");
+  const receiptInsert = db.prepare("INSERT OR REPLACE INTO receipts (tenant_id, statement) VALUES (?, ?)");
+  const receiptById = db.prepare("SELECT statement FROM receipts WHERE tenant_id = ?");
   const slotsTaken = db.prepare(
     "SELECT slot FROM tenants WHERE slot IS NOT NULL UNION SELECT slot FROM blocked_slots ORDER BY slot",
   );
@@ -80,7 +108,7 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
   };
 
   /** Must run inside a transaction. A repeated step of one generation is neither written nor reported again. */
-  function writeNote({ tenantId, generation, atMs, steps = [], state }: Note, record: TenantRecord): void {
+  function writeNote({ tenantId, generation, atMs, steps = [], state, receipt }: Note, record: TenantRecord): void {
     for (const { step, status, ...rest } of steps) {
       const known = stepById.get(tenantId, step);
       if (known?.generation === generation && known.status === "done") continue;
@@ -89,10 +117,15 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
     }
     if (!state || (state.state === record.state && generation === record.stateGeneration)) return;
     stateUpdate.run(state.state, generation, state.detail ?? null, tenantId);
+    if (state.state === "purged" && receipt) {
+      receiptInsert.run(tenantId, receipt);
+      reports.add({ type: "tenant.receipt", at: atMs, tenantId, generation, statement: receipt });
+    }
     reports.add({ type: "tenant.state", at: atMs, tenantId, generation, ...state });
     if (state.state !== "purged") return;
     // The tombstone: the slot may be used again from here on, the id and the UID never.
     tombstone.run(tenantId);
+    sleepDelete.run(tenantId);
     stepsDelete.run(tenantId);
   }
 
@@ -104,7 +137,7 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
 
     /** Must run inside a transaction. */
     forgetAll(): void {
-      db.exec("DELETE FROM steps; DELETE FROM tenants");
+      db.exec("DELETE FROM sleeping; DELETE FROM steps; DELETE FROM tenants");
     },
 
     /** Must run inside the transaction that accepts the command. */
@@ -133,6 +166,8 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
       if (!record || record.stateGeneration === 0 || isRecent) return;
       repeatedAtMs.set(tenantId, atMs);
       const { stateGeneration: generation, state, detail } = record;
+      const statement = receiptById.get(tenantId)?.statement as string | undefined;
+      if (statement) reports.add({ type: "tenant.receipt", at: atMs, tenantId, generation, statement });
       reports.add({ type: "tenant.state", at: atMs, tenantId, generation, state, detail: detail ?? undefined });
     },
 
@@ -143,6 +178,27 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
         if (record?.generation !== note.generation) return false;
         writeNote(note, record);
         return true;
+      });
+    },
+
+    /** Falls asleep, or deeper. False, and nothing written, when a newer generation has come. */
+    sleep({ tenantId, generation, depth, sinceMs, wakeAtMs, atMs }: Bedtime): boolean {
+      return transact(() => {
+        const record = get(tenantId);
+        if (record?.generation !== generation) return false;
+        sleepUpsert.run(tenantId, generation, depth, sinceMs, wakeAtMs);
+        writeNote({ tenantId, generation, atMs, state: { state: "asleep", detail: depth } }, record);
+        return true;
+      });
+    },
+
+    /** Wakes. `running`: it is there already, and that is said; else it is on its way. */
+    awake(tenantId: string, { running, atMs }: { running: boolean; atMs: number }): void {
+      transact(() => {
+        sleepDelete.run(tenantId);
+        const record = get(tenantId);
+        if (!record || !running) return;
+        writeNote({ tenantId, generation: record.generation, atMs, state: { state: "running" } }, record);
       });
     },
 

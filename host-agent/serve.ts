@@ -9,15 +9,17 @@ import { journalPath } from "./enrol.ts";
 import { createGuard, watchKernel } from "./firewall/index.ts";
 import { type Identity, readIdentity } from "./identity.ts";
 import { createIngress } from "./ingress/index.ts";
-import { type Journal, openJournal } from "./journal.ts";
+import { type Journal, openJournal, type TenantRecord } from "./journal.ts";
 import { describeError, type Log } from "./log.ts";
 import { createDoor, openDoor, postureReport, removeLeftovers, runPosture, tenantSlots } from "./posture/index.ts";
 import { startReportSender } from "./reports.ts";
 import { startRounds } from "./rounds.ts";
 import { createServer, listen } from "./server.ts";
+import { createMeter, createSlumber, metering } from "./sleep/index.ts";
 import { ensureMemoryBacked } from "./storage/index.ts";
-import { createSpares, createSteps, createSupervisor, prebuildImages } from "./tenants/index.ts";
+import { createSpares, createSteps, createSupervisor, placedTenant, prebuildImages } from "./tenants/index.ts";
 import { parsePool, slotNetwork } from "./tenants/layout.ts";
+import { createTestimony } from "./testimony.ts";
 
 const STOP_WITHIN_MS = 10_000;
 
@@ -40,6 +42,7 @@ export async function serve(
   const streamSocket = join(config.runDir, "streams.sock");
   const ingress = createIngress({
     isReady: () => routed,
+    admits: (tenantId, limit) => meter.admits(tenantId, limit),
     streamSocket,
     edgeUrl: config.edgeUrl,
     hostKey: `${identity.hostId}.${identity.ingress ?? ""}`,
@@ -61,12 +64,17 @@ export async function serve(
     ...config,
     ports,
     sealingKey,
+    testify: createTestimony({ identity, nowMs }),
     place: spares.place,
   });
+  const tenantOf = (record: TenantRecord) => placedTenant(record, config);
+  const slumber = createSlumber({ ports, nowMs, tenantOf });
+  const meter = createMeter(metering({ journal, ports, tenantOf }));
   const supervisor = createSupervisor({
     journal,
     ports,
     steps,
+    slumber,
     log,
     nowMs,
     random: Math.random,
@@ -103,7 +111,7 @@ export async function serve(
   await listen(server, join(config.runDir, "agent.sock"), config.socketGroupId);
 
   const ours = config.perimeter !== undefined;
-  const managed = { cloud: false, ufw: ours, modules: ours };
+  const managed = { cloud: config.cloudWall, ufw: ours, modules: ours };
   const postureOptions = { ...config, hostId: identity.hostId, docker: ports.docker, managed, controlPlane: null };
   const cleared = removeLeftovers(postureOptions).catch((error) =>
     log.warn("posture.leftovers", { error: describeError(error) }),

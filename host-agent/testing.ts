@@ -29,6 +29,7 @@ import { createLog, silentLog } from "./log.ts";
 import { createSpares, createSteps, createSupervisor } from "./tenants/index.ts";
 import { slotNetwork } from "./tenants/layout.ts";
 import { type ModelHost, PLACE } from "./tenants/model-host.ts";
+import { createTestimony } from "./testimony.ts";
 
 const UID_BASE = 200_000;
 const SLOTS = 8;
@@ -143,7 +144,13 @@ export async function startTestAgent(options: TestAgentOptions) {
   const { containers } = ports;
   const networkOf = (slot: number) => slotNetwork(PLACE.pool, slot);
   const spares = createSpares({ count: options.spares ?? 0, slots, journal, containers, networkOf, log });
-  const steps = createSteps({ ...PLACE, ports, sealingKey, place: spares.place });
+  const steps = createSteps({
+    ...PLACE,
+    ports,
+    sealingKey,
+    testify: createTestimony({ identity: edge.identity, nowMs }),
+    place: spares.place,
+  });
   // No jitter and short pauses: the order of events is tested, never their time.
   const supervisor = createSupervisor({
     journal,

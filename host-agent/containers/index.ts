@@ -1,10 +1,11 @@
 import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import type { RuntimeName } from "../../schema/protocol/index.ts";
 import { RUNTIME_TABLE } from "../runtimes/table.ts";
 import { type Containers, type NetworkLayout, SlotBlockedError, StepError } from "../tenants/ports.ts";
 import { type ContainerState, type Docker, DockerError } from "./docker.ts";
 import { watchExits } from "./exits.ts";
-import { factsOf, networkMatches } from "./rules.ts";
+import { factsOf, networkMatches, vitalsOf } from "./rules.ts";
 import { containerSpec, LABELS, networkSpec, type SpecOptions } from "./spec.ts";
 
 export { connectDocker, type Docker } from "./docker.ts";
@@ -76,6 +77,12 @@ export function dockerContainers(options: ContainerOptions): Containers {
       await absentIs("", () => docker.removeNetwork(layout.network), 404);
     },
 
+    async hasNetwork({ network }) {
+      if (await absentIs(null, () => docker.inspectNetwork(network), 404)) return true;
+      // Of our own network namespace, which /sys may not be.
+      return (await readFile("/proc/self/net/dev", "utf8")).includes(` ${network}:`);
+    },
+
     async find(tenantId) {
       const state = await inspect(tenantId);
       return state && factsOf(state);
@@ -124,6 +131,13 @@ export function dockerContainers(options: ContainerOptions): Containers {
     async unpause(tenantId) {
       const state = await inspect(tenantId);
       if (state?.State.Paused) await docker.unpauseContainer(containerName(tenantId));
+    },
+
+    async vitals(tenantId) {
+      const state = await inspect(tenantId);
+      if (!state?.State.Running) return null;
+      const stats = await absentIs(null, () => docker.stats(containerName(tenantId)), 404, 409);
+      return stats && vitalsOf(state, stats);
     },
 
     remove: (tenantId) => removeByName(containerName(tenantId)),

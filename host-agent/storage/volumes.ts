@@ -98,9 +98,7 @@ export function volumesOn(backing: Backing): Volumes {
         await run("rm", ["-rf", "--one-file-system", "--", layout.volumeDir]);
         const left = await traces(layout);
         if (left.length > 0) throw new Error(`still there: ${left.join(", ")}`);
-        return [
-          "no mount, no process that holds its key, no directory, no subvolume and no snapshot of it on the server",
-        ];
+        return "no mount, no process that holds its key, no directory, no subvolume and no snapshot of it on the server";
       }),
 
     async usage() {

@@ -72,7 +72,7 @@ export function createModelHost() {
         async destroy(layout) {
           need(!containers.has(layout.tenantId), "volume in use");
           volumes.delete(layout.tenantId);
-          return ["no volume in the model"];
+          return "no volume in the model";
         },
         usage: async () => new Map(),
         freeze: async () => {},
@@ -92,6 +92,7 @@ export function createModelHost() {
           need(![...containers.values()].some((one) => one.network === network), "network in use");
           networks.delete(network);
         },
+        hasNetwork: async ({ network }) => networks.has(network),
         find: async (tenantId) => structuredClone(containers.get(tenantId) ?? null),
         list: async () => structuredClone([...containers.values()]),
         async ensureCreated(tenant, restarts) {
@@ -161,6 +162,9 @@ export function createModelHost() {
           need(containers.get(spec.id)?.running === true, "it ended before it was ready");
         },
         upstream: ({ layout }) => `${layout.address}:8080`,
+        port: () => 8080,
+        busy: async () => null,
+        nextRunMs: async () => null,
         stopTimeoutSeconds: () => 1,
       },
       images: {
@@ -170,6 +174,7 @@ export function createModelHost() {
           images.add(runtime);
         },
       },
+      copies: { destroy: async () => "no copies in the model" },
       routes: {
         set: (hostname, route) => void host.routes.set(hostname, route),
         remove: (hostname) => void host.routes.delete(hostname),
@@ -190,8 +195,10 @@ export function createModelHost() {
       runtimes: {
         ...watched("runtimes", raw.runtimes, before, after),
         upstream: raw.runtimes.upstream,
+        port: raw.runtimes.port,
         stopTimeoutSeconds: raw.runtimes.stopTimeoutSeconds,
       },
+      copies: watched("copies", raw.copies, before, after),
       images: { ...watched("images", raw.images, before, after), state: raw.images.state },
     };
   }

@@ -35,12 +35,19 @@ export interface Volumes {
   open(layout: TenantLayout, options: { diskMiB: number; key: string | null }): Promise<{ fresh: boolean }>;
   close(layout: TenantLayout): Promise<void>;
   /** Closes, and removes every trace; proves it by looking, and says what it has looked at. */
-  destroy(layout: TenantLayout): Promise<readonly string[]>;
+  destroy(layout: TenantLayout): Promise<string>;
   /** In bytes of ciphertext, by tenant. */
   usage(): Promise<ReadonlyMap<string, VolumeUsage>>;
   /** Read-only above the limit, writable below it: for a backing that keeps no limits itself. */
   freeze(layout: TenantLayout, usage: VolumeUsage): Promise<void>;
 }
+
+/** What of a tenant lies outside of this host. */
+export interface Copies {
+  /** Removes all of it; proves it by looking, and says what it has looked at. */
+  destroy(tenantId: string): Promise<string>;
+}
+
 export interface VolumeUsage {
   usedBytes: number;
   limitBytes: number;
@@ -84,6 +91,8 @@ export interface Containers {
   /** Throws {@link SlotBlockedError} where this slot can have no network. */
   ensureNetwork(layout: NetworkLayout): Promise<void>;
   removeNetwork(layout: Pick<NetworkLayout, "network">): Promise<void>;
+  /** Asked of the engine and of the kernel. */
+  hasNetwork(layout: Pick<NetworkLayout, "network">): Promise<boolean>;
   /** Null when there is none. */
   find(tenantId: string): Promise<ContainerFacts | null>;
   /** All containers that carry this host's label, wanted or not. */
@@ -116,6 +125,12 @@ export interface Runtimes {
   untilReady(tenant: Tenant, signal: AbortSignal): Promise<void>;
   /** Where a request goes: `address:port`. */
   upstream(tenant: Tenant): string;
+  /** Where it listens inside its container. */
+  port(runtime: RuntimeName): number;
+  /** What the runtime itself says that it is doing; null: nothing, or it cannot tell. */
+  busy(tenant: Tenant): Promise<string | null>;
+  /** When the agent's own next job is due (milliseconds since the epoch); null: it has none. */
+  nextRunMs(tenant: Tenant): Promise<number | null>;
   /** How long a graceful stop of this runtime may take. */
   stopTimeoutSeconds(runtime: RuntimeName): number;
 }

@@ -1,5 +1,6 @@
 import type { ObservedState, StepName } from "../../schema/protocol/index.ts";
 import type { Goal } from "../journal-rules.ts";
+import type { Depth } from "../journal-tenants.ts";
 import type { ContainerFacts } from "./ports.ts";
 
 /**
@@ -33,9 +34,18 @@ export const CHAINS: Readonly<Record<Goal, Chain>> = {
     // The engine releases a bridge, and the kernel a mount, only after the container that used them.
     remove_network: ["remove_container"],
     remove_volume: ["remove_container"],
-    forget: ["remove_network", "remove_volume"],
+    // A copy that is on its way up reads the volume.
+    remove_copies: ["remove_volume"],
+    forget: ["remove_network", "remove_copies"],
   },
 };
+
+/**
+ * What must be done although a step before it failed: with an engine that hangs or object storage that is away, all the
+ * rest of a deletion is done all the same, and the failed step again until it is proven. `forget` is the word that
+ * nothing is left, so it waits for all of them.
+ */
+export const goesOn = (goal: Goal, step: ChainStep): boolean => goal === "purged" && step !== "forget";
 
 /** The state that a finished chain proves. `purged` is written by the tombstone itself. */
 export const REACHED: Readonly<Record<Goal, ObservedState>> = {
@@ -46,9 +56,17 @@ export const REACHED: Readonly<Record<Goal, ObservedState>> = {
 };
 
 /** Steps that may begin now, in the chain's order. */
-export function readySteps(chain: Chain, begun: ReadonlySet<ChainStep>, done: ReadonlySet<ChainStep>): ChainStep[] {
+export function readySteps(
+  chain: Chain,
+  begun: ReadonlySet<ChainStep>,
+  done: ReadonlySet<ChainStep>,
+  passed: ReadonlySet<ChainStep> = new Set(),
+): ChainStep[] {
   return (Object.keys(chain) as ChainStep[]).filter(
-    (step) => !begun.has(step) && (chain[step] ?? []).every((needed) => done.has(needed)),
+    (step) =>
+      !begun.has(step) &&
+      (chain[step] ?? []).every((needed) => done.has(needed) || passed.has(needed)) &&
+      (step !== "forget" || passed.size === 0),
   );
 }
 
@@ -60,6 +78,8 @@ export interface Situation {
   restarts: number;
   /** Nothing was checked since this process began. */
   firstLook: boolean;
+  /** How deep this host has put it to sleep; null: awake. */
+  asleep: Depth | null;
   container: ContainerFacts | null;
 }
 
@@ -86,8 +106,13 @@ export function decide(now: Situation): Decision {
     case "running": {
       // Given up on for this generation: only its owner's next word, or a new start of this agent, tries again.
       if (told && now.state === "failed" && !now.firstLook) return "rest";
-      const wanted = now.container?.running === true && now.container.restarts === now.restarts;
-      if (!wanted) return told && now.state === "running" && !now.firstLook ? "recover" : "apply";
+      const paused = now.container?.paused === true;
+      const awake = now.container?.running === true && !paused;
+      // Nobody needs it, and what is left of it is what there should be; or less, after an engine that was restarted. One
+      // that runs all the same was on its way to wake, or was woken by hand.
+      if (now.asleep !== null) return awake ? "confirm" : "rest";
+      const wanted = awake && now.container?.restarts === now.restarts;
+      if (!wanted) return told && now.state === "running" && !now.firstLook && !paused ? "recover" : "apply";
       if (now.state !== "running") return "apply";
       return told && !now.firstLook ? "rest" : "confirm";
     }

@@ -1,10 +1,11 @@
 import type { CryptoKey } from "jose";
-import { openSecrets, type SealedSecrets, type TenantSpec } from "../../schema/protocol/index.ts";
+import { type DeletionStep, openSecrets, type SealedSecrets, type TenantSpec } from "../../schema/protocol/index.ts";
 import type { StepNote, TenantRecord } from "../journal-tenants.ts";
 import { orAborted } from "../waiting.ts";
 import { type Tenant, type TenantLayout, tenantLayout } from "./layout.ts";
 import {
   type Containers,
+  type Copies,
   type Firewall,
   type Images,
   type Routes,
@@ -22,6 +23,7 @@ export interface Ports {
   runtimes: Runtimes;
   images: Images;
   routes: Routes;
+  copies: Copies;
 }
 
 export interface StepsOptions {
@@ -29,6 +31,8 @@ export interface StepsOptions {
   /** Gives UID and slot, once, or another slot; null when the pool is used up. */
   place: (tenantId: string, elsewhere?: boolean) => { uid: number; slot: number } | null;
   sealingKey: CryptoKey;
+  /** Signs that nothing is left of a tenant. */
+  testify: (record: TenantRecord, proofs: readonly DeletionStep[]) => Promise<string>;
   pool: string;
   stateDir: string;
   runDir: string;
@@ -39,30 +43,25 @@ export interface StepContext {
   record: TenantRecord;
   signal: AbortSignal;
   progress: (note: Pick<StepNote, "fraction" | "detail">) => void;
+  /** What the steps of this walk have found when they looked. */
+  proofs?: readonly DeletionStep[];
 }
 
-export type Steps = Readonly<Record<ChainStep, (context: StepContext) => Promise<void>>>;
+/** A step of a deletion says what it has looked at; `forget` signs all of it. */
+// biome-ignore lint/suspicious/noConfusingVoidType: most steps have nothing to say.
+export type Steps = Readonly<Record<ChainStep, (context: StepContext) => Promise<string | void>>>;
 
 /** What each step does with this host. All of them converge; none of them records anything. */
-export function createSteps({ ports, place, sealingKey, pool, stateDir, runDir }: StepsOptions): Steps {
-  const { volumes, containers, runtimes, images, routes } = ports;
+export function createSteps({ ports, place, sealingKey, testify, pool, stateDir, runDir }: StepsOptions): Steps {
+  const { volumes, containers, runtimes, images, routes, copies } = ports;
   /** Volumes opened since their container was last stopped or made. */
   const reopened = new Set<string>();
   const firewallStands = afterCall(() => requireFirewall(ports.firewall));
 
+  const tenantOf = (record: TenantRecord): Tenant => placedTenant(record, { pool, stateDir, runDir });
+
   const layoutOf = ({ id, uid, slot }: TenantRecord): TenantLayout | null =>
     uid === null || slot === null ? null : tenantLayout({ tenantId: id, uid, slot, pool, stateDir, runDir });
-
-  function specOf({ id, spec }: TenantRecord): TenantSpec {
-    if (!spec) throw new Error(`${id} has no spec`);
-    return spec;
-  }
-
-  function tenantOf(record: TenantRecord): Tenant {
-    const layout = layoutOf(record);
-    if (!layout) throw new Error(`${record.id} has no place`);
-    return { spec: specOf(record), layout };
-  }
 
   /** For what lies under the tenant's id alone: a journal that was lost knows no numbers, and the data must go. */
   const pathsOf = (record: TenantRecord): TenantLayout =>
@@ -114,9 +113,12 @@ export function createSteps({ ports, place, sealingKey, pool, stateDir, runDir }
     async container({ record }) {
       const tenant = tenantOf(record);
       const found = await containers.find(record.id);
+      // By somebody else, or by a journal that was lost.
+      if (found?.paused) await containers.unpause(record.id);
       // Started before its volume was opened again: what it holds of it is dead.
       const wanted = found?.running === true && found.restarts === record.restarts && !reopened.has(record.id);
-      if (!wanted) routes.remove(tenant.spec.hostname);
+      // Who is held waits on: it is what they wait for.
+      if (!wanted && !routes.isHeld(tenant.spec.hostname)) routes.remove(tenant.spec.hostname);
       // Gracefully: making it again would kill it.
       if (found?.running && !wanted) {
         await containers.stop(record.id, runtimes.stopTimeoutSeconds(tenant.spec.runtime));
@@ -140,8 +142,9 @@ export function createSteps({ ports, place, sealingKey, pool, stateDir, runDir }
     async route({ record }) {
       const tenant = tenantOf(record);
       const { hostname, limits } = tenant.spec;
+      const { requestsPerMinute, openConnections } = limits;
       const upstream = runtimes.upstream(tenant);
-      routes.set(hostname, { tenantId: record.id, upstream, requestsPerMinute: limits.requestsPerMinute });
+      routes.set(hostname, { tenantId: record.id, upstream, requestsPerMinute, openConnections });
     },
 
     async unroute({ record }) {
@@ -153,19 +156,41 @@ export function createSteps({ ports, place, sealingKey, pool, stateDir, runDir }
     },
     async remove_container({ record }) {
       await containers.remove(record.id);
+      if (await containers.find(record.id)) throw new Error(`the container of ${record.id} is still there`);
       await volumes.close(pathsOf(record));
+      return "the engine knows no container of it";
     },
     async remove_network({ record }) {
       const layout = layoutOf(record);
-      if (layout) await containers.removeNetwork(layout);
+      if (!layout) return "this server never gave it a network";
+      await containers.removeNetwork(layout);
+      if (await containers.hasNetwork(layout)) {
+        throw new StepError("The agent's network could not be removed.", { retryable: true, log: layout.network });
+      }
+      return "the engine knows no network of it, and the kernel no bridge; the walls name no single agent";
     },
     async remove_volume({ record }) {
-      await volumes.destroy(pathsOf(record));
-      await runtimes.removeConfig(pathsOf(record));
+      const paths = pathsOf(record);
+      const seen = await volumes.destroy(paths);
+      await runtimes.removeConfig(paths);
+      return `${seen}; its key was only in the journal, which has overwritten it`;
     },
+    remove_copies: ({ record }) => copies.destroy(record.id),
     /** The tombstone is written by the journal together with the record of this step. */
-    async forget() {},
+    forget: ({ record, proofs = [] }) => testify(record, proofs),
   };
+}
+
+function specOf({ id, spec }: TenantRecord): TenantSpec {
+  if (!spec) throw new Error(`${id} has no spec`);
+  return spec;
+}
+
+/** A tenant that has its numbers. */
+export function placedTenant(record: TenantRecord, places: Pick<StepsOptions, "pool" | "stateDir" | "runDir">): Tenant {
+  const { id, uid, slot } = record;
+  if (uid === null || slot === null) throw new Error(`${id} has no place`);
+  return { spec: specOf(record), layout: tenantLayout({ tenantId: id, uid, slot, ...places }) };
 }
 
 /** Repairs once; a policy that still does not stand keeps every tenant from starting. */

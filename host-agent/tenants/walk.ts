@@ -1,5 +1,6 @@
+import type { DeletionStep } from "../../schema/protocol/index.ts";
 import type { Journal, StepNote, TenantRecord } from "../journal.ts";
-import { CHAINS, type ChainStep, REACHED, readySteps } from "./rules.ts";
+import { CHAINS, type ChainStep, goesOn, REACHED, readySteps } from "./rules.ts";
 import type { Steps } from "./steps.ts";
 
 const PROGRESS_EVERY_MS = 250;
@@ -10,6 +11,8 @@ export interface WalkOptions {
   journal: { tenants: Pick<Journal["tenants"], "note"> };
   signal: AbortSignal;
   nowMs: () => number;
+  /** For those who wait at the door. */
+  onStep?: (step: ChainStep) => void;
 }
 
 export type WalkEnd = { end: "reached" } | { end: "superseded" } | { end: "failed"; step: ChainStep; error: unknown };
@@ -20,11 +23,15 @@ type Finished = { step: ChainStep; tookMs: number; error?: unknown; failed: bool
  * Walks one chain: each step is in the journal before it begins and after it ends. What may run side by side does; a
  * failure lets the steps beside it end before it is told, so that nothing of this walk is left at work.
  */
-export async function walk({ record, steps, journal, signal, nowMs }: WalkOptions): Promise<WalkEnd> {
+export async function walk({ record, steps, journal, signal, nowMs, onStep }: WalkOptions): Promise<WalkEnd> {
   const chain = CHAINS[record.goal];
   const begun = new Set<ChainStep>();
   const done = new Set<ChainStep>();
+  /** Failed, in a chain that goes on. */
+  const passed = new Set<ChainStep>();
   const running = new Map<ChainStep, Promise<Finished>>();
+  const proofs: DeletionStep[] = [];
+  let receipt: string | undefined;
   const failing = new AbortController();
   const stop = AbortSignal.any([signal, failing.signal]);
   const note = (notes: StepNote[], reached: boolean) =>
@@ -34,6 +41,7 @@ export async function walk({ record, steps, journal, signal, nowMs }: WalkOption
       atMs: nowMs(),
       steps: notes,
       state: reached ? { state: REACHED[record.goal] } : undefined,
+      receipt,
     });
 
   async function take(step: ChainStep): Promise<Finished> {
@@ -48,7 +56,9 @@ export async function walk({ record, steps, journal, signal, nowMs }: WalkOption
       } catch {}
     };
     try {
-      await steps[step]({ record, signal: stop, progress });
+      const said = await steps[step]({ record, signal: stop, progress, proofs });
+      if (said && step === "forget") receipt = said;
+      else if (said) proofs.push({ step, at: nowMs(), checked: said });
       return { step, tookMs: nowMs() - began, failed: false };
     } catch (error) {
       return { step, tookMs: nowMs() - began, failed: true, error };
@@ -59,7 +69,7 @@ export async function walk({ record, steps, journal, signal, nowMs }: WalkOption
   let notes: StepNote[] = [];
   try {
     for (;;) {
-      const next = stop.aborted ? [] : readySteps(chain, begun, done);
+      const next = stop.aborted ? [] : readySteps(chain, begun, done, passed);
       for (const step of next) notes.push({ step, status: "started" });
       const reached = done.size === Object.keys(chain).length;
       if (!note(notes, reached)) return { end: "superseded" };
@@ -67,6 +77,7 @@ export async function walk({ record, steps, journal, signal, nowMs }: WalkOption
       notes = [];
       for (const step of next) {
         begun.add(step);
+        onStep?.(step);
         running.set(step, take(step));
       }
       if (running.size === 0) return failure ? { end: "failed", ...failure } : { end: "superseded" };
@@ -77,8 +88,9 @@ export async function walk({ record, steps, journal, signal, nowMs }: WalkOption
         done.add(finished.step);
         notes.push({ step: finished.step, status: "done", tookMs: Math.max(0, finished.tookMs) });
       } else if (!stop.aborted) {
-        failure = { step: finished.step, error: finished.error };
-        failing.abort();
+        failure ??= { step: finished.step, error: finished.error };
+        if (goesOn(record.goal, finished.step)) passed.add(finished.step);
+        else failing.abort();
       }
     }
   } finally {

@@ -1,5 +1,7 @@
 import { z } from "zod";
 import { generation, runtimeName, tenantId } from "./commands.ts";
+import { ledgerEntry } from "./ledger.ts";
+import { MAX_RECEIPT_BYTES } from "./receipts.ts";
 
 /** What a host tells the edge. `seq` rises by one per host, so that the edge can drop what it has seen. */
 const seq = z.int().min(1);
@@ -23,12 +25,14 @@ export const STEPS = [
   "remove_container",
   "remove_network",
   "remove_volume",
+  "remove_copies",
   "forget",
 ] as const;
 export const stepName = z.enum(STEPS);
 export type StepName = z.infer<typeof stepName>;
 
-export const observedState = z.enum(["creating", "running", "suspended", "stopped", "failed", "purged"]);
+/** `asleep`: wanted running, and put to rest by its host while nobody needs it; `suspended` is its owner's own word. */
+export const observedState = z.enum(["creating", "running", "asleep", "suspended", "stopped", "failed", "purged"]);
 export type ObservedState = z.infer<typeof observedState>;
 
 /** A sentence for the owner. Never holds a secret, a path of the host or output of the container. */
@@ -47,6 +51,15 @@ export const tenantProgress = z.strictObject({
   fraction: z.number().min(0).max(1).optional(),
   /** How long the step took, in milliseconds, when it is done. A larger number could be stored and never read again. */
   tookMs: z.number().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+});
+
+/** A command about this tenant is in the host's journal, and in its ledger under this number. */
+export const tenantCommand = z.strictObject({
+  type: z.literal("tenant.command"),
+  seq,
+  at,
+  tenantId,
+  entry: ledgerEntry,
 });
 
 export const tenantState = z.strictObject({
@@ -113,7 +126,51 @@ export const hostPosture = z.strictObject({
 });
 export type HostPosture = z.infer<typeof hostPosture>;
 
-export const report = z.discriminatedUnion("type", [tenantProgress, tenantState, hostInventory, hostPosture]);
+/** A snapshot's name is its time: `20261122T104501Z`. */
+export const snapshotName = z.string().regex(/^\d{8}T\d{6}Z$/);
+
+/** What a tenant has stored, told when it has changed by more than a little. */
+export const tenantStorage = z.strictObject({
+  type: z.literal("tenant.storage"),
+  seq,
+  at,
+  tenantId,
+  /** Of ciphertext, against the hard quota. */
+  usedBytes: z.int().min(0),
+  limitBytes: z.int().min(1),
+  /** Files with another owner than the tenant, or open to others, at the last sweep. */
+  strays: z.int().min(0),
+  /** Newest last. */
+  snapshots: z.array(snapshotName).max(64),
+  /** The newest copy in object storage, and when all of it was last read back. */
+  backup: z.strictObject({ snapshot: snapshotName, at, bytes: z.int().min(0), verifiedAt: at.nullable() }).optional(),
+  /** The last restore that was asked for: what came of it, and how long the agent was not there. */
+  restored: z
+    .strictObject({ number: z.int().min(1), from: z.string().max(32), at, tookMs: z.number().min(0), ok: z.boolean() })
+    .optional(),
+});
+export type TenantStorage = z.infer<typeof tenantStorage>;
+
+/** Nothing is left of a tenant on this host: the host's signed part of the receipt. */
+export const tenantReceipt = z.strictObject({
+  type: z.literal("tenant.receipt"),
+  seq,
+  at,
+  tenantId,
+  generation,
+  statement: z.string().max(MAX_RECEIPT_BYTES),
+});
+export type TenantReceipt = z.infer<typeof tenantReceipt>;
+
+export const report = z.discriminatedUnion("type", [
+  tenantProgress,
+  tenantState,
+  hostInventory,
+  hostPosture,
+  tenantCommand,
+  tenantStorage,
+  tenantReceipt,
+]);
 export type Report = z.infer<typeof report>;
 /** A report before the host's journal has numbered it. */
 export type UnnumberedReport = Report extends infer R ? (R extends Report ? Omit<R, "seq"> : never) : never;

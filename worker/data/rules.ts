@@ -1,4 +1,4 @@
-import { toBase64url } from "../../schema/protocol/index.ts";
+import { type DeletionRest, toBase64url } from "../../schema/protocol/index.ts";
 import { Secret } from "../vault/rules.ts";
 
 /** No environment variable can have this name, so it never reaches a container; no owner can write it. */
@@ -10,4 +10,41 @@ export const freshVolumeKey = (random: (bytes: number) => Uint8Array) => ({
   secret: new Secret(toBase64url(random(32))),
 });
 
-export const isOwners = ({ name }: { name: string }): boolean => name !== VOLUME_KEY;
+const DAY_MS = 24 * 3_600_000;
+/** How long nobody else gets the name of a deleted agent. */
+export const SLUG_LOCK_MS = 90 * DAY_MS;
+/** Its steps are on its owner's page while it goes; then they go. */
+export const FORGET_AFTER_MS = 10 * 60_000;
+/** The longest that a provider of the database keeps copies for a restore to an earlier moment (Turso, 2026: 90 days). */
+const DATABASE_COPIES_MS = 90 * DAY_MS;
+
+/** What is left of an agent when it is gone, said to its owner as it is. */
+export const remainsOf = (now: number): DeletionRest[] => [
+  { what: "the steps of its deletion, in the database", until: now + FORGET_AFTER_MS },
+  {
+    what: "its id, its owner's id and times, in the database, so that no old copy brings it back",
+    until: now + SLUG_LOCK_MS,
+  },
+  { what: "its name, kept from everybody but its former owner", until: now + SLUG_LOCK_MS },
+  {
+    what: "copies of the database at its provider, for restoring it to an earlier moment",
+    until: now + DATABASE_COPIES_MS,
+  },
+  { what: "the audit's lines of who asked for what and when, and this receipt", until: null },
+];
+
+/** Of its quota: the owner is warned twice before it is full. */
+export type StorageWarning = "nearly_full" | "almost_full" | "full";
+export function storageWarning({
+  usedBytes,
+  limitBytes,
+}: {
+  usedBytes: number;
+  limitBytes: number;
+}): StorageWarning | null {
+  const share = usedBytes / limitBytes;
+  // The last block of a quota cannot be used by a write of more than one.
+  if (share >= 0.99) return "full";
+  if (share >= 0.95) return "almost_full";
+  return share >= 0.8 ? "nearly_full" : null;
+}

@@ -281,7 +281,10 @@ describe("reports", () => {
     expect((await rowOf(id))?.purgedAt).not.toBeNull();
     expect(await edge.db.select().from(secrets).where(eq(secrets.tenantId, id))).toHaveLength(0);
     expect((await owner.request("GET", `/api/v1/tenants/${id}`)).status).toBe(404);
-    expect((await owner.create(name)).body.code).toBe("name_taken");
+    // Nobody else inherits its visitors; its former owner may have it again.
+    const other = await new Client(edge).signUp();
+    expect((await other.create(name)).body.code).toBe("name_taken");
+    expect((await owner.create(name)).status).toBe(201);
   });
 
   it("show the owner how far the image of the agent's host is", async () => {

@@ -3,11 +3,13 @@ import { z } from "zod";
 import { hosts, tenantEvents, tenants, tickets } from "../../schema/db/index.ts";
 import { fromBase64url, hostId, type Report, type ReportClaims, verifyEnvelope } from "../../schema/protocol/index.ts";
 import type { World } from "../clock.ts";
+import { receiptStatements, releaseName, storageStatement } from "../data/index.ts";
 import { atomically, changedOne, type Database, insist, retryingGuards, type Statement } from "../db.ts";
 import type { Config } from "../env.ts";
 import type { News } from "../tenants/index.ts";
 import { eraseTenant } from "../vault/service.ts";
 import { raiseAlert } from "./alerts.ts";
+import { ledgerStatement } from "./ledger.ts";
 import { wasAway } from "./rules.ts";
 import { signFor } from "./sign.ts";
 import * as store from "./store.ts";
@@ -50,7 +52,8 @@ export async function takeReports({ db, world, config, news }: ReportContext, co
     const ackedSeq = fresh.at(-1)?.seq ?? host.reportSeq;
     const { keyset, lastSeq } = verdict.claims;
     const now = world.now();
-    await atomically(db, await statementsFor(db, host, { fresh, ackedSeq, keyset, now }));
+    const context = { db, world, config };
+    await atomically(db, await statementsFor(context, host, { fresh, ackedSeq, keyset, now }));
     for (const report of fresh) if ("tenantId" in report) news.heard(report.tenantId);
     const isRolledBack = lastSeq < host.reportSeq;
     if (isRolledBack) {
@@ -66,10 +69,11 @@ export async function takeReports({ db, world, config, news }: ReportContext, co
 
 /** One transaction: the numbers move on together with what they stand for. */
 async function statementsFor(
-  db: Database,
+  context: Pick<ReportContext, "db" | "world" | "config">,
   host: store.HostRow,
   { fresh, ackedSeq, keyset, now }: Pick<ReportClaims, "keyset"> & { fresh: Report[]; ackedSeq: number; now: number },
 ): Promise<Statement[]> {
+  const { db } = context;
   const spokenOf = new Set(fresh.flatMap((report) => ("tenantId" in report ? [report.tenantId] : [])));
   // A host may speak about its own tenants only: another's are as if they had not been mentioned.
   const own = new Map((await store.tenantsOnHost(db, host.id, [...spokenOf])).map((tenant) => [tenant.id, tenant]));
@@ -91,6 +95,14 @@ async function statementsFor(
       case "tenant.state":
         statements.push(...stateStatementsOf(own.get(report.tenantId), report));
         break;
+      case "tenant.storage":
+        if (own.has(report.tenantId)) statements.push(storageStatement(db, report));
+        break;
+      case "tenant.receipt": {
+        const tenant = own.get(report.tenantId);
+        if (tenant) statements.push(...(await receiptStatements(context, host, tenant, report)));
+        break;
+      }
       case "host.inventory":
         statements.push(
           db
@@ -98,6 +110,9 @@ async function statementsFor(
             .set({ inventory: JSON.stringify(report) })
             .where(eq(hosts.id, host.id)),
         );
+        break;
+      case "tenant.command":
+        if (own.has(report.tenantId)) statements.push(ledgerStatement(db, host, report));
         break;
       case "host.posture":
         statements.push(
@@ -136,7 +151,8 @@ function stateStatements(db: Database, tenant: store.TenantRow, report: State, n
     observed: state,
     observedGeneration: generation,
     failure: state === "failed" ? (detail ?? "It failed without a reason.") : null,
-    ...(isPurged ? { purgedAt: tenant.purgedAt ?? now } : {}),
+    // A name that nobody can choose takes the place of its own, which is free again.
+    ...(isPurged ? { purgedAt: tenant.purgedAt ?? now, slug: tenantId } : {}),
   };
   const statements: Statement[] = [
     db
@@ -150,6 +166,7 @@ function stateStatements(db: Database, tenant: store.TenantRow, report: State, n
     // Sealed values and tickets of what is gone have no further use to anybody honest.
     ...eraseTenant(db, tenantId, now),
     db.delete(tickets).where(eq(tickets.tenantId, tenantId)),
+    ...(tenant.purgedAt === null ? [releaseName(db, tenant, now)] : []),
     store.insertAudit(db, {
       at: now,
       actor: host,

@@ -144,6 +144,11 @@ export const STEP_WORDS: Record<StepName, { doing: string; done: string; why: st
     why: "After this nothing of it runs any more.",
   },
   remove_network: { doing: "Removing its network", done: "Network removed", why: "The private network is taken down." },
+  remove_copies: {
+    doing: "Removing its backups",
+    done: "Backups removed",
+    why: "Copies in object storage go too.",
+  },
   remove_volume: { doing: "Destroying its storage", done: "Storage destroyed", why: "Its files are gone for good." },
   forget: { doing: "Forgetting it", done: "Forgotten", why: "The server looks once more and finds nothing left." },
 };

@@ -1,19 +1,22 @@
 import { newId, type RuntimeName } from "../../schema/protocol/index.ts";
 import type { Person } from "../accounts/index.ts";
 import type { World } from "../clock.ts";
-import { freshVolumeKey, isOwners } from "../data/rules.ts";
+import { lockOf } from "../data/index.ts";
+import { freshVolumeKey } from "../data/rules.ts";
 import { atomically, type Database, isGuardFailure, isUniqueViolation, retryingGuards, type Statement } from "../db.ts";
 import { type TenantOrigins, tenantHostnameOf, tenantOriginOf } from "../env.ts";
 import { good, type Result, refuse } from "../problem.ts";
-import type { Keyring } from "../vault/rules.ts";
+import { isOwnersName, type Keyring } from "../vault/rules.ts";
 import { createVault, eraseTenant } from "../vault/service.ts";
 import { decideTransition, parseNewTenant, type TenantRow } from "./rules.ts";
 import { createSecretService, type SecretService } from "./secrets.ts";
 import * as store from "./store.ts";
 import type { TenantAction, TenantEvent, TenantService, TenantView } from "./types.ts";
-import { postureViewOf, tenantEventOf, tenantViewOf } from "./view.ts";
+import { commandsViewOf, postureViewOf, tenantEventOf, tenantViewOf } from "./view.ts";
 
 const MAX_EVENTS = 500;
+
+type Ledger = Parameters<typeof commandsViewOf>[0];
 
 interface Wish {
   runtime: RuntimeName;
@@ -30,6 +33,8 @@ export interface HostsPort {
   takeRoom(hostId: string, wish: Wish): Statement[];
   /** Tells the operator that there was no place. */
   sentAway(wish: Pick<Wish, "runtime" | "region">): Promise<void>;
+  /** What the hosts of a tenant have accepted about it. */
+  ledgerOf(tenantId: string): Promise<Ledger>;
   /** Where there are hosts that take agents. */
   regions(): Promise<string[]>;
   /** The outbox row. */
@@ -142,10 +147,12 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
       };
 
       const attempt = async (): Promise<Result<TenantView>> => {
-        const [{ plan, tenants, still }, owned] = await Promise.all([
+        const [{ plan, tenants, still }, owned, lock] = await Promise.all([
           options.billing.allowanceOf(person.id),
           store.countOwned(db, person.id),
+          lockOf(db, { slug, ownerId: person.id, now: world.now() }),
         ]);
+        if (lock.isLocked) return refuse("name_taken", { field: "name" });
         if (tenants === 0) return refuse("payment_required");
         const max = Math.min(tenants, options.maxTenantsPerOwner);
         if (owned >= max) return refuse("too_many_tenants");
@@ -177,13 +184,15 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
         };
         const values = [...parsed.value.secrets, freshVolumeKey(world.random)].map((one) => ({ ...one, version: 1 }));
         const sealed = await vault.sealFirst({ tenantId: id, by: person.id, at: now, values });
-        const names = values.filter(isOwners).map(({ name }) => name);
+        const names = values.map(({ name }) => name).filter(isOwnersName);
         const detail = JSON.stringify({ slug, runtime, hostId, secrets: names });
         await atomically(db, [
           store.insertTenant(db, row),
           ...hosts.takeRoom(hostId, wish),
           store.insistOwnerHasRoom(db, person.id, max),
           ...still,
+          // Its former owner's deletion may have ended since the look above.
+          lock.insistFree,
           ...sealed.statements,
           store.insertOwnerEvent(db, { tenantId: id, generation: 1, at: now, step: "owner.create" }),
           store.insertAudit(db, { at: now, actor: person.id, action: "tenant.create", subject: id, detail }),
@@ -236,6 +245,11 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
     regions: hosts.regions,
 
     ...createSecretService({ db, world, vault, owned, changeAlong }),
+
+    async commands(person, id) {
+      const record = await owned(person, id);
+      return record.ok ? good(commandsViewOf(await hosts.ledgerOf(id))) : record;
+    },
 
     async posture(person, id) {
       const record = await owned(person, id);

@@ -29,7 +29,8 @@ describe("creating an agent", () => {
       generation: 1,
       desired: "running",
       restarts: 0,
-      secretsJwe: null,
+      // Also of an agent without secrets: its volume has a key.
+      secretsJwe: expect.any(String),
       tenant: { id: body.id, slug: body.name, hostname: `${body.name}.agents.example` },
     });
     const rows = await edge.db.select().from(outbox).where(eq(outbox.tenantId, body.id));

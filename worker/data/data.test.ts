@@ -1,0 +1,124 @@
+import { eq } from "drizzle-orm";
+import { compactVerify, createLocalJWKSet, decodeJwt, type JSONWebKeySet } from "jose";
+import { beforeAll, describe, expect, it } from "vitest";
+import { deletionReceipts, secrets, slugLocks, tenantEvents, tenants } from "../../schema/db/index.ts";
+import {
+  generateSigningKey,
+  importSigningKey,
+  keyId,
+  type PrivateSigningJwk,
+  signStatement,
+} from "../../schema/protocol/index.ts";
+import { Client, startTestEdge, type TestEdge } from "../testing/edge.ts";
+import { TestHost } from "../testing/host.ts";
+import { storageWarning } from "./rules.ts";
+
+let edge: TestEdge;
+let host: TestHost;
+let owner: Client;
+beforeAll(async () => {
+  host = await TestHost.make();
+  edge = await startTestEdge({ fetch: host.fetch });
+  expect((await host.enrol(edge)).ok).toBe(true);
+  owner = await new Client(edge).signUp();
+});
+
+async function testimony(tenantId: string, { key = host.signing, iss = host.enrolment.hostId, sub = tenantId } = {}) {
+  const signing: PrivateSigningJwk = key;
+  const steps = [{ step: "remove_volume", at: Date.now(), checked: "no subvolume of it" }];
+  const statement = { iss, sub, iat: Math.floor(Date.now() / 1000), generation: 2, steps, remains: [] };
+  return signStatement("host", statement, { kid: await keyId(signing), privateKey: await importSigningKey(signing) });
+}
+const purged = (tenantId: string) => ({ type: "tenant.state", tenantId, generation: 2, state: "purged" }) as const;
+const receiptOf = async (tenantId: string, more = {}) =>
+  ({ type: "tenant.receipt", tenantId, generation: 2, statement: await testimony(tenantId, more) }) as const;
+const stored = (tenantId: string) =>
+  edge.db.select().from(deletionReceipts).where(eq(deletionReceipts.tenantId, tenantId));
+
+describe("the receipt of a deletion", () => {
+  it("is verified by a stock JOSE tool with the published keys, the host's words inside it too", async () => {
+    const { id, name } = (await owner.create()).body;
+    await owner.request("DELETE", `/api/v1/tenants/${id}`);
+    await host.post(edge, await host.report(await receiptOf(id), purged(id)));
+
+    const { body } = await owner.json<{ receipts: { tenantId: string; url: string }[] }>("GET", "/api/v1/receipts");
+    const url = body.receipts.find((one) => one.tenantId === id)?.url ?? "";
+    const receipt = await (await edge.send(url)).text();
+    const jwks = (await (await edge.send("/.well-known/chelar-receipt-keys.json")).json()) as JSONWebKeySet;
+    const { payload, protectedHeader } = await compactVerify(receipt, createLocalJWKSet(jwks));
+    expect(protectedHeader).toMatchObject({ alg: "EdDSA", typ: "chelar-receipt+jwt" });
+    const words = JSON.parse(new TextDecoder().decode(payload));
+    expect(words).toMatchObject({ sub: id, name });
+    expect(words.remains.length).toBeGreaterThan(0);
+    const inner = await compactVerify(words.host, createLocalJWKSet(jwks));
+    expect(inner.protectedHeader.typ).toBe("chelar-deletion+jwt");
+    expect(decodeJwt(words.host)).toMatchObject({ iss: host.enrolment.hostId, sub: id });
+
+    const [head, body64, signature = ""] = receipt.split(".");
+    const forged = [head, body64, `${signature.startsWith("A") ? "B" : "A"}${signature.slice(1)}`].join(".");
+    await expect(compactVerify(forged, createLocalJWKSet(jwks))).rejects.toThrow();
+    expect(await edge.db.select().from(secrets).where(eq(secrets.tenantId, id))).toEqual([]);
+  });
+
+  it("is not made of words by another key, host or agent, nor of an agent that is still wanted", async () => {
+    const { id } = (await owner.create()).body;
+    const other = (await owner.create()).body.id;
+    await host.post(edge, await host.report(await receiptOf(id)));
+    await owner.request("DELETE", `/api/v1/tenants/${id}`);
+    const lies = [{ key: await generateSigningKey() }, { iss: `hst_${"a".repeat(26)}` }, { sub: other }];
+    for (const lie of lies) await host.post(edge, await host.report(await receiptOf(id, lie)));
+    expect(await stored(id)).toEqual([]);
+    await host.post(edge, await host.report(await receiptOf(id)));
+    expect(await stored(id)).toHaveLength(1);
+  });
+
+  it("is the first one, however often its host says it", async () => {
+    const { id } = (await owner.create()).body;
+    await owner.request("DELETE", `/api/v1/tenants/${id}`);
+    await host.post(edge, await host.report(await receiptOf(id)));
+    const first = await stored(id);
+    await host.post(edge, await host.report(await receiptOf(id), purged(id)));
+    expect(await stored(id)).toEqual(first);
+  });
+
+  it("is nobody else's to list", async () => {
+    const other = await new Client(edge).signUp();
+    expect((await other.json<{ receipts: object[] }>("GET", "/api/v1/receipts")).body.receipts).toEqual([]);
+    expect((await edge.send("/api/v1/receipts")).status).toBe(401);
+    expect((await edge.send("/receipts/nothing")).status).toBe(404);
+  });
+});
+
+describe("what a receipt promises to forget", () => {
+  it("is forgotten in its time: the steps soon, name and line after 90 days", async () => {
+    const { id, name } = (await owner.create()).body;
+    await owner.request("DELETE", `/api/v1/tenants/${id}`);
+    await host.post(edge, await host.report(await receiptOf(id), purged(id)));
+    const count = async () => [
+      (await edge.db.select().from(tenantEvents).where(eq(tenantEvents.tenantId, id))).length > 0,
+      (await edge.db.select().from(tenants).where(eq(tenants.id, id))).length,
+      (await edge.db.select().from(slugLocks).where(eq(slugLocks.slug, name))).length,
+    ];
+    await edge.tick();
+    expect(await count()).toEqual([true, 1, 1]);
+    edge.world.forward(11 * 60_000);
+    await edge.tick();
+    expect(await count()).toEqual([false, 1, 1]);
+    edge.world.forward(90 * 24 * 3_600_000);
+    await edge.tick();
+    expect(await count()).toEqual([false, 0, 0]);
+    expect(await stored(id)).toHaveLength(1);
+  });
+});
+
+describe("the owner's warning", () => {
+  it.each([
+    [0, null],
+    [79.9, null],
+    [80, "nearly_full"],
+    [95, "almost_full"],
+    [100, "full"],
+  ])("at %d %% of the quota is %s", (percent, warning) => {
+    expect(storageWarning({ usedBytes: percent * 1_000, limitBytes: 100_000 })).toBe(warning);
+  });
+});

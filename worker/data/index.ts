@@ -1,0 +1,47 @@
+import { and, inArray, isNotNull, lt } from "drizzle-orm";
+import type { Hono } from "hono";
+import { outbox, slugLocks, tenantDataWishes, tenantEvents, tenantStorage, tenants } from "../../schema/db/index.ts";
+import type { Accounts } from "../accounts/index.ts";
+import type { World } from "../clock.ts";
+import { atomically, type Database } from "../db.ts";
+import { dataRoutes } from "./routes.ts";
+import { FORGET_AFTER_MS, SLUG_LOCK_MS } from "./rules.ts";
+
+export { lockOf, receiptStatements, releaseName } from "./receipts.ts";
+export { storageStatement } from "./storage.ts";
+
+export interface DataRoom {
+  routes: Hono;
+  /** What is due by the clock: what a receipt has promised to forget. */
+  tick(): Promise<void>;
+}
+
+/** An agent's data as the edge knows it: what is stored, what is proven to be gone. */
+export function createData({
+  db,
+  world,
+  accounts,
+}: {
+  db: Database;
+  world: World;
+  accounts: Pick<Accounts, "caller">;
+}): DataRoom {
+  return {
+    routes: dataRoutes({ db, accounts }),
+    async tick() {
+      const now = world.now();
+      const gone = db
+        .select({ id: tenants.id })
+        .from(tenants)
+        .where(and(isNotNull(tenants.purgedAt), lt(tenants.purgedAt, now - FORGET_AFTER_MS)));
+      await atomically(db, [
+        db.delete(tenantEvents).where(inArray(tenantEvents.tenantId, gone)),
+        db.delete(tenantStorage).where(inArray(tenantStorage.tenantId, gone)),
+        db.delete(tenantDataWishes).where(inArray(tenantDataWishes.tenantId, gone)),
+        db.delete(outbox).where(and(inArray(outbox.tenantId, gone), isNotNull(outbox.deliveredAt))),
+        db.delete(slugLocks).where(lt(slugLocks.until, now)),
+        db.delete(tenants).where(lt(tenants.purgedAt, now - SLUG_LOCK_MS)),
+      ]);
+    },
+  };
+}
