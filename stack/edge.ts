@@ -58,6 +58,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
         TENANT_ORIGIN: options.tenantOrigin,
         DATABASE_URL: database.url,
         DATABASE_AUTH_TOKEN: database.authToken,
+        BILLING: JSON.stringify({ mode: "off" }),
         MAIL: JSON.stringify({ driver: "mailbox" }),
         ...current,
         ...options.extra,

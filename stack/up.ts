@@ -53,6 +53,8 @@ export async function up(options: UpOptions): Promise<void> {
       port: options.port,
       tenantOrigin,
       secrets: await bringSecrets(dir),
+      // Nobody pays on their own machine, unless they want to try just that.
+      extra: process.env.BILLING ? { BILLING: process.env.BILLING } : {},
       onLine: say,
     });
     undo.push(() => edge.stop());
