@@ -60,6 +60,8 @@ export const hostConfig = z.strictObject({
   perimeter: perimeter.optional(),
   /** Where tenants' ciphertext lies; a btrfs file in the state directory where it is not given. */
   storage: storageSettings.optional(),
+  /** The first wall stands at the provider; set by the operator's hand, since no host holds a key to it. */
+  cloudWall: z.boolean().default(false),
   /** Group that may connect to the agent's socket (Caddy's), where Caddy does not run as root. */
   socketGroupId: z.int().min(0).optional(),
 });

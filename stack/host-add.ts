@@ -16,6 +16,7 @@ import {
   sitePort,
   type Target,
 } from "../host-agent/bootstrap/index.ts";
+import { cloudWallOf } from "./cloud-walls.ts";
 import type { HostOptions } from "./host-command.ts";
 import { openOperator } from "./operator.ts";
 import { makePrograms } from "./programs.ts";
@@ -30,6 +31,7 @@ export async function addHost(subject: string, values: HostOptions): Promise<num
   const operator = openOperator({ dir: values.dir, edge: values.edge ?? null });
   const edgeUrl = readEdge(operator.edge);
   const credentials = readCredentials(values.key);
+  const cloudWall = cloudWallOf(values, target.address);
   const known = openKnownHosts(`${values.dir}/known-hosts.json`);
   const { tenantOrigin } = await operator.list();
   const endpoint = readEndpoint(values.endpoint, target, edgeUrl);
@@ -60,6 +62,7 @@ export async function addHost(subject: string, values: HostOptions): Promise<num
       },
       needs: NEEDS,
       adminNetworks: values["admin-network"] ?? null,
+      cloudWall,
       edge: operator,
       onProgress: printProgress,
     });
@@ -71,6 +74,11 @@ export async function addHost(subject: string, values: HostOptions): Promise<num
     .finally(() => rmSync(building, { recursive: true, force: true }));
   console.log(`\n${values.name ?? hostName(target.address)} is enrolled as ${hostId}.`);
   printPosture(posture);
+  if (!cloudWall) {
+    console.log(
+      "Layer 1, the provider's firewall, is not managed: `npm run host -- walls --cloud PROVIDER --admin-network CIDR` prints its rules.",
+    );
+  }
   return posture.breached + posture.unproven > 0 ? 1 : 0;
 }
 

@@ -13,6 +13,10 @@ const USAGE = `usage:
       --admin-network CIDR                       who may reach its SSH, repeatable (default: the address you come from)
       --resolver ADDRESS                         name servers of agents, repeatable (default: the server's own)
       --prebuild RUNTIME                         images made at once, repeatable (default: echo, openclaw)
+      --cloud hetzner --cloud-server ID          sets the provider's firewall too; HCLOUD_TOKEN in the environment
+  npm run host -- walls --cloud PROVIDER --admin-network CIDR
+                                                 the first wall as JSON for hetzner, aws, gcp or digitalocean; with
+      --cloud-server ID [--repair]               a server at Hetzner: what differs there, and the repair
   npm run host -- list | show HOST               HOST is a name or an id; --json for machines
   npm run host -- drain | reopen | remove HOST   no new agents; agents again; forget an empty host
   npm run host -- alerts                         what needs you; --json for machines
@@ -21,7 +25,7 @@ const USAGE = `usage:
       --wait SECONDS                             not answer in time (default: 180). Safe to run again at any point`;
 
 /** Verbs without a host. */
-const ALONE = new Set(["list", "alerts", "rotate-keys"]);
+const ALONE = new Set(["list", "alerts", "rotate-keys", "walls"]);
 
 const OPTIONS = {
   json: { type: "boolean", default: false },
@@ -34,6 +38,9 @@ const OPTIONS = {
   fingerprint: { type: "string" },
   endpoint: { type: "string" },
   "admin-network": { type: "string", multiple: true },
+  cloud: { type: "string" },
+  "cloud-server": { type: "string" },
+  repair: { type: "boolean", default: false },
   resolver: { type: "string", multiple: true },
   purge: { type: "boolean", default: false },
   force: { type: "boolean", default: false },
@@ -60,6 +67,10 @@ export async function hostCommand(args: string[]): Promise<number> {
     case "add": {
       const { addHost } = await import("./host-add.ts");
       return addHost(subject ?? "", values);
+    }
+    case "walls": {
+      const { wallsCommand } = await import("./cloud-walls.ts");
+      return wallsCommand(values);
     }
     case "list":
       return listHosts(values);

@@ -2,9 +2,11 @@ import {
   createFirewall,
   createUfw,
   describeRefusal,
+  type Opening,
   parseInputs,
   parsePerimeter,
   refuseInputs,
+  type Wall,
 } from "../firewall/index.ts";
 import { reaches, readAddresses, readResolvers, readServerFacts } from "./facts.ts";
 import { BootstrapFailed, type Failure } from "./failure.ts";
@@ -30,11 +32,13 @@ export interface BootstrapOptions {
   expected: Expected | null;
   programs: Programs;
   /** Without resolvers: the server's own, or public ones. */
-  settings: Omit<HostSettings, "resolvers" | "perimeter"> & { resolvers: readonly string[] | null };
+  settings: Omit<HostSettings, "resolvers" | "perimeter" | "cloudWall"> & { resolvers: readonly string[] | null };
   needs: Pick<Needs, "diskMiB" | "memoryMiB">;
   /** Networks that may administer the server; null: the address from which we come. */
   adminNetworks: readonly string[] | null;
   edge: OperatorApi;
+  /** The first wall, at the provider, for these openings; absent where the operator keeps it otherwise. */
+  cloudWall?(openings: readonly Opening[]): Wall;
   onProgress(progress: Progress): void;
   sleep?(ms: number): Promise<void>;
   nowMs?(): number;
@@ -122,14 +126,21 @@ async function survey(server: Server, options: BootstrapOptions, world: Pick<Sit
   for (const detail of [...refusals.map(describeRefusal), ...(openings.ok ? [] : openings.refusals)]) {
     unfit.push({ reason: "firewall", detail });
   }
+  const cloud = openings.ok ? options.cloudWall?.(openings.openings) : undefined;
+  // Looks only: a token or a server id that is wrong is told before anything is changed.
+  await cloud?.verify().catch((error: Error) => unfit.push({ reason: "firewall", detail: error.message }));
   if (unfit.length > 0 || !openings.ok) return refuse({ reason: "unfit", server: server.name, unfit });
   if ((await server.hold(LOCK)) === null) return refuse({ reason: "busy", server: server.name });
   return {
     server,
     programs: options.programs,
-    settings: { ...options.settings, resolvers, perimeter },
+    settings: { ...options.settings, resolvers, perimeter, cloudWall: cloud !== undefined },
     edge: options.edge,
-    walls: [createUfw(openings.openings, server.run), createFirewall({ inputs, run: server.run })],
+    walls: [
+      ...(cloud ? [cloud] : []),
+      createUfw(openings.openings, server.run),
+      createFirewall({ inputs, run: server.run }),
+    ],
     say: () => {},
     ...world,
   };

@@ -53,6 +53,8 @@ export interface HostSettings {
   prebuild: readonly string[];
   /** Who may reach the server from outside; the agent keeps that wall from then on. */
   perimeter: { adminNetworks: readonly string[]; sshPort: number };
+  /** Whether the provider's firewall was set, from where the operator is. */
+  cloudWall: boolean;
 }
 
 /** Docker's own bridges; not the tenants' pool, which the agent hands out itself. */
@@ -97,6 +99,7 @@ export const agentJson = (settings: HostSettings, ingressGroupId: number): strin
     prebuild: settings.prebuild,
     socketGroupId: ingressGroupId,
     perimeter: settings.perimeter,
+    ...(settings.cloudWall ? { cloudWall: true } : {}),
   });
 
 export const ingressEnv = ({ edgeUrl, tenantSite, hostSite }: HostSettings, caddyVersion: string): string =>

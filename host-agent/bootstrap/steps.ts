@@ -162,7 +162,7 @@ dpkg --configure -a; apt-get -q $lock update; exec apt-get -q $lock install -y -
   },
   {
     id: "walls",
-    title: "the second wall (UFW) and the third (iptables)",
+    title: "the walls: the provider's where it is known, UFW, iptables",
     missing: async ({ walls }) => (await Promise.all(walls.map((wall) => wall.verify()))).flat(),
     act: async ({ walls }) => {
       for (const wall of walls) await wall.repair();

@@ -15,6 +15,8 @@ export interface HetznerStandIn {
   firewalls: Map<number, CloudFirewall>;
   /** Server → attached firewalls. */
   servers: Map<number, Set<number>>;
+  /** Server → IPv4; 203.0.113.ID where it is not here. */
+  addresses: Map<number, string>;
   /** Every change that was asked for, e.g. `POST /firewalls`. */
   writes: string[];
   /** Set: the next so many requests are answered 429. */
@@ -35,6 +37,7 @@ export async function startHetznerStandIn(token: string, serverIds: readonly num
   const state = {
     firewalls: new Map<number, CloudFirewall>(),
     servers: new Map(serverIds.map((id) => [id, new Set<number>()])),
+    addresses: new Map<number, string>(),
     writes: [] as string[],
     rateLimited: 0,
     actionLooks: 2,
@@ -62,7 +65,8 @@ export async function startHetznerStandIn(token: string, serverIds: readonly num
       const attached = state.servers.get(id);
       if (!attached) return failure(404, "not_found", `server with ID '${id}' not found`);
       const firewalls = [...attached].map((firewall) => ({ id: firewall, status: "applied" }));
-      return [200, { server: { id, name: `server-${id}`, public_net: { firewalls } } }];
+      const ipv4 = { ip: state.addresses.get(id) ?? `203.0.113.${id}` };
+      return [200, { server: { id, name: `server-${id}`, public_net: { ipv4, ipv6: null, firewalls } } }];
     }
     if (collection !== "firewalls") return failure(404, "not_found", "no such path");
     if (method === "GET") {

@@ -74,6 +74,32 @@ test("notices a detached server and another firewall beside ours, whose rules wo
   expect(cloud.firewalls.has(1)).toBe(true);
 });
 
+test("changes nothing on a server that is somewhere else than the one that is meant", async () => {
+  const here = (address: string) =>
+    createHetznerWall({
+      ...{ openings: parsed.openings, endpoint: cloud.endpoint, token: "secret", serverIds: [7], pollMs: 1 },
+      addresses: [address],
+    });
+  await expect(here("198.51.100.9").repair()).rejects.toMatchObject({ code: "wrong_server" });
+  expect(cloud.writes).toEqual([]);
+  await here("203.0.113.7").repair();
+  expect(await here("203.0.113.7").verify()).toEqual([]);
+});
+
+test("servers of different operators have firewalls of their own", async () => {
+  const of = (id: number, network: string) => {
+    const perimeter = parsePerimeter({ adminNetworks: [network] });
+    if (!perimeter.ok) throw new Error("perimeter");
+    return createHetznerWall({
+      ...{ openings: perimeter.openings, endpoint: cloud.endpoint, token: "secret", serverIds: [id], pollMs: 1 },
+      name: `chelar-host-${id}`,
+    });
+  };
+  await of(7, "203.0.113.0/24").repair();
+  await of(8, "198.51.100.0/24").repair();
+  expect(await of(7, "203.0.113.0/24").verify()).toEqual([]);
+});
+
 test.each([
   ["a wrong token", {}, { token: "guess" }, "unauthorized"],
   ["a server that is not there", {}, { serverIds: [99] }, "not_found"],

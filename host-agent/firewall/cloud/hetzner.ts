@@ -11,6 +11,10 @@ import { type HetznerRule, hetzner } from "./render.ts";
 export interface HetznerOptions {
   openings: readonly Opening[];
   serverIds: readonly number[];
+  /** Of the firewall at the provider. Servers with different operators must not share one. */
+  name?: string;
+  /** Where the servers are: an id that is somebody else's must change nothing. Not asked where it is absent. */
+  addresses?: readonly string[];
   /** From the environment, `HCLOUD_TOKEN`. */
   token: string;
   endpoint?: string;
@@ -20,7 +24,7 @@ export interface HetznerOptions {
   deadlineMs?: number;
 }
 
-/** `code` is Hetzner's own, or `unreachable`, `answer_malformed`, `action_failed`, `timeout`. */
+/** `code` is Hetzner's own, or `unreachable`, `answer_malformed`, `action_failed`, `timeout`, `wrong_server`. */
 export class HetznerError extends Error {
   readonly code: string;
   constructor(code: string, message: string, cause?: unknown) {
@@ -39,7 +43,11 @@ const ruleShape = z.object({
 const firewallShape = z.object({ id: z.int(), name: z.string(), rules: z.array(ruleShape) });
 const serverShape = z.object({
   id: z.int(),
-  public_net: z.object({ firewalls: z.array(z.object({ id: z.int(), status: z.string() })) }),
+  public_net: z.object({
+    ipv4: z.object({ ip: z.string() }).nullish(),
+    ipv6: z.object({ ip: z.string() }).nullish(),
+    firewalls: z.array(z.object({ id: z.int(), status: z.string() })),
+  }),
 });
 const actionShape = z.object({ id: z.int(), status: z.enum(["running", "success", "error"]) });
 const errorShape = z.object({ error: z.object({ code: z.string(), message: z.string() }) });
@@ -47,7 +55,7 @@ const errorShape = z.object({ error: z.object({ code: z.string(), message: z.str
 const REQUEST_TIMEOUT_MS = 15_000;
 
 export function createHetznerWall(options: HetznerOptions): Wall {
-  const plan = hetzner(options.openings);
+  const plan = { ...hetzner(options.openings), ...(options.name ? { name: options.name } : {}) };
   const api = client(options);
   const resource = (id: number) => ({ type: "server", server: { id } });
 
@@ -62,6 +70,7 @@ export function createHetznerWall(options: HetznerOptions): Wall {
         api("GET", `/servers/${id}`, z.object({ server: serverShape })).then((body) => body.server),
       ),
     );
+    for (const { id, public_net } of servers) requireAddress(id, public_net, options.addresses);
     return { firewall: firewalls[0] ?? null, servers };
   }
 
@@ -103,6 +112,22 @@ export function createHetznerWall(options: HetznerOptions): Wall {
       return found;
     },
   };
+}
+
+function requireAddress(
+  id: number,
+  { ipv4, ipv6 }: z.infer<typeof serverShape>["public_net"],
+  addresses: HetznerOptions["addresses"],
+): void {
+  // IPv6 is told as the server's whole network, `2001:db8:1:2::/64`.
+  const isMeant = (address: string) =>
+    address === ipv4?.ip || (ipv6 && address.startsWith(ipv6.ip.replace(/::?\/\d+$/, ":")));
+  if (addresses && !addresses.some(isMeant)) {
+    throw new HetznerError(
+      "wrong_server",
+      `server ${id} is at ${ipv4?.ip ?? ipv6?.ip}, not at ${addresses.join(", ")}`,
+    );
+  }
 }
 
 type SeenRule = z.infer<typeof ruleShape>;
