@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { type Command, newId } from "../schema/protocol/index.ts";
+import { type Command, envelopeHash, newId, verifyLedger } from "../schema/protocol/index.ts";
 import { createCommandDesk } from "./commands.ts";
 import { openJournal } from "./journal.ts";
 import { silentLog } from "./log.ts";
@@ -222,6 +222,41 @@ describe("keys", () => {
   });
 });
 
+describe("the ledger", () => {
+  test("holds every command that was taken on about an agent, in one chain over restarts and enrolments, and no other", async () => {
+    const { edge, open } = await setUp();
+    const [tenantId, other] = [newId("tnt"), newId("tnt")];
+    const first = await open();
+    const envelopes = [
+      await edge.sign(applyCommand(tenantId), NOW),
+      await edge.sign(applyCommand(tenantId, { generation: 2, desired: "stopped" }), NOW),
+    ];
+    for (const envelope of envelopes) await first.answer(envelope);
+    // Heard before, refused, and about somebody else.
+    await first.answer(envelopes[0] as string);
+    await first.answer(await edge.sign(applyCommand(tenantId, { generation: 1, restarts: 3 }), NOW));
+    await first.answer(await edge.sign(applyCommand(other), NOW));
+    first.journal.close();
+    const second = await open();
+    second.journal.adopt({ ...edge.identity, epoch: 2 }, 200_000);
+    const purge = { type: "tenant.purge", tenantId, generation: 3 } as const;
+    await second.journal.accept([
+      { jti: "p".repeat(22), hash: "h".repeat(43), expSeconds: 9e9, atMs: NOW, command: purge },
+    ]);
+    const entries = second.journal.reports
+      .pending(1_000, 1e9)
+      .flatMap((report) => (report.type === "tenant.command" && report.tenantId === tenantId ? [report.entry] : []));
+    expect(entries.map(({ number, epoch, type, generation }) => [number, epoch, type, generation])).toEqual([
+      [1, 1, "tenant.apply", 1],
+      [2, 1, "tenant.apply", 2],
+      [3, 2, "tenant.purge", 3],
+    ]);
+    expect(entries[0]?.commandHash).toBe(await envelopeHash(envelopes[0] as string));
+    expect(await verifyLedger(tenantId, entries)).toEqual({ ok: true });
+    second.journal.close();
+  });
+});
+
 describe("the journal", () => {
   test("gives up its file to one agent at a time", async () => {
     const { open, path } = await setUp();
@@ -325,7 +360,13 @@ describe("the journal", () => {
     journal.adopt({ ...edge.identity, epoch: 2 }, 200_000);
     // Nobody says any more that it is wanted. Who is, the edge tells again.
     expect(journal.tenants.all()).toEqual([]);
-    const word = { jti: "x", hash: "x", expSeconds: 0, atMs: NOW, command: applyCommand(tenantId) };
+    const word = {
+      jti: "x".repeat(22),
+      hash: "x".repeat(43),
+      expSeconds: 0,
+      atMs: NOW,
+      command: applyCommand(tenantId),
+    };
     expect(journal.accept([word])).toEqual([{ status: "accepted" }]);
     expect(journal.tenants.place(tenantId, 8)).toEqual({ uid: 200_000 + 65_536, slot: 0 });
     journal.close();
@@ -380,7 +421,9 @@ describe("the journal", () => {
     for (const end of ["", "-wal", "-shm"]) rmSync(`${path}${end}`, { force: true });
     const fresh = openJournal(path);
     fresh.adopt({ ...edge.identity, epoch: 2 }, 200_000);
-    fresh.accept([{ jti: "x", hash: "x", expSeconds: 0, atMs: NOW, command: applyCommand(newId("tnt")) }]);
+    fresh.accept([
+      { jti: "x".repeat(22), hash: "x".repeat(43), expSeconds: 0, atMs: NOW, command: applyCommand(newId("tnt")) },
+    ]);
     const [tenant] = fresh.tenants.all();
     expect(fresh.tenants.place(tenant?.id ?? "", 2)?.uid).toBe(200_000 + 65_536);
     fresh.close();

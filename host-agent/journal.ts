@@ -1,11 +1,12 @@
 import { closeSync, openSync } from "node:fs";
 import type { Command, CommandOutcome, ControlPlane, HeldKeyset, PublicKeyset } from "../schema/protocol/index.ts";
+import { ledgerRows } from "./journal-ledger.ts";
 import { reportRows } from "./journal-reports.ts";
 import { bodyHash, judgeHostCommand, judgeTenantCommand, type KnownHost } from "./journal-rules.ts";
 import { openDatabase, transactions } from "./journal-schema.ts";
 import { tenantRows } from "./journal-tenants.ts";
 
-export type { Note, StepNote, TenantRecord } from "./journal-tenants.ts";
+export type { Depth, Note, StepNote, TenantRecord } from "./journal-tenants.ts";
 
 /** A verified command on its way into the journal. */
 export interface Acceptance {
@@ -38,6 +39,7 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
   const transact = transactions(db, onCommit);
   const reports = reportRows(db);
   const tenants = tenantRows(db, transact, reports);
+  const ledger = ledgerRows(db, reports);
   const getMeta = db.prepare("SELECT value FROM meta WHERE name = ?");
   const setMeta = db.prepare(
     "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
@@ -96,6 +98,9 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
     }
     const outcome = judge(command);
     store(command, outcome, atMs);
+    if (outcome.status === "accepted" && command.type !== "host.apply" && command.type !== "host.probe") {
+      ledger.append(command, { epoch: epoch() ?? 1, at: atMs, jti, commandHash: hash });
+    }
     insertCommand.run(jti, hash, expSeconds, JSON.stringify(outcome));
     return outcome;
   }
@@ -125,7 +130,10 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
         setMeta.run("keyset", JSON.stringify(enrolment.keyset));
         setMeta.run("hostGeneration", "0");
         setMeta.run("hostBodyHash", "");
-        if (meta("rolledBack")) tenants.forgetAll();
+        if (meta("rolledBack")) {
+          tenants.forgetAll();
+          ledger.forgetAll();
+        }
         setMeta.run("rolledBack", "");
       });
       isConfirmed = true;

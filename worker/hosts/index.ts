@@ -1,6 +1,7 @@
 import type { Config } from "../env.ts";
 import type { News } from "../tenants/index.ts";
 import { type DeliveryContext, deliverTenant } from "./deliver.ts";
+import { readLedger } from "./ledger.ts";
 import { createPlacement } from "./placement.ts";
 import { deliverDue, reconcile, refreshHosts, sweep } from "./reconcile.ts";
 import { hostRoutes, operatorRoutes } from "./routes.ts";
@@ -18,6 +19,8 @@ export function createHosts(context: DeliveryContext & { config: Config; news: P
 
     ...createPlacement(context),
     announce: (row: { hostId: string; tenantId: string; generation: number }) => store.announce(db, row, world.now()),
+
+    ledgerOf: (tenantId: string) => readLedger(db, tenantId),
 
     /** A few tries in a row, for a host that is just starting; after that the outbox's own turn comes. */
     async deliver(tenantId: string): Promise<void> {

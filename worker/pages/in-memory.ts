@@ -138,6 +138,10 @@ export function inMemory(): InMemory {
         const view = own(person, id);
         return view.ok ? good((events.get(id) ?? []).filter((event) => event.id > after).slice(0, 500)) : view;
       },
+      commands: async (person, id) => {
+        const view = own(person, id);
+        return view.ok ? good({ commands: [], intact: true, brokenAt: null }) : view;
+      },
       posture: async (person, id) => {
         const view = own(person, id);
         return view.ok ? good(postures.get(id) ?? null) : view;

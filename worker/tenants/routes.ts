@@ -7,7 +7,7 @@ import type { News } from "./news.ts";
 import { createTenantBody, problemOfIssues } from "./rules.ts";
 import type { FullTenantService } from "./service.ts";
 import { streamTenant } from "./stream.ts";
-import { postureView, secretView, TENANT_ACTIONS, tenantView } from "./types.ts";
+import { commandsView, postureView, secretView, TENANT_ACTIONS, tenantView } from "./types.ts";
 
 type Vars = { Variables: { person: Person } };
 
@@ -146,6 +146,15 @@ export function tenantRoutes({
     const found = await service.secrets(c.var.person, c.req.valid("param").id);
     return (found.ok ? c.json({ secrets: found.value }, 200) : problemResponse(found.problem)) as never;
   });
+
+  const commands = createRoute({
+    method: "get",
+    path: "/{id}/commands",
+    security,
+    request: { params: byId },
+    responses: { 200: okJson(commandsView, "What its server has accepted about it, oldest first"), ...refusals },
+  });
+  app.openapi(commands, async (c) => answer(c, await service.commands(c.var.person, c.req.valid("param").id)) as never);
 
   const secret = createRoute({
     method: "get",

@@ -99,6 +99,28 @@ export const postureView = z
   .openapi("Posture");
 export type PostureView = z.infer<typeof postureView>;
 
+/** The commands that the agent's server has accepted, as the hash chain that it keeps of them. */
+export const commandsView = z
+  .object({
+    commands: z.array(
+      z.object({
+        epoch: z.int(),
+        number: z.int(),
+        at: z.iso.datetime(),
+        type: z.string(),
+        generation: z.int(),
+        jti: z.string(),
+        commandHash: z.string().openapi({ description: "base64url SHA-256 of the signed command as it was received." }),
+        previous: z.string(),
+        hash: z.string().openapi({ description: "base64url SHA-256 over this entry and the hash of the one before." }),
+      }),
+    ),
+    intact: z.boolean(),
+    brokenAt: z.int().nullable().openapi({ description: "The first entry that does not fit." }),
+  })
+  .openapi("Commands");
+export type CommandsView = z.infer<typeof commandsView>;
+
 export const TENANT_ACTIONS = ["start", "stop", "restart", "delete"] as const;
 export type TenantAction = (typeof TENANT_ACTIONS)[number];
 
@@ -116,6 +138,8 @@ export interface TenantService {
   act(person: Person, id: string, action: TenantAction, background: Background): Promise<Result<TenantView>>;
   /** Events with an id above `after`, oldest first, at most 500. */
   events(person: Person, id: string, after: number): Promise<Result<TenantEvent[]>>;
+  /** What its server has accepted about it. */
+  commands(person: Person, id: string): Promise<Result<CommandsView>>;
   /** What its server last found when it attacked its own walls; null before the first time. */
   posture(person: Person, id: string): Promise<Result<PostureView | null>>;
 }

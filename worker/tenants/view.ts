@@ -1,10 +1,16 @@
 import { z } from "zod";
 import type { tenantEvents } from "../../schema/db/index.ts";
-import { hostInventory, hostPosture, imageState } from "../../schema/protocol/index.ts";
+import {
+  hostInventory,
+  hostPosture,
+  imageState,
+  type LedgerEntry,
+  type LedgerVerdict,
+} from "../../schema/protocol/index.ts";
 import { limitsOf } from "./plans.ts";
 import { displayState } from "./rules.ts";
 import type { TenantRecord } from "./store.ts";
-import type { PostureView, TenantEvent, TenantView } from "./types.ts";
+import type { CommandsView, PostureView, TenantEvent, TenantView } from "./types.ts";
 
 const images = z.array(imageState);
 
@@ -49,6 +55,19 @@ export function tenantEventOf(row: typeof tenantEvents.$inferSelect): TenantEven
 const HELD = { held: true, breached: false, unproven: false, not_managed: null } as const;
 
 /** Null where its host has not tried its walls yet. */
+/** The chain as its host keeps it, so that whoever wants to can verify it again. */
+export const commandsViewOf = ({
+  entries,
+  verdict,
+}: {
+  entries: LedgerEntry[];
+  verdict: LedgerVerdict;
+}): CommandsView => ({
+  commands: entries.map((entry) => ({ ...entry, at: new Date(entry.at).toISOString() })),
+  intact: verdict.ok,
+  brokenAt: verdict.ok ? null : verdict.number,
+});
+
 export function postureViewOf(
   reports: { posture: string | null; inventory: string | null } | undefined,
 ): PostureView | null {

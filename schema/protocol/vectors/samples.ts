@@ -98,6 +98,14 @@ export const reportSamples: Record<string, Report> = {
     ],
     gates: [{ name: "docker", have: "20.10.24", need: ">= 29.5.1", ok: false }],
   },
+  "tenant.command": {
+    type: "tenant.command",
+    ...{ ...numbered, tenantId: TENANT_ID },
+    entry: {
+      ...{ epoch: 3, number: 12, at: numbered.at, type: "tenant.apply", generation: 7, jti: "j".repeat(22) },
+      ...{ commandHash: "c".repeat(43), previous: "p".repeat(43), hash: "h".repeat(43) },
+    },
+  },
   "host.inventory, empty host": {
     type: "host.inventory",
     ...numbered,

@@ -1,0 +1,19 @@
+export function toBase64url(bytes: Uint8Array): string {
+  let binary = "";
+  for (const byte of bytes) binary += String.fromCharCode(byte);
+  return btoa(binary).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
+}
+
+/** Strict: no padding, no spaces, no spare bits. Returns null for anything else. */
+export function fromBase64url(text: string): Uint8Array | null {
+  const left = text.length % 4;
+  if (!/^[A-Za-z0-9_-]+$/.test(text) || left === 1) return null;
+  // Two characters carry one byte and four bits more, three carry two bytes and two bits more.
+  const spareBits = left === 2 ? 0b1111 : left === 3 ? 0b11 : 0;
+  if (ALPHABET.indexOf(text.at(-1) as string) & spareBits) return null;
+  const binary = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
+  const bytes = new Uint8Array(binary.length);
+  for (let at = 0; at < binary.length; at++) bytes[at] = binary.charCodeAt(at);
+  return bytes;
+}
+const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
