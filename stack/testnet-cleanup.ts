@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { readdir, readFile, rmdir } from "node:fs/promises";
+import { readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
@@ -49,7 +49,10 @@ async function removeAll(ours: Ours, directory: string): Promise<void> {
 async function killAll(ours: Ours): Promise<void> {
   for (let attempt = 0; attempt < 100; attempt++) {
     const pids = new Set<number>();
-    for (const path of await cgroups(ours)) for (const pid of await pidsBelow(path)) pids.add(pid);
+    for (const path of await cgroups(ours)) {
+      await thawBelow(path);
+      for (const pid of await pidsBelow(path)) pids.add(pid);
+    }
     for (const name of await namespaces(ours)) {
       for (const pid of (await ip("netns", "pids", name)).split("\n").filter(Boolean)) pids.add(Number(pid));
     }
@@ -89,6 +92,13 @@ async function pidsBelow(cgroup: string): Promise<number[]> {
     .map(Number);
   const below = await Promise.all((await directories(cgroup)).map((name) => pidsBelow(`${cgroup}/${name}`)));
   return [...own, ...below.flat()];
+}
+
+/** What is frozen, as sleeping agents are, dies only when it is thawed. Version 1 and 2 of cgroups, each by its own file. */
+async function thawBelow(cgroup: string): Promise<void> {
+  await writeFile(`${cgroup}/freezer.state`, "THAWED", { flag: "r+" }).catch(() => {});
+  await writeFile(`${cgroup}/cgroup.freeze`, "0", { flag: "r+" }).catch(() => {});
+  for (const name of await directories(cgroup)) await thawBelow(`${cgroup}/${name}`);
 }
 
 async function removeCgroup(path: string): Promise<void> {
