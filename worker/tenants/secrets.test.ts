@@ -12,6 +12,8 @@ let [host, edge, owner, stranger]: [TestHost, TestEdge, Client, Client] = [] as 
 
 beforeAll(async () => {
   host = await TestHost.make();
+  // Its clock goes with the edge's.
+  host.now = () => edge.world.now();
   edge = await startTestEdge({ fetch: host.fetch as typeof fetch });
   await host.enrol(edge);
   [owner, stranger] = await Promise.all([new Client(edge).signUp(), new Client(edge).signUp()]);
