@@ -284,6 +284,10 @@ for (const signal of ["SIGTERM", "SIGINT"]) {
   process.on(signal, () => (process.env.ECHO_IGNORE_SIGTERM ? undefined : process.exit(0)));
 }
 if (process.env.ECHO_EXIT_AT_START) process.exit(Number(process.env.ECHO_EXIT_AT_START));
+// A key is all that an owner can give it, so a key can say how its start goes wrong.
+const keys = Object.values(process.env).join(" ");
+if (keys.includes("-exit-at-start-")) process.exit(3);
+if (keys.includes("-hang-at-start-")) await sleep(3_600_000);
 const planned = Number(read("/data/cron-next"));
 if (planned > 0) schedule(planned);
 await sleep(Number(process.env.ECHO_SLOW_START_MS ?? 0));
