@@ -1,7 +1,7 @@
 import type { PostureView } from "../tenants/types.ts";
 
 type Outcome = PostureView["attacks"][number]["outcome"];
-type Tone = "good" | "busy" | "calm" | "bad";
+type Tone = "good" | "calm" | "bad";
 
 /** What is said of one wall, or of all of them together. */
 export interface WallVerdict {
@@ -12,7 +12,7 @@ export interface WallVerdict {
 export const OUTCOME_WORDS: Record<Outcome, { label: string; tone: Tone }> = {
   held: { label: "Held", tone: "good" },
   breached: { label: "Got through", tone: "bad" },
-  unproven: { label: "Not proven", tone: "busy" },
+  unproven: { label: "Not proven", tone: "bad" },
   not_managed: { label: "Not kept here", tone: "calm" },
 };
 
@@ -26,13 +26,13 @@ const FROM_WORDS: ReadonlyMap<string, string> = new Map([
 ]);
 export const fromWords = (from: string): string => FROM_WORDS.get(from) ?? from;
 
-/** The worst first: one breach is not made good by a hundred attacks that were held. */
+/** The worst first: one breach is not made good by a hundred that were held. What was not proven is no better than one. */
 export function verdictOf(attacks: readonly { outcome: Outcome }[]): WallVerdict {
   const count = (outcome: Outcome) => attacks.filter((row) => row.outcome === outcome).length;
   const [held, breached, unproven] = [count("held"), count("breached"), count("unproven")];
   const tried = held + breached + unproven;
   if (breached > 0) return { tone: "bad", sentence: `${breached} of ${tried} attacks got through` };
-  if (unproven > 0) return { tone: "busy", sentence: `${unproven} of ${tried} attacks could not be tried` };
+  if (unproven > 0) return { tone: "bad", sentence: `${unproven} of ${tried} attacks could not be tried` };
   if (tried > 0) return { tone: "good", sentence: `${held} of ${tried} attacks held` };
   return { tone: "calm", sentence: "not kept by this server" };
 }

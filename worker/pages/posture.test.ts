@@ -19,7 +19,7 @@ describe("what is said of a wall", () => {
   const of = (...outcomes: Attack["outcome"][]) => verdictOf(outcomes.map((outcome) => ({ outcome })));
   it("is the worst that was seen", () => {
     expect(of("held", "held")).toEqual({ tone: "good", sentence: "2 of 2 attacks held" });
-    expect(of("held", "unproven")).toEqual({ tone: "busy", sentence: "1 of 2 attacks could not be tried" });
+    expect(of("held", "unproven")).toEqual({ tone: "bad", sentence: "1 of 2 attacks could not be tried" });
     expect(of("held", "unproven", "breached")).toEqual({ tone: "bad", sentence: "1 of 3 attacks got through" });
   });
   it("is never that it held where nobody tried, and leaves out what is not kept here", () => {

@@ -73,7 +73,7 @@ const Report: FC<{ posture: PostureView }> = ({ posture }) => (
           <>
             <dt>{name.replaceAll("_", " ")}</dt>
             <dd>
-              <span class={`state ${ok ? "good" : "busy"}`}>{have}</span> {ok ? null : <Hint text={`needs ${need}`} />}
+              <span class={`state ${ok ? "good" : "calm"}`}>{have}</span> {ok ? null : <Hint text={`needs ${need}`} />}
             </dd>
           </>
         ))}
