@@ -16,7 +16,7 @@ import { withinMs } from "./waiting.ts";
 
 export interface CommandDeskOptions {
   identity: Identity;
-  journal: Pick<Journal, "accept" | "keyset" | "confirmed">;
+  journal: Pick<Journal, "accept" | "keyset" | "verdict">;
   log: Log;
   nowMs: () => number;
   random: (bytes: number) => Uint8Array;
@@ -84,7 +84,7 @@ export async function createCommandDesk(options: CommandDeskOptions): Promise<Co
     }
     const { claims, hash } = verdict;
     const { jti, exp, command } = claims;
-    await withinMs(journal.confirmed, options.confirmWithinMs ?? CONFIRM_WITHIN_MS);
+    await withinMs(journal.verdict, options.confirmWithinMs ?? CONFIRM_WITHIN_MS);
     const outcome = await accept({ jti, hash, expSeconds: exp, atMs: nowMs(), command });
     if (command.type === "host.apply" && outcome.status === "accepted") {
       keys = await importKeyset(journal.keyset());

@@ -60,7 +60,8 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
     bodyHash: meta("hostBodyHash") ?? "",
     keyset: keyset(),
   });
-  const confirmation = Promise.withResolvers<void>();
+  const verdict = Promise.withResolvers<boolean>();
+  if (meta("rolledBack")) verdict.resolve(false);
   let isConfirmed = false;
 
   function judge(command: Command): CommandOutcome {
@@ -137,7 +138,6 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
         setMeta.run("rolledBack", "");
       });
       isConfirmed = true;
-      confirmation.resolve();
     },
 
     /** The edge's own addresses, as it last named them; null before. An edge that names none has changed nothing. */
@@ -153,16 +153,14 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
     confirm(ackedSeq: number): boolean {
       if (ackedSeq > reports.lastSeq()) {
         setMeta.run("rolledBack", "yes");
-        isConfirmed = false;
-        return false;
       }
-      isConfirmed = true;
-      confirmation.resolve();
-      return true;
+      isConfirmed = !meta("rolledBack");
+      verdict.resolve(isConfirmed);
+      return isConfirmed;
     },
 
-    /** Resolves with the first confirmation since this process began. */
-    confirmed: confirmation.promise,
+    /** The edge's first word about this journal since the process began: whether it may be trusted. */
+    verdict: verdict.promise,
 
     /**
      * Replay, generation and the intent itself, of all commands that have come together in one transaction: they share

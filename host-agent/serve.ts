@@ -20,7 +20,9 @@ import { ensureMemoryBacked } from "./storage/index.ts";
 import { createSpares, createSteps, createSupervisor, placedTenant, prebuildImages } from "./tenants/index.ts";
 import { parsePool, slotNetwork } from "./tenants/layout.ts";
 import { createTestimony } from "./testimony.ts";
+import { withinMs } from "./waiting.ts";
 
+const EDGE_ANSWERS_WITHIN_MS = 5_000;
 const STOP_WITHIN_MS = 10_000;
 
 const nowMs = () => Date.now();
@@ -137,6 +139,12 @@ export async function serve(
     // First, and not held up by an engine that is away: what it left running needs its walls all the same. One that
     // does not stand yet is told and tried again; no tenant starts before the supervisor has read its own back.
     await guard.start().catch((error) => log.error("walls.not_standing", { error: describeError(error) }));
+    // An old copy of the journal would make agents again that were deleted since. The edge knows better; where it does not
+    // answer, what was at work on this host has to be at work again all the same.
+    if ((await withinMs(journal.verdict, EDGE_ANSWERS_WITHIN_MS)) === false) {
+      log.error("tenants.not_resumed", { why: "the journal is an old copy", hint: "enrol this host again" });
+      return;
+    }
     await supervisor.start();
     routed = true;
     spares.refillSoon();

@@ -28,12 +28,15 @@ export function createBell() {
 }
 export type Bell = ReturnType<typeof createBell>;
 
-/** Resolves with the promise, or when the time is up. */
-export async function withinMs(promise: Promise<void>, ms: number): Promise<void> {
-  const timeIsUp = Promise.withResolvers<void>();
-  const timer = setTimeout(timeIsUp.resolve, ms);
-  await Promise.race([promise, timeIsUp.promise]);
-  clearTimeout(timer);
+/** The promise's outcome, or null when the time is up. */
+export async function withinMs<T>(promise: Promise<T>, ms: number): Promise<T | null> {
+  const timeIsUp = Promise.withResolvers<null>();
+  const timer = setTimeout(() => timeIsUp.resolve(null), ms);
+  try {
+    return await Promise.race([promise, timeIsUp.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** The promise's outcome, or the abort as a rejection, whichever is first. The work itself goes on in the background. */

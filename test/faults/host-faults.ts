@@ -175,6 +175,34 @@ async function show(lab: AgentLab, compact: string, hostMs?: number): Promise<st
   return outcome === null ? null : outcome.status;
 }
 
+/**
+ * The agent begins while the edge is away, and its tenant's container has ended meanwhile: the container runs again
+ * without a word of the edge, but no new word is taken before the edge has said that this journal is the newest.
+ */
+export async function edgeAway(lab: AgentLab): Promise<Tally> {
+  const tally = emptyTally("edge away while the agent starts");
+  const id = newId("tnt");
+  await lab.start();
+  await reach(lab, id, runs);
+  await lab.kill("SIGKILL");
+  const docker = (...args: string[]) => lab.host.run("docker", ["-H", `unix://${lab.host.dockerSocket}`, ...args]);
+  await docker("kill", `chelar-${id}`);
+  lab.edge.listening = false;
+  await lab.start();
+  const running = async () => (await docker("inspect", "-f", "{{.State.Running}}", `chelar-${id}`)).trim() === "true";
+  await insist("the container running without the edge", running);
+  const early = await lab.edge.command(lab.socketPath, await commandOf(lab, id, restarts));
+  const refusedEarly = early?.status === "refused" && early.reason === "journal_unavailable";
+  lab.edge.listening = true;
+  await insist("the host heard again", async () => {
+    const outcome = await lab.edge.command(lab.socketPath, await commandOf(lab, id, restarts));
+    return outcome?.status === "accepted" || outcome?.status === "already_applied";
+  });
+  await judge(lab, tally, id, { last: restarts, left: whole });
+  await lab.kill("SIGTERM");
+  return refusedEarly ? tally : { ...tally, converged: 0 };
+}
+
 const JOURNAL_FILES = ["journal.db", "journal.db-wal", "journal.db-shm"];
 
 /** The journal is put back from a copy: of the same epoch, and of an older one. Neither takes another word. */
@@ -198,10 +226,15 @@ export async function journalRestored(lab: AgentLab): Promise<Tally> {
   await reach(lab, later, runs);
   await lab.kill("SIGTERM");
 
-  // An old copy of this epoch: the edge has heard more than it knows, and says so with its first answer.
+  // An old copy of this epoch. While the edge is away nobody can tell it so, and it takes no word on; then the edge, which
+  // has heard more than it knows, says so with its first answer.
   move("copy-of-", "");
   const from = lab.log().length;
+  lab.edge.listening = false;
   await lab.start();
+  const early = await lab.edge.command(lab.socketPath, await commandOf(lab, kept, { generation: 3 }));
+  const refusedEarly = early?.status === "refused" && early.reason === "journal_unavailable";
+  lab.edge.listening = true;
   await insist("the discovery of the old copy", () => lab.log().slice(from).includes("journal.rolled_back"));
   const outcome = await lab.edge.command(lab.socketPath, await commandOf(lab, kept, { generation: 3 }));
   const refusedOld = outcome?.status === "refused" && outcome.reason === "journal_unavailable";
@@ -228,5 +261,5 @@ export async function journalRestored(lab: AgentLab): Promise<Tally> {
     await judge(lab, tally, id, { last, left, others: Math.min(2, words.length - index - 1) });
   }
   await lab.kill("SIGTERM");
-  return refusedOld && refusedEpoch ? tally : { ...tally, converged: 0 };
+  return refusedEarly && refusedOld && refusedEpoch ? tally : { ...tally, converged: 0 };
 }

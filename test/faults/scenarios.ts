@@ -1,5 +1,5 @@
 import { type AgentLab, createAgentLab } from "../system/agent-lab.ts";
-import { clockOff, diskFull, engineKilled, journalRestored } from "./host-faults.ts";
+import { clockOff, diskFull, edgeAway, engineKilled, journalRestored } from "./host-faults.ts";
 import { killEverywhere, type Say } from "./kills.ts";
 import { type Product, startProduct } from "./product.ts";
 import { databaseAway, deliveriesFail, edgeKilled } from "./product-faults.ts";
@@ -63,6 +63,7 @@ const hostFaults: readonly Act[] = [
         engineKilled(lab(), brief ? [150, 350] : Array.from({ length: 20 }, (_, step) => 60 + 30 * step)),
     },
     { name: "clock", play: () => clockOff(lab()) },
+    { name: "edge away", play: () => edgeAway(lab()) },
     { name: "old journal", play: () => journalRestored(lab()) },
   ]),
   onLab("small disk", { stateMiB: SMALL_DISK_MIB }, (lab) => [{ name: "disk full", play: () => diskFull(lab()) }]),
