@@ -93,8 +93,9 @@ export function createGate(options: GateOptions = {}): Gate {
     if (entry.hold) return null;
     if (entry.failure !== null) return { verdict: "failed", isPage: isPageLoad(headers), detail: entry.failure };
     if (!entry.route) return { verdict: "unknown_host" };
+    const { upstream, tenantId, openConnections: limit } = entry.route;
+    if (limit !== undefined && !admits(tenantId, limit)) return { verdict: "too_many_open", limit };
     entry.lastRequestMs = now();
-    const { upstream, tenantId } = entry.route;
     const cookie = tenantCookies(headers.cookie);
     if (!streams || !isStream(headers)) return { verdict: "open", upstream, cookie, pass: "" };
     const question = questionOf(requestedHost(headers["x-forwarded-host"]?.toString()), headers);

@@ -1,13 +1,13 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Asker, createAsk } from "./ask-edge.ts";
-import { createGate, type Gate } from "./gate.ts";
+import { createGate, type Gate, type GateOptions } from "./gate.ts";
 import { createStreams, type Streams, TICK_MS } from "./streams.ts";
 import { createTlsAsk } from "./tls-ask.ts";
 
 export { createGate, type Gate, type GateOptions } from "./gate.ts";
 export type { Streams } from "./streams.ts";
 
-export interface IngressOptions extends Asker {
+export interface IngressOptions extends Asker, Pick<GateOptions, "admits"> {
   isReady: () => boolean;
   /** Where Caddy brings the connections that outlast their request. */
   streamSocket: string;
@@ -22,9 +22,9 @@ export interface Ingress {
   stop(): void;
 }
 
-export function createIngress({ isReady, streamSocket, onCut, ...asker }: IngressOptions): Ingress {
+export function createIngress({ isReady, admits, streamSocket, onCut, ...asker }: IngressOptions): Ingress {
   const streams = createStreams({ socketPath: streamSocket, ask: createAsk(asker), onCut });
-  const gate = createGate({ isReady, streams });
+  const gate = createGate({ isReady, admits, streams });
   const tlsAsk = createTlsAsk({ knows: gate.knows });
   // It never fails: a question without an answer is a word of its own.
   const timer = setInterval(() => void streams.tick(), TICK_MS);

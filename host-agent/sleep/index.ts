@@ -1,11 +1,13 @@
 import { setTimeout as pause } from "node:timers/promises";
-import type { Depth, TenantRecord } from "../journal.ts";
+import type { Depth, Journal, TenantRecord } from "../journal.ts";
 import type { Tenant } from "../tenants/layout.ts";
 import type { Containers, Routes, Runtimes, Volumes } from "../tenants/ports.ts";
 import { type Connections, connectionsOf } from "./connections.ts";
+import type { MeterOptions } from "./meter.ts";
 import { lookAgainMs, nextRest, occupation, wakeTime } from "./rules.ts";
 
 export { connectionsOf } from "./connections.ts";
+export { createMeter, type Meter } from "./meter.ts";
 
 const CPU_SAMPLE_MS = 400;
 
@@ -13,6 +15,24 @@ export interface SlumberOptions {
   ports: { containers: Containers; runtimes: Runtimes; routes: Routes; volumes: Volumes };
   tenantOf: (record: TenantRecord) => Tenant;
   nowMs: () => number;
+}
+
+/** What a meter asks of this host. */
+export function metering({
+  journal,
+  ports,
+  tenantOf,
+}: Pick<SlumberOptions, "tenantOf"> & {
+  journal: { tenants: Pick<Journal["tenants"], "get"> };
+  ports: Pick<SlumberOptions["ports"], "containers" | "runtimes">;
+}): MeterOptions {
+  return {
+    pidOf: async (tenantId) => (await ports.containers.vitals(tenantId))?.pid ?? null,
+    count(tenantId, pid) {
+      const record = journal.tenants.get(tenantId);
+      return record?.spec ? connectionsOf(pid, ports.runtimes.port(tenantOf(record).spec.runtime)) : null;
+    },
+  };
 }
 
 export type FallsAsleep = { asleep: true; wakeAtMs: number | null } | { asleep: false; why: string };

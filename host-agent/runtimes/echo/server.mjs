@@ -283,6 +283,7 @@ function frame(opcode, payload) {
 for (const signal of ["SIGTERM", "SIGINT"]) {
   process.on(signal, () => (process.env.ECHO_IGNORE_SIGTERM ? undefined : process.exit(0)));
 }
+if (read("/data/exit-at-start").trim() === "yes") process.exit(3);
 if (process.env.ECHO_EXIT_AT_START) process.exit(Number(process.env.ECHO_EXIT_AT_START));
 // A key is all that an owner can give it, so a key can say how its start goes wrong.
 const keys = Object.values(process.env).join(" ");

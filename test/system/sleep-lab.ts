@@ -1,0 +1,163 @@
+import { once } from "node:events";
+import { mkdirSync } from "node:fs";
+import { Agent, createServer, type IncomingHttpHeaders, type IncomingMessage, request } from "node:http";
+import type { Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { newId, type SleepPolicy, type TenantLimits } from "../../schema/protocol/index.ts";
+import { internet } from "../hosts/index.ts";
+import { type AgentLab, applyCommand, createAgentLab } from "./agent-lab.ts";
+
+const CADDYFILE = fileURLToPath(new URL("../../host-agent/ingress/Caddyfile", import.meta.url));
+const PORT = 8080;
+const OWNER = "usr_owner";
+
+export interface Visit {
+  status: number;
+  headers: IncomingHttpHeaders;
+  text: string;
+  /** Until the first byte of the answer's head. */
+  firstByteMs: number;
+}
+
+export interface Wish {
+  /** Its secrets. */
+  env?: Record<string, string>;
+  limits?: Partial<TenantLimits>;
+}
+
+export interface SleepLab extends AgentLab {
+  /** Creates an agent with this policy and waits until it runs. */
+  create(sleep: SleepPolicy, more?: Wish): Promise<Sleeper>;
+}
+
+export interface Sleeper {
+  id: string;
+  /** A request through Caddy, the door's stand-in and the gate. */
+  visit(path?: string, headers?: Record<string, string>): Promise<Visit>;
+  /** A WebSocket that stays open until `close`. */
+  socket(path?: string): Promise<{ close(): void; closed: Promise<void> }>;
+  /** As Docker sees it: `running`, `paused`, `exited`; empty when there is none. */
+  status(): Promise<string>;
+  docker(...args: string[]): Promise<string>;
+  untilState(state: "running" | "asleep" | "failed"): Promise<void>;
+  untilStatus(status: string): Promise<void>;
+}
+
+/** A real server with the real agent and the real Caddy; of the edge, the door says yes to everybody. */
+export async function createSleepLab(): Promise<SleepLab> {
+  const lab = await createAgentLab();
+  const door = createServer((_, response) => response.writeHead(200, { "X-Chelar-User": OWNER }).end());
+  door.listen(0, internet.address);
+  await once(door, "listening");
+  const { port } = door.address() as { port: number };
+  await lab.start();
+  const dir = `${lab.host.dir}/caddy`;
+  mkdirSync(dir, { recursive: true });
+  const caddy = lab.host.spawn("caddy", ["run", "--config", CADDYFILE, "--adapter", "caddyfile"], {
+    stdio: ["ignore", "ignore", "inherit"],
+    env: {
+      PATH: process.env.PATH,
+      CHELAR_EDGE: `http://${internet.address}:${port}`,
+      CHELAR_TENANT_SITE: `http://*.agents.test:${PORT}`,
+      CHELAR_HOST_SITE: `http://${lab.host.address}:${PORT}`,
+      CHELAR_AGENT_SOCKET: lab.socketPath,
+      CHELAR_ADMIN_SOCKET: `${dir}/admin.sock`,
+      CHELAR_DATA: dir,
+      CHELAR_HOST_KEY: `hst_lab.${"k".repeat(43)}`,
+      HOME: dir,
+      XDG_CONFIG_HOME: dir,
+      XDG_DATA_HOME: dir,
+    },
+  });
+  const connections = new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY });
+  const address = lab.host.address;
+  for (;;) {
+    const answered = await visit({ address, agent: connections, host: "nobody.agents.test" }).catch(() => null);
+    if (answered) break;
+    if (caddy.exitCode !== null) throw new Error("Caddy ended");
+    await sleep(50);
+  }
+
+  async function create(policy: SleepPolicy, { env = {}, limits }: Wish = {}): Promise<Sleeper> {
+    const id = newId("tnt");
+    const command = applyCommand(id, { secretsJwe: await lab.edge.seal(id, 1, env) });
+    const tenant = {
+      ...command.tenant,
+      sleep: policy,
+      limits: { ...command.tenant.limits, requestsPerMinute: 100_000, ...limits },
+    };
+    const outcome = await lab.edge.command(lab.socketPath, { ...command, tenant });
+    if (outcome?.status !== "accepted") throw new Error(`refused: ${JSON.stringify(outcome)}`);
+    const docker = (...args: string[]) => lab.host.run("docker", ["-H", `unix://${lab.host.dockerSocket}`, ...args]);
+    const status = async () =>
+      (await docker("ps", "-a", "--filter", `name=chelar-${id}`, "--format", "{{.State}}")).trim();
+    const until = async (what: string, holds: () => boolean | Promise<boolean>) => {
+      const deadline = Date.now() + 60_000;
+      while (!(await holds())) {
+        if (Date.now() > deadline) throw new Error(`${id} is not ${what}:\n${lab.log().slice(-2_000)}`);
+        await sleep(20);
+      }
+    };
+    const host = tenant.hostname;
+    const one: Sleeper = {
+      id,
+      docker,
+      status,
+      visit: (path, headers) => visit({ address, agent: connections, host, path, headers }),
+      socket: (path) => openSocket({ address, host, path }),
+      untilState: (state) => until(state, () => lab.lastState(id)?.state === state),
+      untilStatus: (wanted) => until(wanted, async () => (await status()) === wanted),
+    };
+    await one.untilState("running");
+    return one;
+  }
+
+  return {
+    ...lab,
+    create,
+    async destroy() {
+      connections.destroy();
+      caddy.kill("SIGKILL");
+      door.closeAllConnections();
+      door.close();
+      await lab.destroy();
+    },
+  };
+}
+
+interface Way {
+  address: string;
+  host: string;
+  path?: string;
+  headers?: Record<string, string>;
+}
+
+async function visit({ address, host, path = "/", headers = {}, agent }: Way & { agent: Agent }): Promise<Visit> {
+  const began = performance.now();
+  const outgoing = request({ host: address, port: PORT, path, agent, headers: { host, ...headers } });
+  outgoing.end();
+  const [response] = (await once(outgoing, "response")) as [IncomingMessage];
+  const firstByteMs = performance.now() - began;
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk);
+  const text = Buffer.concat(chunks).toString();
+  return { status: response.statusCode ?? 0, headers: response.headers, text, firstByteMs };
+}
+
+async function openSocket({ address, host, path = "/" }: Way) {
+  const headers = {
+    host,
+    connection: "Upgrade",
+    upgrade: "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": Buffer.alloc(16, "k").toString("base64"),
+  };
+  const outgoing = request({ host: address, port: PORT, path, agent: false, headers });
+  outgoing.end();
+  const [, socket] = (await once(outgoing, "upgrade")) as [IncomingMessage, Socket];
+  socket.on("error", () => {});
+  socket.resume();
+  const closed = once(socket, "close").then(() => {});
+  return { close: () => socket.destroy(), closed };
+}
