@@ -108,6 +108,7 @@ export class StripeStandIn {
   readonly #prices: Readonly<Record<string, number>>;
   readonly #key: string;
   readonly #keys = new Map<string, { asked: string; at: number; answer: { status: number; body: unknown } }>();
+  #held: { call: string; seen: () => void; until: Promise<void> } | null = null;
   #next = 1;
 
   constructor({ key, prices, origin, now }: StripeStandInOptions) {
@@ -135,9 +136,35 @@ export class StripeStandIn {
     if (fault === "error") return json(500, new StripeError(500, "api_error", "Something went wrong").body);
     this.calls.push(`${request.method} ${url.pathname}`);
     const answer = this.#once(request.headers.get("idempotency-key"), request.method, url, body);
+    await this.#holding(`${request.method} ${url.pathname}`);
     if (fault === "after") return json(500, new StripeError(500, "api_error", "The answer was lost").body);
     return json(answer.status, answer.body);
   };
+
+  /** The next answer to such a call is on its way for as long as the test wants. */
+  holdAnswer(call: string): { asked: Promise<void>; release(): void } {
+    const asked = Promise.withResolvers<void>();
+    const released = Promise.withResolvers<void>();
+    this.#held = { call, seen: asked.resolve, until: released.promise };
+    return { asked: asked.promise, release: released.resolve };
+  }
+  async #holding(call: string): Promise<void> {
+    const held = this.#held;
+    if (held?.call !== call) return;
+    this.#held = null;
+    held.seen();
+    await held.until;
+  }
+
+  /** One call of the API from within: what an operator, or another of the provider's pages, does. */
+  request(method: string, path: string, fields: Record<string, string>): unknown {
+    try {
+      return this.#act(method, new URL(path, this.origin), fields);
+    } catch (error) {
+      if (error instanceof StripeError) return error.body;
+      throw error;
+    }
+  }
 
   /** The same key gives the same answer; with other parameters it is refused. Refusals before any effect are not kept. */
   #once(key: string | null, method: string, url: URL, body: Record<string, string>) {
@@ -426,7 +453,10 @@ export class StripeStandIn {
     const open = [...this.invoices.values()].some((it) => it.subscription === sub.id && it.status === "open");
     if (paid && !open) sub.status = "active";
     else if (!paid && invoice.next_payment_attempt === null && sub.status === "past_due") {
-      if (this.finally === "canceled") return void this.cancelNow(sub.id, "payment_failed");
+      if (this.finally === "canceled") {
+        this.cancelNow(sub.id, "payment_failed");
+        return;
+      }
       sub.status = "unpaid";
     } else if (!paid && sub.status === "active") sub.status = "past_due";
     this.#emit("customer.subscription.updated", sub);
@@ -461,11 +491,17 @@ export class StripeStandIn {
   #renew(sub: Sub): void {
     const [item] = sub.items.data;
     if (!item) return;
-    if (sub.cancel_at_period_end) return void this.cancelNow(sub.id, "cancellation_requested");
+    if (sub.cancel_at_period_end) {
+      this.cancelNow(sub.id, "cancellation_requested");
+      return;
+    }
     item.current_period_start = item.current_period_end;
     item.current_period_end += PERIOD;
     // Of a subscription that it has given up on, Stripe only drafts the bills.
-    if (sub.status === "unpaid") return void this.#emit("customer.subscription.updated", sub);
+    if (sub.status === "unpaid") {
+      this.#emit("customer.subscription.updated", sub);
+      return;
+    }
     this.#try(this.#bill(sub, this.#price(item.price.id)));
   }
 

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Person } from "../accounts/index.ts";
+import { isGuardFailure } from "../db.ts";
 import { describeError } from "../http.ts";
 import { good, type Result, refuse } from "../problem.ts";
 import { PLANS } from "../tenants/index.ts";
@@ -38,6 +39,8 @@ export function createBillingService(context: BillingContext): BillingService {
       return await act({ ...context, payments });
     } catch (error) {
       if (error instanceof Declined) return refuse("payment_declined");
+      // Too many at once for one account: whoever pressed in six tabs may press again.
+      if (isGuardFailure(error)) return refuse("rate_limited", { retryAfterSeconds: 5 });
       if (!isProviderError(error)) throw error;
       console.error(JSON.stringify({ event: "payments_unavailable", error: describeError(error) }));
       return refuse("payments_unavailable");

@@ -131,7 +131,7 @@ export async function readCheckout(db: Database, ownerId: string): Promise<Check
 
 /** Puts one attempt in the place of another, provided that this is still the other. */
 export function replaceCheckout(db: Database, before: CheckoutRow | null, row: CheckoutRow): Statement[] {
-  if (before === null) return [db.insert(billingCheckouts).values(row)];
+  if (before === null) return [db.insert(billingCheckouts).values(row).onConflictDoNothing(), insist(db, changedOne)];
   return [
     db
       .update(billingCheckouts)
