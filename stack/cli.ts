@@ -35,6 +35,10 @@ const commands: Readonly<Record<string, (args: string[]) => Promise<number>>> = 
     const { hostCommand } = await import("./host-command.ts");
     return hostCommand(args);
   },
+  async account(args) {
+    const { accountCommand } = await import("./account-command.ts");
+    return accountCommand(args);
+  },
   async vault(args) {
     const { vaultCommand } = await import("./vault.ts");
     return vaultCommand(args);

@@ -40,6 +40,18 @@ const alert = z.object({
   lastAt: z.string(),
 });
 export type Alert = z.infer<typeof alert>;
+/** What people call themselves is theirs to choose: as little to be trusted on a terminal as a host's words. */
+const person = z.object({
+  id: z.string(),
+  email: hostText,
+  role: z.enum(["person", "operator"]),
+  confirmed: z.boolean(),
+  suspendedAt: z.string().nullable(),
+  createdAt: z.string(),
+});
+type ListedPerson = z.infer<typeof person>;
+export const PERSON_CHANGES = ["suspend", "resume", "operator", "person"] as const;
+export type PersonChange = (typeof PERSON_CHANGES)[number];
 const problem = z.object({ title: z.string(), code: z.string(), detail: z.string().optional() });
 
 const TIMEOUT_MS = 15_000;
@@ -57,6 +69,10 @@ export interface Operator extends OperatorApi {
     /** One bounded call each; `next` is the next call's `after`. */
     sweep(from: { after: VaultPass["next"]; limit: number }): Promise<VaultPass>;
     verify(from: { after: VaultPass["next"]; limit: number }): Promise<VaultPass>;
+  };
+  people: {
+    find(email: string): Promise<ListedPerson>;
+    change(id: string, change: PersonChange): Promise<ListedPerson>;
   };
   /** Destroys an agent that the edge has never heard of. */
   purgeStranger(hostId: string, tenantId: string): Promise<void>;
@@ -108,6 +124,10 @@ export function openOperator(options: { dir: string; edge: string | null }): Ope
     async purgeStranger(hostId, tenantId) {
       const path = `/api/v1/operator/hosts/${encodeURIComponent(hostId)}/strangers/${encodeURIComponent(tenantId)}`;
       await ask("DELETE", path, z.object({ tenantId: z.string() }));
+    },
+    people: {
+      find: (email) => ask("GET", `/api/v1/operator/people?email=${encodeURIComponent(email)}`, person),
+      change: (id, change) => ask("POST", `/api/v1/operator/people/${encodeURIComponent(id)}/${change}`, person),
     },
     vault: {
       status: () => ask("GET", "/api/v1/operator/vault", vaultStatus),

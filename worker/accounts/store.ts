@@ -175,6 +175,7 @@ export function sweeping(db: Database, nowMs: number): Statement[] {
         and(
           eq(user.emailVerified, false),
           lt(user.createdAt, new Date(nowMs - UNCONFIRMED_KEPT_MS)),
+          sql`not exists (select 1 from account where account.user_id = ${user.id} and account.provider_id <> 'credential')`,
           sql`not exists (select 1 from session where session.user_id = ${user.id})`,
           sql`not exists (select 1 from tenants where tenants.owner_id = ${user.id})`,
         ),

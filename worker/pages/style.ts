@@ -81,6 +81,7 @@ const ACCOUNT = `
 button.small { font-size: .95rem; padding: .5em 1em; } .wide { width: 100%; } .ways { display: grid; gap: .8rem; margin-bottom: 1.5rem; } .ways .error { margin: .5rem 0 0; }
 .qr { display: block; width: 15rem; max-width: 100%; margin: 0 auto 1.2rem; shape-rendering: crispEdges; } .qr rect { fill: #fff; } .qr path { fill: #000; }
 code { font: .92em var(--mono); } .secret { overflow-wrap: anywhere; user-select: all; } .codes { columns: 2; margin-bottom: 1.5rem; } .codes code { font-size: 1rem; }
+[data-passkey] + .hint { margin-top: .8rem; }
 .letter { white-space: pre-wrap; }
 `;
 
@@ -147,7 +148,7 @@ const WIDTHS = `
 @media (min-width: 46rem) { .plans { grid-template-columns: repeat(3, 1fr); } .empty { grid-template-columns: 20rem 1fr; } }
 @media (min-width: 58rem) { .hero { grid-template-columns: 1fr 1.05fr; } .agent { grid-template-columns: minmax(0, 1fr) 20rem; } .walls { grid-template-columns: repeat(5, 1fr); gap: 0 1.6rem; } .walls li { display: block; } .walls li::before { margin-bottom: .7rem; } .walls p { margin-bottom: .4rem; } }
 @media (max-width: 40rem) {
-  .top { gap: .3rem 1rem; } .who { display: none; } .sheet { padding: 1.1rem; } .events li { grid-template-columns: 1fr; }
+  .top { gap: .3rem 1rem; } .sheet { padding: 1.1rem; } .events li { grid-template-columns: 1fr; }
   .compare thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   .compare, .compare tbody, .compare tr, .compare th, .compare td { display: block; width: auto !important; } .compare tr { border-bottom: 1px solid var(--line); padding: 1rem 0; } .compare tbody th, .compare td { border: 0; padding: .2rem 0; } .compare td:nth-child(3) { padding: .4rem .8rem; margin-top: .4rem; } .compare td::before { content: attr(data-label); display: block; font-weight: 600; font-size: .88rem; }
 }
