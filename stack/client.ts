@@ -1,5 +1,6 @@
 import { type IncomingHttpHeaders, request } from "node:http";
 import { WebSocket } from "ws";
+import { CookieJar } from "./cookies.ts";
 
 export interface Answer {
   status: number;
@@ -20,13 +21,6 @@ export interface Ask {
 /** Where a host name is reached; null leaves it to the system. */
 export type Resolve = (hostname: string) => string | null;
 
-interface Cookie {
-  name: string;
-  value: string;
-  host: string;
-  path: string;
-}
-
 /** An open WebSocket. */
 export interface Line {
   /** The first message that came; rejects when the line closes before, or nothing comes within 10 s. */
@@ -39,7 +33,7 @@ export interface Line {
  * `*.localhost` by itself. What it deliberately lacks is a cookie shared between host names: ours are host-only.
  */
 export class Client {
-  #cookies: Cookie[] = [];
+  #cookies = new CookieJar();
   #resolve: Resolve;
   constructor(resolve: Resolve = () => null) {
     this.#resolve = resolve;
@@ -71,7 +65,7 @@ export class Client {
           response.on("data", (chunk: Buffer) => chunks.push(chunk));
           response.once("error", reject);
           response.once("end", () => {
-            this.#keep(target, response.headers["set-cookie"] ?? []);
+            this.#cookies.keep(target, response.headers["set-cookie"] ?? []);
             const text = Buffer.concat(chunks).toString("utf8");
             resolve({
               status: response.statusCode ?? 0,
@@ -170,30 +164,11 @@ export class Client {
   }
 
   cookieHeader(target: URL): string {
-    return this.#cookies
-      .filter(({ host, path }) => host === target.hostname && target.pathname.startsWith(path))
-      .map(({ name, value }) => `${name}=${value}`)
-      .join("; ");
+    return this.#cookies.headerFor(target);
   }
 
   #address(hostname: string): string {
     return this.#resolve(hostname) ?? (/(^|\.)localhost$/.test(hostname) ? "127.0.0.1" : hostname);
-  }
-
-  #keep(target: URL, lines: readonly string[]): void {
-    for (const line of lines) {
-      const [pair = "", ...attributes] = line.split(";").map((part) => part.trim());
-      const equals = pair.indexOf("=");
-      const name = pair.slice(0, equals);
-      const value = pair.slice(equals + 1);
-      const attribute = (key: string) =>
-        attributes.find((it) => it.toLowerCase().startsWith(`${key}=`))?.slice(key.length + 1);
-      const path = attribute("path") ?? "/";
-      this.#cookies = this.#cookies.filter((it) => it.name !== name || it.host !== target.hostname || it.path !== path);
-      const gone =
-        attribute("max-age") === "0" || new Date(attribute("expires") ?? "2999-01-01").getTime() < Date.now();
-      if (!gone) this.#cookies.push({ name, value, host: target.hostname, path });
-    }
   }
 }
 

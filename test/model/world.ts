@@ -4,29 +4,15 @@ import { inventoryReport } from "../../host-agent/inventory.ts";
 import { silentLog } from "../../host-agent/log.ts";
 import { startReportSender } from "../../host-agent/reports.ts";
 import { createModelHost, KillError } from "../../host-agent/tenants/model-host.ts";
-import { createTestEdge, random, startTestAgent } from "../../host-agent/testing.ts";
-import {
-  COMMAND_PATH,
-  generateSigningKey,
-  keyId,
-  newId,
-  type ObservedState,
-  publicPart,
-  toBase64url,
-} from "../../schema/protocol/index.ts";
+import { random, startTestAgent } from "../../host-agent/testing.ts";
+import { COMMAND_PATH, newId, type ObservedState } from "../../schema/protocol/index.ts";
 import type { RunningSqld } from "../../stack/sqld.ts";
-import { openDatabase } from "../../worker/db.ts";
-import { parseEnv } from "../../worker/env.ts";
-import { createHosts } from "../../worker/hosts/index.ts";
-import { createNews } from "../../worker/tenants/index.ts";
-import { createTenantService } from "../../worker/tenants/service.ts";
+import { capacity, startModelEdge } from "./edge.ts";
 
 export const WIRE_FAULTS = ["lost", "answer lost", "doubled", "late"] as const;
 export type WireFault = (typeof WIRE_FAULTS)[number];
 
-const OPERATOR = "operator-token-of-the-model-0123456789";
 const HOUR_MS = 3_600_000;
-const capacity = { memoryMiB: 1_000_000, diskMiB: 1_000_000, tenants: 100 };
 
 export interface Row {
   id: string;
@@ -48,8 +34,6 @@ export async function startModelWorld(sqld: Pick<RunningSqld, "url" | "authToken
   let clockMs = Date.now();
   let hostAheadMs = 0;
   const hostNow = () => clockMs + hostAheadMs;
-  const config = parseEnv(await bindings(sqld));
-  const db = openDatabase(config.database);
   const raw = createClient(sqld);
   const machine = createModelHost();
   const violations: string[] = machine.violations;
@@ -65,18 +49,6 @@ export async function startModelWorld(sqld: Pick<RunningSqld, "url" | "authToken
     const kept = work.catch(() => {}).finally(() => background.delete(kept));
     background.add(kept);
   };
-  const executionCtx = { waitUntil: later, passThroughOnException() {}, props: {} };
-
-  /** The edge keeps nothing that it could lose: another one is the same. */
-  function makeEdge() {
-    const world = { now: () => clockMs, random: (n: number) => new Uint8Array(random(n)), sleep: () => sleep(1) };
-    const news = createNews();
-    const hosts = createHosts({ db, world, fetch: deliver as typeof fetch, config, news });
-    const { tenants: origins, vaultKeys: ring, maxTenantsPerOwner } = config;
-    const billing = { allowanceOf: async () => ({ plan: "trial", tenants: maxTenantsPerOwner, still: [] }) };
-    return { hosts, tenants: createTenantService({ db, world, hosts, ring, origins, maxTenantsPerOwner, billing }) };
-  }
-  let edge = makeEdge();
 
   async function deliver(url: string | URL | Request, init?: RequestInit): Promise<Response> {
     const fault = wireFault;
@@ -95,27 +67,9 @@ export async function startModelWorld(sqld: Pick<RunningSqld, "url" | "authToken
     return answer;
   }
 
-  const post = (app: { fetch: typeof edge.hosts.routes.fetch }, path: string, init: RequestInit) =>
-    app.fetch(new Request(`http://edge${path}`, { method: "POST", ...init }), {}, executionCtx as never);
-
-  const keys = await createTestEdge();
-  const { signing, sealing } = keys.identity;
-  const issued = await post(edge.hosts.operatorRoutes, "/operator/hosts/tokens", {
-    headers: { authorization: `Bearer ${OPERATOR}` },
-  });
-  const { token } = (await issued.json()) as { token: string };
-  const enrolled = await post(edge.hosts.routes, "/enrol", {
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({
-      ...{ token, name: `m${newId("hst").slice(4, 20)}`, region: "model", endpoint: "http://host.model", capacity },
-      ...{ signing: publicPart(signing), sealing: publicPart(sealing) },
-    }),
-  });
-  const identity = {
-    signing,
-    sealing,
-    ...((await enrolled.json()) as Omit<typeof keys.identity, "signing" | "sealing">),
-  };
+  const now = () => clockMs;
+  const edge = await startModelEdge({ sqld, now, deliver: deliver as typeof fetch, later });
+  const { keys, identity } = edge;
 
   /** What a state claims about the engine, at the moment when it is in the journal for good. */
   const told = new Map<string, string>();
@@ -165,7 +119,7 @@ export async function startModelWorld(sqld: Pick<RunningSqld, "url" | "authToken
     machine,
     violations,
     person: { id: `usr_${newId("tnt")}`, email: "", name: "", role: "person" as const, sessionId: "" },
-    service: () => edge.tenants,
+    service: edge.tenants,
     later,
     failNext: (fault: WireFault) => {
       wireFault = fault;
@@ -178,9 +132,7 @@ export async function startModelWorld(sqld: Pick<RunningSqld, "url" | "authToken
     async straysArrive(): Promise<void> {
       for (const compact of strays.splice(0).reverse()) await agent?.desk(compact).catch(() => {});
     },
-    restartEdge() {
-      edge = makeEdge();
-    },
+    restartEdge: edge.restart,
     hostClock(aheadMs: number) {
       hostAheadMs = aheadMs;
     },
@@ -196,7 +148,7 @@ export async function startModelWorld(sqld: Pick<RunningSqld, "url" | "authToken
       const options = { path: journalPath, edge: { ...keys, identity }, host: machine, nowMs: hostNow };
       const started = await startTestAgent({ ...options, before: maybeDie, after: maybeDie, onCommit: checkClaims });
       agent = started;
-      const toEdge = async (_url: unknown, init?: RequestInit) => post(edge.hosts.routes, "/reports", init ?? {});
+      const toEdge = async (_url: unknown, init?: RequestInit) => edge.report(init ?? {});
       const { journal } = started;
       const log = silentLog;
       sender = startReportSender({
@@ -219,7 +171,7 @@ export async function startModelWorld(sqld: Pick<RunningSqld, "url" | "authToken
     /** The edge's clock strikes: what waits is due. */
     async tick(): Promise<void> {
       clockMs += HOUR_MS;
-      await edge.hosts.tick();
+      await edge.tick();
     },
 
     async rows(): Promise<Row[]> {
@@ -250,20 +202,3 @@ export async function startModelWorld(sqld: Pick<RunningSqld, "url" | "authToken
 
 /** How a container ends whose end the model test has caused. */
 export const CRASHED = 139;
-
-async function bindings({ url, authToken }: Pick<RunningSqld, "url" | "authToken">): Promise<Record<string, string>> {
-  const commandKey = await generateSigningKey();
-  const kid = await keyId(commandKey);
-  return {
-    DASHBOARD_ORIGIN: "https://chelar.example",
-    TENANT_ORIGIN: "https://*.agents.example",
-    DATABASE_URL: url,
-    DATABASE_AUTH_TOKEN: authToken,
-    AUTH_SECRET: "a-secret-of-the-model-that-is-long-enough",
-    OPERATOR_TOKEN: OPERATOR,
-    COMMAND_KEYS: JSON.stringify({ version: 1, current: kid, keys: [{ kid, ...commandKey }] }),
-    VAULT_KEYS: JSON.stringify({ current: 1, keys: { 1: toBase64url(crypto.getRandomValues(new Uint8Array(32))) } }),
-    TICKET_KEY: JSON.stringify(await generateSigningKey()),
-    MAIL: JSON.stringify({ driver: "resend", key: "key-of-the-model", from: "chelar@chelar.example" }),
-  };
-}
