@@ -1,7 +1,7 @@
 import { eq } from "drizzle-orm";
 import { SignJWT } from "jose";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { session, tickets } from "../../schema/db/index.ts";
+import { session, tickets, user } from "../../schema/db/index.ts";
 import { generateSigningKey, importSigningKey, keyId } from "../../schema/protocol/index.ts";
 import { Client, DASHBOARD, startTestEdge, type TestEdge } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
@@ -269,6 +269,145 @@ describe("the door cookie", () => {
     expect(response.status).toBe(302);
     expect(response.headers.getSetCookie().join()).toContain("__Host-chelar=; Path=/; Max-Age=0");
   });
+});
+
+describe("an API key", () => {
+  const bearer = (authorization: string, more: Record<string, string> = {}) =>
+    knock("", { authorization, accept: "application/json", ...more });
+  const keyOf = async (client: Client, scopes: string[]) =>
+    (
+      await client.json<{ id: string; key: string }>("POST", "/api/v1/keys", {
+        name: "program",
+        scopes,
+        expiresInDays: 1,
+      })
+    ).body;
+
+  it("opens its owner's agent with the right scope, and no other", async () => {
+    const { key } = await keyOf(owner, ["agents:open"]);
+    expect((await bearer(`Bearer ${key}`)).status).toBe(200);
+    expect((await bearer(`Bearer ${(await keyOf(owner, ["tenants:write"])).key}`)).status).toBe(403);
+    expect((await bearer(`Bearer ${(await keyOf(stranger, ["agents:open"])).key}`)).status).toBe(403);
+    const neighbour = (await stranger.create()).body.name;
+    const host = { "x-forwarded-host": `${neighbour}.agents.example` };
+    expect((await bearer(`Bearer ${key}`, host)).status).toBe(403);
+  });
+
+  it("is worthless within five seconds of its removal", async () => {
+    const { id, key } = await keyOf(owner, ["agents:open"]);
+    expect((await bearer(`Bearer ${key}`)).status).toBe(200);
+    await owner.request("DELETE", `/api/v1/keys/${id}`);
+    edge.world.forward(5_000);
+    const after = await bearer(`Bearer ${key}`);
+    edge.world.forward(-5_000);
+    expect([after.status, after.headers.get("www-authenticate")]).toEqual([401, 'Bearer realm="chelar"']);
+  });
+
+  it("counts for nothing beside a cookie of ours that has ended", async () => {
+    const leaver = await new Client(edge).signUp();
+    name = (await leaver.create()).body.name;
+    hostname = `${name}.agents.example`;
+    const [{ key }, cookie] = [await keyOf(leaver, ["agents:open"]), await doorCookie(leaver)];
+    await leaver.request("POST", "/api/auth/sign-out", {});
+    const authorization = `Bearer ${key}`;
+    expect((await knock(cookie, { authorization, accept: "*/*" })).status).toBe(401);
+    expect((await bearer(authorization)).status).toBe(200);
+  });
+
+  it.each(["Bearer", "Bearer x", "Basic eDp5", `Bearer chk_${"x".repeat(43)}`, `Bearer ${"x".repeat(50_000)}`])(
+    "%#: what is none opens nothing",
+    async (authorization) => expect((await bearer(authorization)).status).toBe(401),
+  );
+});
+
+it("a suspended person is refused within five seconds, with cookie and with key", async () => {
+  const person = await new Client(edge).signUp();
+  name = (await person.create()).body.name;
+  hostname = `${name}.agents.example`;
+  const cookie = await doorCookie(person);
+  const scopes = ["agents:open"];
+  const { body } = await person.json<{ key: string }>("POST", "/api/v1/keys", { name: "k", scopes, expiresInDays: 1 });
+  const authorization = `Bearer ${body.key}`;
+  const both = async () => [
+    (await knock(cookie, { accept: "*/*" })).status,
+    (await knock("", { authorization, accept: "*/*" })).status,
+  ];
+  expect(await both()).toEqual([200, 200]);
+  await edge.db.update(user).set({ suspendedAt: new Date() }).where(eq(user.email, person.email));
+  edge.world.forward(5_000);
+  expect(await both()).toEqual([401, 401]);
+  edge.world.forward(-5_000);
+});
+
+describe("who asks", () => {
+  it.each([
+    ["nobody", ""],
+    ["a made-up host", `hst_${"a".repeat(26)}.${"k".repeat(43)}`],
+    ["something else", "Bearer x"],
+  ])("%s is told nothing", async (_who, key) => {
+    const response = await knock(await doorCookie(), { "x-chelar-host": key });
+    expect([response.status, response.headers.get("x-chelar-user")]).toEqual([403, null]);
+  });
+
+  it("an enrolled host is told nothing with another secret", async () => {
+    const wrong = `${host.enrolment.hostId}.${"x".repeat(43)}`;
+    expect((await knock(await doorCookie(), { "x-chelar-host": wrong })).status).toBe(403);
+  });
+
+  it("another host is told nothing of this host's agents", async () => {
+    const cookie = await doorCookie();
+    const other = await TestHost.make();
+    // Without room, so that the agents of later tests do not go there.
+    const capacity = { memoryMiB: 0, diskMiB: 0, tenants: 0 };
+    expect((await other.enrol(edge, { capacity })).status).toBe(201);
+    edge.world.forward(1_000);
+    expect((await knock(cookie, { "x-chelar-host": other.ingressKey })).status).toBe(404);
+    edge.world.forward(-1_000);
+    expect((await knock(cookie)).status).toBe(200);
+  });
+});
+
+describe("patience", () => {
+  const from = (address: string, more: Record<string, string>) => knock("", { "x-chelar-client": address, ...more });
+  const unknown = (n: number) => ({ "x-forwarded-host": `nobody-${n}.agents.example` });
+
+  it("ends for an address that tries names, and for no other address; who is inside does not feel it", async () => {
+    const cookie = await doorCookie();
+    const statuses: number[] = [];
+    for (let n = 0; n < 32; n += 1) statuses.push((await from("203.0.113.9", unknown(n))).status);
+    expect(statuses.filter((status) => status === 404)).toHaveLength(30);
+    const refused = await from("203.0.113.9", unknown(99));
+    expect([refused.status, Number(refused.headers.get("retry-after"))]).toEqual([429, expect.any(Number)]);
+    expect((await from("203.0.113.10", unknown(99))).status).toBe(404);
+    edge.world.forward(5_000);
+    expect((await knock(cookie, { "x-chelar-client": "203.0.113.9" })).status).toBe(200);
+    edge.world.forward(-5_000);
+  });
+
+  it("is one mistake for a page of a hundred pictures whose session has ended", async () => {
+    const leaver = await new Client(edge).signUp();
+    name = (await leaver.create()).body.name;
+    hostname = `${name}.agents.example`;
+    const cookie = await doorCookie(leaver);
+    await leaver.request("POST", "/api/auth/sign-out", {});
+    const pictures = Array.from({ length: 100 }, () =>
+      knock(cookie, { "x-chelar-client": "203.0.113.20", accept: "image/*" }),
+    );
+    expect(new Set((await Promise.all(pictures)).map(({ status }) => status))).toEqual(new Set([401]));
+    expect((await from("203.0.113.20", unknown(1))).status).toBe(404);
+  });
+});
+
+it("says that nobody can be let in, when the database is away", async () => {
+  const cookie = await doorCookie();
+  edge.world.forward(3_600_000);
+  const { $client } = edge.db as unknown as { $client: { execute: (...args: unknown[]) => unknown } };
+  const { execute } = $client;
+  $client.execute = () => Promise.reject(new Error("away"));
+  const response = await knock(cookie);
+  $client.execute = execute;
+  edge.world.forward(-3_600_000);
+  expect([response.status, response.headers.get("retry-after")]).toEqual([503, "5"]);
 });
 
 describe("host names", () => {

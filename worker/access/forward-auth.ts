@@ -67,19 +67,19 @@ export function createForwardAuth({ db, world, config, keys, wayIn, bearer }: Fo
     if (hostId === null) return problemResponse(problem("host_refused"));
     const request = parseDoorRequest(headers, { origins, names, hostId });
     if (!request?.slug) return answer({ kind: "nobody" }, request, headers);
-    const retryAfterSeconds = patience.waitSeconds(addressOf(headers));
-    if (retryAfterSeconds > 0) return answer({ kind: "too_many", retryAfterSeconds }, request, headers);
-
     const [token] = request.doorCookies;
     const isOne = token !== undefined && request.doorCookies.length === 1;
     const claims = isOne ? await keys.verify(token, request.hostname) : null;
+    // Who shows a cookie that we signed is no stranger, and does not pay for a neighbour behind the same address.
+    const retryAfterSeconds = claims ? 0 : patience.waitSeconds(addressOf(headers));
+    if (retryAfterSeconds > 0) return answer({ kind: "too_many", retryAfterSeconds }, request, headers);
     const credential = credentialOf(headers, claims, token !== undefined);
     const memory = memoryKey(request.slug, credential);
     const ask = () => look(request.slug, credential);
     const knowledge = knowing.warm(memory, ask, later) ?? (await knowing.look(memory, ask));
     const { tenant, session, holder } = knowledge;
     const inVain = tenant === null || (credential.shown && session === null && holder === null);
-    if (inVain) patience.charge(addressOf(headers));
+    if (inVain) patience.charge(addressOf(headers), `${memory} ${claims ? "" : (token ?? "")}`);
     return answer(decide(request, claims, knowledge), request, headers);
   }
 
@@ -146,7 +146,7 @@ export function createForwardAuth({ db, world, config, keys, wayIn, bearer }: Fo
     if (retryAfterSeconds === 0) {
       const landed = await wayIn.redeem(request, ticket);
       if (landed) return landed;
-      patience.charge(address);
+      patience.charge(address, ticket);
     }
     const link = { href: "/", label: "Open the agent" };
     const text = "Open the agent again.";
