@@ -3,8 +3,9 @@ import type { Context } from "hono";
 import { except } from "hono/combine";
 import { REPORT_PATH } from "../schema/protocol/index.ts";
 import { createAccess } from "./access/index.ts";
-import { accountApi, createAccounts, peopleRoutes } from "./accounts/index.ts";
+import { accountApi, createAccounts, peopleRoutes, socialOrigins } from "./accounts/index.ts";
 import { createBilling, WEBHOOK_PATH } from "./billing/index.ts";
+import { billingApi } from "./billing/routes.ts";
 import { realWorld, type World } from "./clock.ts";
 import { createData } from "./data/index.ts";
 import { type Database, openDatabase } from "./db.ts";
@@ -79,7 +80,12 @@ export function createEdge(config: Config, outside: Outside = {}) {
   app.get("/healthz", (c) => c.text("ok", 200, { "cache-control": "no-store" }));
 
   const payment = config.billing.mode === "stripe" ? config.billing.pages : [];
-  app.use(browserSafety({ formTargets: [config.tenants.template, ...payment], https: config.secureCookies }));
+  app.use(
+    browserSafety({
+      formTargets: [config.tenants.template, ...payment, ...socialOrigins(config.social)],
+      https: config.secureCookies,
+    }),
+  );
   // A report may be larger: it has a limit of its own, kept while it is read.
   app.use(except([REPORT_PATH, WEBHOOK_PATH], limitedBody));
   app.use(sameOriginOnly(config.dashboardOrigin));
@@ -91,6 +97,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
 
   app.route("/api/auth", accounts.routes);
   app.route("/api/v1/tenants", tenantRoutes({ service: tenants, accounts, news }));
+  app.route("/api/v1/billing", billingApi(billing.service, accounts));
   app.route("/api/v1", accountApi(accounts));
   app.route("/api/v1", hosts.operatorRoutes);
   app.route(

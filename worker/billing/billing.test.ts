@@ -1,7 +1,10 @@
-import { eq } from "drizzle-orm";
+import { and, eq, like, sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { audit, billingEvents, tenants, user } from "../../schema/db/index.ts";
+import { atomically, isGuardFailure } from "../db.ts";
+import { agentsOf, settle } from "../tenants/service.ts";
 import { randomText } from "../testing/edge.ts";
+import { createBilling } from "./index.ts";
 import { type BillingLab, Payer, SECRET, STRIPE_BINDING, startBillingLab } from "./testing.ts";
 
 let lab: BillingLab;
@@ -10,6 +13,17 @@ beforeAll(async () => {
 });
 
 const desiredOf = async (payer: Payer) => (await payer.agents()).map(({ desired, held }) => [desired, held]);
+
+/** The room alone, on a lab's database and provider. */
+function roomOf({ edge: { config, db, world }, stripe }: BillingLab) {
+  const nothing = () => db.run(sql`select 1`);
+  return createBilling({
+    ...{ db, world, config: config.billing, dashboardOrigin: config.dashboardOrigin },
+    hosts: { announce: nothing, deliver: async () => {} },
+    post: { posting: nothing },
+    fetch: stripe.fetch as typeof fetch,
+  });
+}
 
 describe("a trial", () => {
   it("begins at the sign-up without a card, is reminded of twice, and ends with everything kept", async () => {
@@ -285,7 +299,8 @@ describe("dunning", () => {
         "Your agents are deleted",
       ],
     ]);
-    const trail = await lab.edge.db.select().from(audit).where(eq(audit.subject, body.id));
+    const isOurs = and(eq(audit.subject, body.id), like(audit.action, "tenant.%"));
+    const trail = await lab.edge.db.select().from(audit).where(isOurs).orderBy(audit.id);
     expect(trail.map(({ actor, action }) => `${actor.slice(0, 6)} ${action}`).slice(1)).toEqual([
       ...["system tenant.plan", "system tenant.hold", "system tenant.delete"],
     ]);
@@ -421,5 +436,65 @@ describe("an event", () => {
     expect(await ada.account()).toMatchObject({ standing: null });
     expect((await lab.deliver(event)).status).toBe(200);
     expect(await ada.account()).toMatchObject({ standing: "paid" });
+  });
+});
+
+describe("two at once", () => {
+  it("a creation that began before the account lost its right to it does not go through", async () => {
+    const lab = await startBillingLab();
+    const ada = await lab.person();
+    await ada.create();
+    const ownerId = await ada.id();
+    const { db } = lab.edge;
+    const billing = roomOf(lab);
+    const seen = await billing.allowanceOf(ownerId);
+    expect(seen.tenants).toBe(3);
+    await lab.forward(15, { stepDays: 15 });
+    await expect(atomically(db, seen.still)).rejects.toSatisfy(isGuardFailure);
+    expect((await billing.allowanceOf(ownerId)).tenants).toBe(0);
+  });
+
+  it("a suspension that did not see the newest agent looks again", async () => {
+    const ada = await lab.person();
+    const ownerId = await ada.id();
+    const { db } = lab.edge;
+    const rows = await agentsOf(db, ownerId);
+    await ada.create();
+    const allowance = { plan: "pro", tenants: 0, remove: false };
+    const { statements } = settle(db, { ownerId, rows, allowance }, () => db.run(sql`select 1`), 0);
+    await expect(atomically(db, statements)).rejects.toSatisfy(isGuardFailure);
+  });
+});
+
+describe("the API", () => {
+  it("does what the page does, for a session", async () => {
+    const ada = await lab.person();
+    const read = async () => (await ada.json<Record<string, unknown>>("GET", "/api/v1/billing")).body;
+    expect(await read()).toMatchObject({ stage: "trial", plan: "pro", agents: { used: 0, allowed: 3 } });
+    const { body } = await ada.json<{ url: string }>("POST", "/api/v1/billing/checkout", { plan: "starter" });
+    lab.stripe.pay(new URL(body.url).pathname.split("/").at(-1) as string);
+    await lab.deliverNew();
+    expect(await read()).toMatchObject({ stage: "paid", plan: "starter", subscription: { standing: "paid" } });
+    expect((await ada.json("PUT", "/api/v1/billing/plan", { plan: "team" })).body).toMatchObject({ plan: "team" });
+    expect((await ada.json<{ bills: object[] }>("GET", "/api/v1/billing/papers")).body.bills).toHaveLength(2);
+    const answer = await ada.json<{ code: string }>("PUT", "/api/v1/billing/plan", { plan: "gold" });
+    expect([answer.status, answer.body.code]).toEqual([400, "invalid_body"]);
+  });
+
+  it("is nobody's without a session", async () => {
+    for (const path of ["", "/papers"]) {
+      expect((await lab.edge.send(`/api/v1/billing${path}`)).status).toBe(401);
+    }
+  });
+});
+
+describe("closing an account", () => {
+  it("ends its subscription at once, also when asked twice", async () => {
+    const ada = await lab.person();
+    await ada.subscribe("pro");
+    const billing = roomOf(lab);
+    await billing.close(await ada.id());
+    await billing.close(await ada.id());
+    expect([...lab.stripe.subscriptions.values()].at(-1)?.status).toBe("canceled");
   });
 });

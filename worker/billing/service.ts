@@ -1,4 +1,4 @@
-import { z } from "zod";
+import type { z } from "zod";
 import type { Person } from "../accounts/index.ts";
 import { isGuardFailure } from "../db.ts";
 import { describeError } from "../http.ts";
@@ -10,15 +10,9 @@ import { type BillingContext, type Peek, peek, type Review, review } from "./rev
 import { comparePlans, planBody } from "./rules.ts";
 import * as store from "./store.ts";
 import { Declined, isProviderError, type Payments } from "./stripe.ts";
-import type { BillingService, BillingView, Papers } from "./types.ts";
+import { type BillingService, type BillingView, type Papers, taxIdView } from "./types.ts";
 
 type Paying = BillingContext & { payments: Payments };
-/** The provider's own list of types is longer: https://docs.stripe.com/billing/customer/tax-ids. */
-const taxIdBody = z.strictObject({
-  type: z.string().regex(/^[a-z]{2}_[a-z]{2,8}$/),
-  value: z.string().trim().min(4).max(40),
-});
-
 /** What an owner does about money. Every change is made at the provider, and then asked for like any other news. */
 export function createBillingService(context: BillingContext): BillingService {
   const { db, world } = context;
@@ -122,7 +116,7 @@ export function createBillingService(context: BillingContext): BillingService {
 
     addTaxId: (person, body) =>
       paying(async ({ payments }) => {
-        const taxId = taxIdBody.safeParse(body);
+        const taxId = taxIdView.safeParse(body);
         if (!taxId.success) return refuse("invalid_body", { field: "value", detail: "This is not a tax id." });
         const customerId = await customerOf(person);
         if (!customerId) return refuse("not_subscribed");

@@ -2,6 +2,7 @@ import type { Stripe } from "stripe";
 import { z } from "zod";
 import { PLAN_IDS, type PlanId } from "../tenants/index.ts";
 import type { StripeConfig, Subscription } from "./rules.ts";
+import type { Bill, TaxId } from "./types.ts";
 
 /** How old a webhook's signature may be. */
 const TOLERANCE_SECONDS = 300;
@@ -10,20 +11,6 @@ const TIMEOUT_MS = 15_000;
 const CHECKOUT_OPEN_SECONDS = 3_600;
 const INVOICES_SHOWN = 24;
 
-export interface Bill {
-  id: string;
-  number: string | null;
-  at: number;
-  cents: number;
-  currency: string;
-  status: string;
-  url: string | null;
-  pdf: string | null;
-}
-export interface TaxId {
-  type: string;
-  value: string;
-}
 export interface OpenCheckout {
   id: string;
   url: string;
@@ -231,7 +218,7 @@ export function createStripe(config: StripeConfig, reach: typeof fetch): Payment
         .map((it) => ({
           id: it.id,
           number: it.number,
-          at: it.created * 1000,
+          at: new Date(it.created * 1000).toISOString(),
           cents: it.total,
           currency: it.currency,
           status: it.status ?? "draft",

@@ -3,9 +3,6 @@ import type { Person } from "../accounts/index.ts";
 import type { Result } from "../problem.ts";
 import type { Background } from "../tenants/types.ts";
 import { STAGES } from "./rules.ts";
-import type { Bill, TaxId } from "./stripe.ts";
-
-export type { Bill, TaxId } from "./stripe.ts";
 
 const time = z.iso.datetime();
 
@@ -27,10 +24,28 @@ export const billingView = z
   .openapi("Billing");
 export type BillingView = z.infer<typeof billingView>;
 
-export interface Papers {
-  bills: Bill[];
-  taxIds: TaxId[];
-}
+const billView = z
+  .object({
+    id: z.string(),
+    number: z.string().nullable(),
+    at: time,
+    cents: z.int(),
+    currency: z.string(),
+    status: z.string(),
+    url: z.url().nullable().openapi({ description: "Where it can be seen, and paid while it is open." }),
+    pdf: z.url().nullable(),
+  })
+  .openapi("Bill");
+export type Bill = z.infer<typeof billView>;
+
+/** The provider's own list of types is longer than ours: https://docs.stripe.com/billing/customer/tax-ids. */
+export const taxIdView = z
+  .strictObject({ type: z.string().regex(/^[a-z]{2}_[a-z]{2,8}$/), value: z.string().trim().min(4).max(40) })
+  .openapi("TaxId");
+export type TaxId = z.infer<typeof taxIdView>;
+
+export const papersView = z.object({ bills: z.array(billView), taxIds: z.array(taxIdView) }).openapi("Papers");
+export type Papers = z.infer<typeof papersView>;
 
 export interface BillingService {
   read(person: Person): Promise<BillingView>;

@@ -129,7 +129,7 @@ const PapersOf: FC<Pick<BillingProps, "papers" | "view" | "taxId">> = ({ papers,
         <ul class="bills">
           {bills.map((bill) => (
             <li>
-              <time datetime={new Date(bill.at).toISOString()}>{readableDay(bill.at)}</time>
+              <time datetime={bill.at}>{day(bill.at)}</time>
               <span>{bill.number ?? ""}</span>
               <span>{money(bill.cents, bill.currency)}</span>
               <span>{bill.status}</span>
