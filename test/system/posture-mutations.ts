@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import type { ContainerSpec } from "../../host-agent/containers/index.ts";
 import type { Weaken } from "../../host-agent/posture/canary.ts";
 import type { Stage } from "../../host-agent/posture/index.ts";
+import { cipherDirOf } from "../../host-agent/storage/index.ts";
 import type { TenantLayout } from "../../host-agent/tenants/layout.ts";
 import { runAt } from "../hosts/network.ts";
 
@@ -122,6 +123,13 @@ export const hardeningWeakenings = ({ dockerSocket }: { dockerSocket: string }):
     weaken: { plan: rooted(alsoMounted((data) => [dirname(data), dirname(data)])) },
   },
   { name: "without a limit on processes", attacks: ["fork-bomb"], weaken: config({ PidsLimit: -1 }) },
+  {
+    name: "without a limit on its volume",
+    attacks: ["fill-data"],
+    weaken: {
+      volume: async (layout) => void (await runAt([], "btrfs", ["qgroup", "limit", "none", cipherDirOf(layout)])),
+    },
+  },
   { name: "with a large /dev/shm", attacks: ["fill-shm"], weaken: config({ ShmSize: 200 * 2 ** 20 }) },
   {
     name: "without a limit on memory",

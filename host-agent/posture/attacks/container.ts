@@ -104,6 +104,7 @@ function bombs({ limits }: Ground): Attack[] {
       limits.pids,
       "processes",
     ),
+    bomb("fill-data", "Agents of Chaos 5", "fill its volume", fill("/data", limits.diskMiB), limits.diskMiB, "MiB"),
     bomb("fill-tmp", "Agents of Chaos 5", "fill /tmp", fill("/tmp", limits.tmpMiB), limits.tmpMiB, "MiB"),
     bomb("fill-shm", "Agents of Chaos 5", "fill /dev/shm", fill("/dev/shm", limits.shmMiB), limits.shmMiB, "MiB"),
     bomb(
