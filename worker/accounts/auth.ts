@@ -101,6 +101,14 @@ export function createAuth({ db, limits, post, config }: AuthOptions) {
       }),
     ],
     databaseHooks: {
+      user: {
+        create: {
+          // Another site's word for an address that it has not checked: whoever holds that address would one day take
+          // the account over by a reset, and the first one would still get in by that site.
+          before: async ({ emailVerified }, context) => emailVerified || context?.path === "/sign-up/email",
+        },
+      },
+      account: { create: { before: forgetTokens }, update: { before: forgetTokens } },
       session: {
         create: {
           async before({ userId }, context) {
@@ -161,6 +169,9 @@ export function createAuth({ db, limits, post, config }: AuthOptions) {
     telemetry: { enabled: false },
   });
 }
+
+/** Another site has said who it is, and is never asked again: what it gave to ask with is nothing to keep. */
+const forgetTokens = async () => ({ data: { accessToken: null, refreshToken: null, idToken: null } });
 
 /** What the owner is told by mail, since it may have been somebody else. */
 const CHANGES: Readonly<Record<string, string>> = {

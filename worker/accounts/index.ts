@@ -17,7 +17,7 @@ import * as store from "./store.ts";
 import type { Caller, Holder, Person } from "./types.ts";
 
 export { accountApi, peopleRoutes } from "./routes.ts";
-export { allows } from "./rules.ts";
+export { allows, socialOrigins } from "./rules.ts";
 export type { ApiKeyView, Security } from "./store.ts";
 export { type Caller, type Holder, type Person, SCOPES, type Scope } from "./types.ts";
 

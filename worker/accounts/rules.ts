@@ -99,6 +99,12 @@ export function addressKey(address: string): string {
     .join(":")}::/64`;
 }
 
+/** Where the sites begin that may say who somebody is: our forms end up there, see form-action. */
+export const socialOrigins = (social: { google?: unknown; github?: unknown }): string[] => [
+  ...(social.google ? ["https://accounts.google.com"] : []),
+  ...(social.github ? ["https://github.com"] : []),
+];
+
 const SAFE = new Set(["GET", "HEAD"]);
 
 /** Whether a caller may use the agents' API with this method. */

@@ -39,6 +39,9 @@ const MISSING: Readonly<Record<string, string>> = {
   code: "Please enter the code.",
 };
 
+const NOT_BY_OTHER_SITE =
+  "The other site did not sign you in here. If you have a password with us, use it, or choose a new one.";
+
 /** Everything that leads to a session and out of it again. */
 export function accountRoutes(app: Hono, deps: PageDeps): void {
   const { accounts, social } = deps;
@@ -64,7 +67,9 @@ export function accountRoutes(app: Hono, deps: PageDeps): void {
       const isEntry = path === "/sign-in" || path === "/sign-up";
       // `again`: somebody who is in already shows anew who they are.
       if (isEntry && c.req.query("again") === undefined && (await deps.person(c))) return c.redirect(next ?? HOME, 303);
-      return show(c, path, { next, token: c.req.query("token") });
+      // Another site sends back here when it, or we, did not let somebody in.
+      const error = isEntry && c.req.query("error") ? { message: NOT_BY_OTHER_SITE } : undefined;
+      return show(c, path, { next, token: c.req.query("token"), error });
     });
     app.post(path, async (c) => {
       const given = posted.parse(await readForm(c));
