@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { enrolRequest, runtimeName } from "../schema/protocol/index.ts";
 import { type PerimeterInputsGiven, parsePerimeter } from "./firewall/index.ts";
-import { storageSettings } from "./storage/index.ts";
+import { copiesSettings, storageSettings } from "./storage/index.ts";
 import { parsePool } from "./tenants/layout.ts";
 
 const absolutePath = z
@@ -60,6 +60,8 @@ export const hostConfig = z.strictObject({
   perimeter: perimeter.optional(),
   /** Where tenants' ciphertext lies; a btrfs file in the state directory where it is not given. */
   storage: storageSettings.optional(),
+  /** Object storage for copies of tenants' ciphertext; none where it is not given. */
+  copies: copiesSettings.optional(),
   /** The first wall stands at the provider; set by the operator's hand, since no host holds a key to it. */
   cloudWall: z.boolean().default(false),
   /** Group that may connect to the agent's socket (Caddy's), where Caddy does not run as root. */

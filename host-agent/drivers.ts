@@ -4,7 +4,7 @@ import { createFirewall, createUfw, type HostFirewall, hostRun, parsePerimeter, 
 import type { Log } from "./log.ts";
 import { createImages, imageRef } from "./runtimes/images.ts";
 import { runtimes } from "./runtimes/index.ts";
-import { createVolumes } from "./storage/index.ts";
+import { createCopies, createVolumes } from "./storage/index.ts";
 import type { Ports } from "./tenants/index.ts";
 import type { Routes } from "./tenants/ports.ts";
 
@@ -34,7 +34,7 @@ export function hostPorts(config: HostConfig, hostId: string, routes: Routes, lo
     docker,
     containers,
     volumes: createVolumes(config),
-    copies: { destroy: async () => "this server keeps no copies anywhere else" },
+    copies: createCopies(config),
     firewall,
     runtimes: runtimes({ isRunning: async (tenantId) => (await containers.find(tenantId))?.running === true }),
     images: createImages({ stateDir, docker, cacheDir: config.imageCacheDir }),

@@ -90,6 +90,7 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
     VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET generation = excluded.generation, depth = excluded.depth,
     since_ms = excluded.since_ms, wake_at_ms = excluded.wake_at_ms`);
   const sleepDelete = db.prepare("DELETE FROM sleeping WHERE tenant_id = ?");
+  const dataDelete = db.prepare("DELETE FROM data WHERE tenant_id = ?");
   const stepsDelete = db.prepare("DELETE FROM steps WHERE tenant_id = ?");
   const receiptInsert = db.prepare("INSERT OR REPLACE INTO receipts (tenant_id, statement) VALUES (?, ?)");
   const receiptById = db.prepare("SELECT statement FROM receipts WHERE tenant_id = ?");
@@ -127,6 +128,7 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
     tombstone.run(tenantId);
     sleepDelete.run(tenantId);
     stepsDelete.run(tenantId);
+    dataDelete.run(tenantId);
   }
 
   return {
@@ -137,7 +139,7 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
 
     /** Must run inside a transaction. */
     forgetAll(): void {
-      db.exec("DELETE FROM sleeping; DELETE FROM steps; DELETE FROM tenants");
+      db.exec("DELETE FROM sleeping; DELETE FROM steps; DELETE FROM data; DELETE FROM tenants");
     },
 
     /** Must run inside the transaction that accepts the command. */

@@ -1,5 +1,6 @@
 import { closeSync, openSync } from "node:fs";
 import type { Command, CommandOutcome, ControlPlane, HeldKeyset, PublicKeyset } from "../schema/protocol/index.ts";
+import { dataRows } from "./journal-data.ts";
 import { ledgerRows } from "./journal-ledger.ts";
 import { reportRows } from "./journal-reports.ts";
 import { bodyHash, judgeHostCommand, judgeTenantCommand, type KnownHost } from "./journal-rules.ts";
@@ -39,6 +40,7 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
   const transact = transactions(db, onCommit);
   const reports = reportRows(db);
   const tenants = tenantRows(db, transact, reports);
+  const data = dataRows(db, transact, reports);
   const ledger = ledgerRows(db, reports);
   const getMeta = db.prepare("SELECT value FROM meta WHERE name = ?");
   const setMeta = db.prepare(
@@ -108,6 +110,7 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
 
   return {
     tenants,
+    data,
     reports,
     /** Null before the first enrolment. */
     epoch,

@@ -10,6 +10,7 @@ import { createGuard, watchKernel } from "./firewall/index.ts";
 import { type Identity, readIdentity } from "./identity.ts";
 import { createIngress } from "./ingress/index.ts";
 import { type Journal, openJournal, type TenantRecord } from "./journal.ts";
+import { startKeeping } from "./keeping.ts";
 import { describeError, type Log } from "./log.ts";
 import { createDoor, openDoor, postureReport, removeLeftovers, runPosture, tenantSlots } from "./posture/index.ts";
 import { startReportSender } from "./reports.ts";
@@ -17,7 +18,15 @@ import { startRounds } from "./rounds.ts";
 import { createServer, listen } from "./server.ts";
 import { createMeter, createSlumber, metering } from "./sleep/index.ts";
 import { ensureMemoryBacked } from "./storage/index.ts";
-import { createSpares, createSteps, createSupervisor, placedTenant, prebuildImages } from "./tenants/index.ts";
+import {
+  createRestore,
+  createSpares,
+  createSteps,
+  createSupervisor,
+  openSealed,
+  placedTenant,
+  prebuildImages,
+} from "./tenants/index.ts";
 import { parsePool, slotNetwork } from "./tenants/layout.ts";
 import { createTestimony } from "./testimony.ts";
 import { withinMs } from "./waiting.ts";
@@ -66,6 +75,7 @@ export async function serve(
     ...config,
     ports,
     sealingKey,
+    restore: createRestore({ ports, data: journal.data, log, nowMs }),
     testify: createTestimony({ identity, nowMs }),
     place: spares.place,
   });
@@ -91,6 +101,10 @@ export async function serve(
     },
   });
   const aim = createAim({ journal, firewall: ports.firewall, guard, log });
+  const keeping = startKeeping({
+    ...{ journal, ports, tenantOf, log, nowMs },
+    keyOf: async (record) => (await openSealed(record, sealingKey)).volumeKey ?? null,
+  });
   const rounds = startRounds(config, journal, ports, supervisor, guard, log);
   const reports = startReportSender({ journal, identity, edgeUrl: config.edgeUrl, log, nowMs, random });
 
@@ -160,7 +174,7 @@ export async function serve(
       server.closeIdleConnections();
       ingress.stop();
       rounds.stop();
-      const stopped = Promise.all([supervisor.stop(), spares.stop(), reports.stop(), guard.stop()]);
+      const stopped = Promise.all([keeping.stop(), supervisor.stop(), spares.stop(), reports.stop(), guard.stop()]);
       // A step may wait long for the engine; whatever it did is found again at the next start.
       await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, STOP_WITHIN_MS))]);
       journal.close();

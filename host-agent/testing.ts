@@ -26,7 +26,7 @@ import { createCommandDesk } from "./commands.ts";
 import type { Identity } from "./identity.ts";
 import { openJournal } from "./journal.ts";
 import { createLog, silentLog } from "./log.ts";
-import { createSpares, createSteps, createSupervisor } from "./tenants/index.ts";
+import { createRestore, createSpares, createSteps, createSupervisor } from "./tenants/index.ts";
 import { slotNetwork } from "./tenants/layout.ts";
 import { type ModelHost, PLACE } from "./tenants/model-host.ts";
 import { createTestimony } from "./testimony.ts";
@@ -148,6 +148,7 @@ export async function startTestAgent(options: TestAgentOptions) {
     ...PLACE,
     ports,
     sealingKey,
+    restore: createRestore({ ports, data: journal.data, log, nowMs }),
     testify: createTestimony({ identity: edge.identity, nowMs }),
     place: spares.place,
   });

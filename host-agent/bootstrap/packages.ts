@@ -14,6 +14,7 @@ export const HOST_PROGRAMS: Readonly<Record<string, string>> = {
   btrfs: "btrfs-progs",
   "mkfs.btrfs": "btrfs-progs",
   losetup: "mount",
+  restic: "restic",
   sysctl: "procps",
   perl: "perl-base",
 };

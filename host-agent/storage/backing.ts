@@ -9,6 +9,8 @@ export interface Usage {
  * absolute and below the root that the backing was made for. All operations converge.
  */
 export interface Backing {
+  /** Whether the file system itself refuses what is above a limit. */
+  hasLimits: boolean;
   /** Makes the root usable, or throws why it cannot be. */
   prepare(): Promise<void>;
   /** An empty directory with a limit; what was there goes. */

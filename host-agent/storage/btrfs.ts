@@ -64,6 +64,7 @@ export function btrfsBacking({ root, device, sizeMiB }: BtrfsOptions): Backing {
   }
 
   return {
+    hasLimits: true,
     prepare,
     async create(path, limitMiB) {
       await drop(path);

@@ -23,6 +23,7 @@ export function mountedBacking({ root, directory }: { root: string; directory: s
   }
 
   return {
+    hasLimits: false,
     async prepare() {
       if (await mountOn(root)) return;
       await ensureOwn(root);

@@ -1,3 +1,5 @@
+import type { StorageFacts } from "../journal-data.ts";
+
 /** One line of /proc/self/mountinfo (proc(5)), as far as storage asks. */
 export interface Mount {
   mountPoint: string;
@@ -73,3 +75,29 @@ export function parseQgroups(text: string): Map<string, { usedBytes: number; lim
 
 export const isFull = ({ usedBytes, limitBytes }: { usedBytes: number; limitBytes: number }): boolean =>
   usedBytes >= limitBytes;
+
+/** The oldest ones above the number that is kept. Names are times, so that their order is theirs. */
+export const snapshotsToDrop = (names: readonly string[], keep: number): string[] =>
+  [...names].sort().slice(0, Math.max(0, names.length - keep));
+
+/** `20261122T104501Z` (ISO 8601, basic format). */
+export const snapshotNameAt = (atMs: number): string =>
+  new Date(atMs)
+    .toISOString()
+    .replace(/[-:]/g, "")
+    .replace(/\.\d{3}/, "");
+
+export const snapshotTimeMs = (name: string): number =>
+  Date.parse(name.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, "$1-$2-$3T$4:$5:$6Z"));
+
+/** Whether the next is due; a clock that was set back does not stop them for ever. */
+export const isDue = (lastMs: number | null, everyMinutes: number, nowMs: number): boolean =>
+  lastMs === null || nowMs - lastMs >= everyMinutes * 60_000 || lastMs > nowMs + 60_000;
+
+/** Whether the edge should hear of it: a hundredth of the quota more or less, or another thing altogether. */
+export function isNews(before: StorageFacts | null, now: StorageFacts): boolean {
+  if (!before) return true;
+  const { usedBytes: was, ...rest } = before;
+  const { usedBytes, ...others } = now;
+  return Math.abs(usedBytes - was) >= now.limitBytes / 100 || JSON.stringify(rest) !== JSON.stringify(others);
+}

@@ -21,3 +21,20 @@ export const storageSettings = z.discriminatedUnion("backing", [
   }),
 ]);
 export type StorageSettings = z.infer<typeof storageSettings>;
+
+/** Object storage that speaks S3; the keys are in a file of their own, since the configuration may be read by anyone. */
+export const copiesSettings = z.strictObject({
+  endpoint: z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, "")),
+  region: z
+    .string()
+    .regex(/^[a-z0-9-]{1,40}$/)
+    .default("eu-central-1"),
+  bucket: z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/),
+  /** JSON `{"accessKeyId","secretAccessKey"}`, root's, mode 600. */
+  credentialsFile: absolutePath,
+});
+export type CopiesSettings = z.infer<typeof copiesSettings>;
+export const copiesCredentials = z.strictObject({
+  accessKeyId: z.string().min(1).max(200),
+  secretAccessKey: z.string().min(1).max(200),
+});

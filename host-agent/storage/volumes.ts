@@ -7,11 +7,9 @@ import { CryptError, daemonsOf, endDaemons, initialise, mountVolume } from "./go
 import { ensureOwn, exists, ignore } from "./paths.ts";
 import { isFull, mountFaults } from "./rules.ts";
 import { mountOn, run } from "./run.ts";
+import { cipherDirOf, snapshotsOn } from "./snapshots.ts";
 
 type Place = Pick<TenantLayout, "tenantId" | "volumeDir" | "dataDir" | "uid">;
-
-/** Ciphertext of a tenant as it is now. */
-export const cipherDirOf = ({ volumeDir }: Pick<TenantLayout, "volumeDir">): string => `${volumeDir}/live`;
 
 /** `volumeDir/live` is a gocryptfs volume; `dataDir` is where it is open, with nosuid and nodev. */
 export function volumesOn(backing: Backing): Volumes {
@@ -25,6 +23,8 @@ export function volumesOn(backing: Backing): Volumes {
     });
     return prepared;
   };
+
+  const snapshots = snapshotsOn(backing, prepare);
 
   async function create(layout: Place, limitMiB: number, key: string): Promise<void> {
     const live = cipherDirOf(layout);
@@ -64,12 +64,15 @@ export function volumesOn(backing: Backing): Volumes {
   }
 
   return {
+    snapshots,
+
     open: (layout, { diskMiB, key }) =>
       guarded("open", async () => {
         await prepare();
         if (!key) throw new StepError(NO_KEY, { retryable: false, log: `no volume key for ${layout.tenantId}` });
         await ensureOwn(layout.volumeDir);
         const live = cipherDirOf(layout);
+        await snapshots.settle(layout);
         const isNew = !(await exists(live));
         if (isNew) await create(layout, diskMiB, key);
         else await ensureLimit(live, diskMiB);
@@ -109,6 +112,7 @@ export function volumesOn(backing: Backing): Volumes {
     /** For a backing without limits of its own: whoever is above the limit can only read, until there is room again. */
     freeze: (layout, usage) =>
       guarded("freeze", async () => {
+        if (backing.hasLimits) return;
         const standing = await mountOn(layout.dataDir);
         if (!standing) return;
         const wanted = isFull(usage) ? "ro" : "rw";

@@ -8,6 +8,8 @@ import { decide } from "./rules.ts";
 import { type Ports, requireFirewall, type Steps } from "./steps.ts";
 import { startTenantWorker, type TenantWorker } from "./worker.ts";
 
+export { createRestore } from "./restore.ts";
+export { openSealed } from "./sealed.ts";
 export { createSpares } from "./spares.ts";
 export { createSteps, type Ports, placedTenant } from "./steps.ts";
 

@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { type Tenant, tenantLayout } from "./layout.ts";
 import { type ContainerFacts, type Route, SlotBlockedError, StepError } from "./ports.ts";
 import type { Ports } from "./steps.ts";
@@ -75,6 +76,16 @@ export function createModelHost() {
           return "no volume in the model";
         },
         usage: async () => new Map(),
+        snapshots: {
+          list: async () => [],
+          take: async () => {},
+          thin: async () => {},
+          frozen: async (_, work) => work(""),
+          hasLive: async ({ volumeDir }) => volumes.has(basename(volumeDir)),
+          restore: async (_, { makeWay }) => makeWay(),
+          receive: async (_, { makeWay }) => makeWay(),
+          settle: async () => {},
+        },
         freeze: async () => {},
       },
       firewall: {
@@ -174,7 +185,12 @@ export function createModelHost() {
           images.add(runtime);
         },
       },
-      copies: { destroy: async () => "no copies in the model" },
+      copies: {
+        isThere: false,
+        send: async () => ({ bytes: 0 }),
+        fetch: async () => {},
+        destroy: async () => "no copies in the model",
+      },
       routes: {
         set: (hostname, route) => void host.routes.set(hostname, route),
         remove: (hostname) => void host.routes.delete(hostname),
@@ -189,7 +205,7 @@ export function createModelHost() {
     };
     return {
       ...raw,
-      volumes: watched("volumes", raw.volumes, before, after),
+      volumes: { ...watched("volumes", raw.volumes, before, after), snapshots: raw.volumes.snapshots },
       firewall: watched("firewall", raw.firewall, before, after),
       containers: { ...watched("containers", raw.containers, before, after), onExit: raw.containers.onExit },
       runtimes: {
@@ -198,7 +214,7 @@ export function createModelHost() {
         port: raw.runtimes.port,
         stopTimeoutSeconds: raw.runtimes.stopTimeoutSeconds,
       },
-      copies: watched("copies", raw.copies, before, after),
+      copies: raw.copies,
       images: { ...watched("images", raw.images, before, after), state: raw.images.state },
     };
   }

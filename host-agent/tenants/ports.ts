@@ -1,4 +1,5 @@
 import type { ImageState, RuntimeName } from "../../schema/protocol/index.ts";
+import type { Snapshots } from "../storage/index.ts";
 import type { Tenant, TenantLayout } from "./layout.ts";
 
 /**
@@ -38,12 +39,19 @@ export interface Volumes {
   destroy(layout: TenantLayout): Promise<string>;
   /** In bytes of ciphertext, by tenant. */
   usage(): Promise<ReadonlyMap<string, VolumeUsage>>;
+  /** Of ciphertext, so without its key. */
+  snapshots: Snapshots;
   /** Read-only above the limit, writable below it: for a backing that keeps no limits itself. */
   freeze(layout: TenantLayout, usage: VolumeUsage): Promise<void>;
 }
 
 /** What of a tenant lies outside of this host. */
 export interface Copies {
+  isThere: boolean;
+  /** Sends the ciphertext in a directory, and reads all of it back. In bytes. */
+  send(tenantId: string, key: string, directory: string): Promise<{ bytes: number }>;
+  /** Puts the newest copy into an empty directory; rejects for whatever is not exactly what was sent. */
+  fetch(tenantId: string, key: string, directory: string): Promise<void>;
   /** Removes all of it; proves it by looking, and says what it has looked at. */
   destroy(tenantId: string): Promise<string>;
 }

@@ -1,5 +1,5 @@
 import type { CryptoKey } from "jose";
-import { type DeletionStep, openSecrets, type SealedSecrets, type TenantSpec } from "../../schema/protocol/index.ts";
+import type { DeletionStep, TenantSpec } from "../../schema/protocol/index.ts";
 import type { StepNote, TenantRecord } from "../journal-tenants.ts";
 import { orAborted } from "../waiting.ts";
 import { type Tenant, type TenantLayout, tenantLayout } from "./layout.ts";
@@ -15,6 +15,7 @@ import {
   type Volumes,
 } from "./ports.ts";
 import type { ChainStep } from "./rules.ts";
+import { openSealed } from "./sealed.ts";
 
 export interface Ports {
   volumes: Volumes;
@@ -32,6 +33,8 @@ export interface StepsOptions {
   place: (tenantId: string, elsewhere?: boolean) => { uid: number; slot: number } | null;
   sealingKey: CryptoKey;
   /** Signs that nothing is left of a tenant. */
+  /** Makes its data what its owner asked for. */
+  restore: (tenant: Tenant, key: string | null) => Promise<void>;
   testify: (record: TenantRecord, proofs: readonly DeletionStep[]) => Promise<string>;
   pool: string;
   stateDir: string;
@@ -52,7 +55,16 @@ export interface StepContext {
 export type Steps = Readonly<Record<ChainStep, (context: StepContext) => Promise<string | void>>>;
 
 /** What each step does with this host. All of them converge; none of them records anything. */
-export function createSteps({ ports, place, sealingKey, testify, pool, stateDir, runDir }: StepsOptions): Steps {
+export function createSteps({
+  ports,
+  place,
+  sealingKey,
+  restore,
+  testify,
+  pool,
+  stateDir,
+  runDir,
+}: StepsOptions): Steps {
   const { volumes, containers, runtimes, images, routes, copies } = ports;
   /** Volumes opened since their container was last stopped or made. */
   const reopened = new Set<string>();
@@ -68,19 +80,7 @@ export function createSteps({ ports, place, sealingKey, testify, pool, stateDir,
     layoutOf(record) ?? tenantLayout({ tenantId: record.id, uid: 0, slot: 0, pool, stateDir, runDir });
 
   async function writeEnv(record: TenantRecord, tenant: Tenant): Promise<void> {
-    await runtimes.writeEnv(tenant, (await openSealed(record)).env);
-  }
-
-  /** Sealed for another generation means that its owner has replaced it since. */
-  async function openSealed({
-    id,
-    generation,
-    secretsJwe,
-  }: TenantRecord): Promise<Pick<SealedSecrets, "env" | "volumeKey">> {
-    if (secretsJwe === null) return { env: {} };
-    const secrets = await openSecrets(secretsJwe, sealingKey, id);
-    if (secrets?.generation === generation) return secrets;
-    throw new StepError("The agent's secrets could not be read. Save them again.", { retryable: false });
+    await runtimes.writeEnv(tenant, (await openSealed(record, sealingKey)).env);
   }
 
   return {
@@ -95,7 +95,8 @@ export function createSteps({ ports, place, sealingKey, testify, pool, stateDir,
     },
     async volume({ record }) {
       const { spec, layout } = tenantOf(record);
-      const { volumeKey = null } = await openSealed(record);
+      const { volumeKey = null } = await openSealed(record, sealingKey);
+      await restore({ spec, layout }, volumeKey);
       const { fresh } = await volumes.open(layout, { diskMiB: spec.limits.diskMiB, key: volumeKey });
       if (fresh) reopened.add(record.id);
     },

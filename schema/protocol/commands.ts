@@ -54,6 +54,23 @@ export const sleepPolicy = z.strictObject({
 });
 export type SleepPolicy = z.infer<typeof sleepPolicy>;
 
+/** A snapshot's name is its time: `20261122T104501Z`. */
+export const snapshotName = z.string().regex(/^\d{8}T\d{6}Z$/);
+
+/** How a tenant's data is kept, and whether it is to become what it was. */
+export const tenantData = z.strictObject({
+  snapshotMinutes: z.int().min(1).max(44_640),
+  /** How many are kept; the oldest goes first. */
+  snapshots: z.int().min(0).max(64),
+  /** Between copies in object storage, where the host has one. */
+  backupMinutes: z.int().min(1).max(44_640),
+  /** Rises when a copy is asked for besides. */
+  backups: z.int().min(0),
+  /** Carried out once per number, before the agent is started. */
+  restore: z.strictObject({ number: z.int().min(1), from: z.union([snapshotName, z.literal("backup")]) }).nullable(),
+});
+export type TenantData = z.infer<typeof tenantData>;
+
 export const tenantSpec = z.strictObject({
   id: tenantId,
   slug: z.string().refine((slug) => refuseSlug(slug) === null),
@@ -69,6 +86,8 @@ export const tenantSpec = z.strictObject({
     .regex(/^[A-Za-z0-9_-]+$/),
   runtime: runtimeName,
   limits: tenantLimits,
+  /** Absent: no snapshots, no copies. */
+  data: tenantData.optional(),
   /** Absent: it never sleeps. */
   sleep: sleepPolicy.optional(),
 });

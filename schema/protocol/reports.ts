@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { generation, runtimeName, tenantId } from "./commands.ts";
+import { generation, runtimeName, snapshotName, tenantId } from "./commands.ts";
 import { ledgerEntry } from "./ledger.ts";
 import { MAX_RECEIPT_BYTES } from "./receipts.ts";
 
@@ -125,9 +125,6 @@ export const hostPosture = z.strictObject({
     .max(16),
 });
 export type HostPosture = z.infer<typeof hostPosture>;
-
-/** A snapshot's name is its time: `20261122T104501Z`. */
-export const snapshotName = z.string().regex(/^\d{8}T\d{6}Z$/);
 
 /** What a tenant has stored, told when it has changed by more than a little. */
 export const tenantStorage = z.strictObject({

@@ -1,0 +1,44 @@
+import type { DatabaseSync } from "node:sqlite";
+import type { TenantStorage } from "../schema/protocol/index.ts";
+import type { ReportRows } from "./journal-reports.ts";
+import type { Transact } from "./journal-schema.ts";
+
+/** What the edge was last told about a tenant's data, without the envelope's own fields. */
+export type StorageFacts = Omit<TenantStorage, "type" | "seq" | "at" | "tenantId">;
+
+/** What this host remembers of a tenant's data besides what lies on its disk. */
+export interface Kept {
+  told: StorageFacts | null;
+  /** The number of the last copy that was asked for besides the plan's and was made. */
+  backups: number;
+  backup?: StorageFacts["backup"];
+  restored?: StorageFacts["restored"];
+  strays: number;
+}
+
+const NOTHING: Kept = { told: null, backups: 0, strays: 0 };
+
+export type DataRows = ReturnType<typeof dataRows>;
+
+/** One document per tenant; it goes with the tenant. */
+export function dataRows(db: DatabaseSync, transact: Transact, reports: ReportRows) {
+  const byId = db.prepare("SELECT kept FROM data WHERE tenant_id = ?");
+  const upsert = db.prepare(
+    "INSERT INTO data (tenant_id, kept) VALUES (?, ?) ON CONFLICT DO UPDATE SET kept = excluded.kept",
+  );
+  const get = (tenantId: string): Kept => {
+    const row = byId.get(tenantId);
+    return row ? (JSON.parse(row.kept as string) as Kept) : NOTHING;
+  };
+  return {
+    get,
+    /** Changes what is remembered, and tells the edge where it is given what to tell: one transaction. */
+    put(tenantId: string, change: Partial<Kept>, tell?: { facts: StorageFacts; atMs: number }): void {
+      transact(() => {
+        const kept = { ...get(tenantId), ...change, ...(tell ? { told: tell.facts } : {}) };
+        upsert.run(tenantId, JSON.stringify(kept));
+        if (tell) reports.add({ type: "tenant.storage", at: tell.atMs, tenantId, ...tell.facts });
+      });
+    },
+  };
+}

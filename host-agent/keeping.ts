@@ -1,0 +1,133 @@
+import type { Journal, TenantRecord } from "./journal.ts";
+import type { StorageFacts } from "./journal-data.ts";
+import { describeError, type Log } from "./log.ts";
+import { countStrays, isDue, isNews, snapshotNameAt, snapshotTimeMs } from "./storage/index.ts";
+import type { Ports } from "./tenants/index.ts";
+import type { Tenant } from "./tenants/layout.ts";
+import type { VolumeUsage } from "./tenants/ports.ts";
+
+const EVERY_MS = 30_000;
+
+export interface KeepingOptions {
+  journal: Pick<Journal, "tenants" | "data">;
+  ports: Pick<Ports, "volumes" | "copies">;
+  tenantOf: (record: TenantRecord) => Tenant;
+  /** Null where none came with the tenant's command. */
+  keyOf: (record: TenantRecord) => Promise<string | null>;
+  log: Log;
+  nowMs: () => number;
+}
+
+export interface Keeping {
+  /** One round now; resolves when it and the copies that it began are through. */
+  round(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Looks after what tenants have stored: how much it is, whose it is, what it was, and that a copy is elsewhere. */
+export function startKeeping({ journal, ports, tenantOf, keyOf, log, nowMs }: KeepingOptions): Keeping {
+  const { volumes, copies } = ports;
+  let turn = 0;
+  let rounding: Promise<void> | null = null;
+  let copying: Promise<void> | null = null;
+  let stopped = false;
+
+  const isKept = (record: TenantRecord) =>
+    record.goal !== "purged" && record.uid !== null && record.slot !== null && record.spec !== null;
+
+  async function look(): Promise<void> {
+    const records = journal.tenants.all().filter(isKept);
+    if (records.length === 0) return;
+    const usage = await volumes.usage();
+    // One tenant's files per round: a walk over all of a large host's would be felt.
+    const swept = records[turn++ % records.length];
+    if (swept) await tried(swept, "sweep", () => sweep(swept));
+    for (const record of records) {
+      const used = usage.get(record.id);
+      if (used) await tried(record, "look", () => lookAt(record, used));
+    }
+    copying ??= copyAll(records).finally(() => {
+      copying = null;
+    });
+  }
+
+  async function lookAt(record: TenantRecord, usage: VolumeUsage): Promise<void> {
+    const { spec, layout } = tenantOf(record);
+    await volumes.freeze(layout, usage);
+    const plan = spec.data;
+    const last = (await volumes.snapshots.list(layout)).at(-1);
+    if (plan && plan.snapshots > 0 && isDue(last ? snapshotTimeMs(last) : null, plan.snapshotMinutes, nowMs())) {
+      await volumes.snapshots.take(layout, snapshotNameAt(nowMs()));
+      await volumes.snapshots.thin(layout, plan.snapshots);
+    }
+    const { told, backup, restored, strays } = journal.data.get(record.id);
+    const snapshots = await volumes.snapshots.list(layout);
+    const facts: StorageFacts = { ...usage, strays, snapshots, backup, restored };
+    if (isNews(told, facts)) journal.data.put(record.id, {}, { facts, atMs: nowMs() });
+  }
+
+  async function sweep(record: TenantRecord): Promise<void> {
+    const { layout } = tenantOf(record);
+    const { strays, first } = await countStrays(layout);
+    if (strays > 0) log.warn("data.strays", { tenant: record.id, count: strays, first });
+    if (strays !== journal.data.get(record.id).strays) journal.data.put(record.id, { strays });
+  }
+
+  /** One after the other: the network and the disk are everybody's. */
+  async function copyAll(records: readonly TenantRecord[]): Promise<void> {
+    for (const { id } of copies.isThere ? records : []) {
+      const record = journal.tenants.get(id);
+      if (stopped || !record || !isKept(record)) continue;
+      const plan = record.spec?.data;
+      const { backup, backups } = journal.data.get(id);
+      const isAsked = plan !== undefined && plan.backups > backups;
+      if (!plan || !(isAsked || isDue(backup?.at ?? null, plan.backupMinutes, nowMs()))) continue;
+      await tried(record, "copy", () => copy(record, plan.backups));
+    }
+  }
+
+  async function copy(record: TenantRecord, backups: number): Promise<void> {
+    const key = await keyOf(record);
+    if (!key) return;
+    const at = nowMs();
+    const send = (directory: string) => copies.send(record.id, key, directory);
+    const { bytes } = await volumes.snapshots.frozen(tenantOf(record).layout, send);
+    const backup = { snapshot: snapshotNameAt(at), at, bytes, verifiedAt: nowMs() };
+    journal.data.put(record.id, { backup, backups });
+    log.info("data.copied", { tenant: record.id, bytes, tookMs: nowMs() - at });
+    const told = journal.data.get(record.id).told;
+    if (told) journal.data.put(record.id, {}, { facts: { ...told, backup }, atMs: nowMs() });
+  }
+
+  /** What fails for one tenant is tried again at the next round, and holds up nobody else. */
+  async function tried(record: TenantRecord, what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (journal.tenants.get(record.id)?.goal === "purged") return;
+      log.warn(`data.${what}`, { tenant: record.id, error: describeError(error) });
+    }
+  }
+
+  function round(): Promise<void> {
+    rounding ??= look()
+      .catch((error) => log.warn("data.round", { error: describeError(error) }))
+      .finally(() => {
+        rounding = null;
+      });
+    return rounding;
+  }
+
+  const timer = setInterval(() => void round(), EVERY_MS);
+  return {
+    async round() {
+      await round();
+      await copying;
+    },
+    async stop() {
+      stopped = true;
+      clearInterval(timer);
+      await rounding;
+    },
+  };
+}
