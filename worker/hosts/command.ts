@@ -8,7 +8,7 @@ import {
 } from "../../schema/protocol/index.ts";
 import { VOLUME_KEY } from "../data/rules.ts";
 import { type TenantOrigins, tenantHostnameOf, tenantOriginOf } from "../env.ts";
-import { limitsOf } from "../tenants/index.ts";
+import { limitsOf, sleepOf } from "../tenants/index.ts";
 import { type Envelope, type Keyring, tenantKeys } from "../vault/index.ts";
 import type { HostRow, TenantRow } from "./store.ts";
 
@@ -43,6 +43,7 @@ export async function buildCommand(
       ownerId,
       runtime,
       limits: limitsOf(runtime, plan),
+      sleep: sleepOf(plan),
     },
     generation,
     desired,

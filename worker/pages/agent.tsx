@@ -86,7 +86,7 @@ export const Agent: FC<AgentProps> = ({ view, events, posture, problem, confirm 
 
 const Actions: FC<{ view: TenantView }> = ({ view }) => (
   <div class="row" id="actions" data-live>
-    {view.state === "running" ? (
+    {view.state === "running" || view.state === "asleep" ? (
       <a class="button" href={view.url}>
         Open {view.name}
       </a>
@@ -143,7 +143,9 @@ const Limits: FC<{ view: TenantView }> = ({ view: { limits } }) => (
       <dt>Storage</dt>
       <dd>{readableMiB(limits.diskMiB)}</dd>
       <dt>Requests</dt>
-      <dd>{limits.requestsPerMinute} a minute</dd>
+      <dd>
+        {limits.requestsPerMinute} a minute, {limits.openConnections} at a time
+      </dd>
     </dl>
   </>
 );

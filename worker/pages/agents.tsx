@@ -28,7 +28,7 @@ export const Agents: FC<{ agents: TenantView[] }> = ({ agents }) =>
               <p class="hint">{`${RUNTIME_WORDS[agent.runtime].name} · ${agent.hostname}`}</p>
             </div>
             <State state={agent.state} />
-            {agent.state === "running" ? (
+            {agent.state === "running" || agent.state === "asleep" ? (
               <a class="button small" href={agent.url} aria-label={`Open ${agent.name}`}>
                 Open
               </a>

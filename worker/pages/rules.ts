@@ -18,6 +18,7 @@ export function actionsFor(state: TenantView["state"]): Exclude<TenantAction, "d
     case "creating":
       return ["stop"];
     case "running":
+    case "asleep":
       return ["restart", "stop"];
     case "suspended":
     case "stopped":
@@ -122,6 +123,7 @@ export function fortOf(view: TenantView, story: readonly StoryLine[]): Fort {
     case "running":
     case "stopping":
       return { walls: all("standing"), lamp: view.state === "running" };
+    case "asleep":
     case "suspended":
     case "stopped":
       return { walls: all("standing"), lamp: false };

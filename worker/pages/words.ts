@@ -190,7 +190,12 @@ export const STATE_WORDS: Record<TenantView["state"], { label: string; tone: Ton
   pending: { label: "Waiting", tone: "busy", sentence: "Your agent is next in line on its server." },
   creating: { label: "Being built", tone: "busy", sentence: "Your agent is being built, wall by wall." },
   running: { label: "Running", tone: "good", sentence: "Your agent is running. Nobody but you can open it." },
-  suspended: { label: "Asleep", tone: "calm", sentence: "Your agent is asleep. Its data is kept." },
+  asleep: {
+    label: "Asleep",
+    tone: "calm",
+    sentence: "Your agent is asleep, since nobody needed it for a while. Open it, and it wakes.",
+  },
+  suspended: { label: "Suspended", tone: "calm", sentence: "Your agent is suspended. Its data is kept." },
   stopped: { label: "Stopped", tone: "calm", sentence: "Your agent is stopped. Its data is kept." },
   failed: { label: "Needs attention", tone: "bad", sentence: "Your agent could not be brought to where you want it." },
   stopping: { label: "Stopping", tone: "busy", sentence: "Your agent is being stopped. Its data is kept." },

@@ -7,6 +7,7 @@ export {
   type Plan,
   type PlanId,
   planOf,
+  sleepOf,
   TRIAL_DAYS,
   TRIAL_PLAN,
 } from "./plans.ts";

@@ -1,4 +1,4 @@
-import type { RuntimeName, TenantLimits } from "../../schema/protocol/index.ts";
+import type { RuntimeName, SleepPolicy, TenantLimits } from "../../schema/protocol/index.ts";
 
 export const PLAN_IDS = ["starter", "pro", "team"] as const;
 export type PlanId = (typeof PLAN_IDS)[number];
@@ -14,6 +14,8 @@ export interface Plan {
   diskMiB: number;
   pids: number;
   requestsPerMinute: number;
+  /** Requests and WebSockets at the same time. */
+  openConnections: number;
   /** How many snapshots of each agent are kept. */
   snapshots: number;
   /** False: it sleeps while nobody needs it, and wakes at the next request. */
@@ -32,6 +34,7 @@ export const PLANS: Readonly<Record<PlanId, Plan>> = {
     diskMiB: 4096,
     pids: 256,
     requestsPerMinute: 600,
+    openConnections: 64,
     snapshots: 3,
     alwaysOn: false,
   },
@@ -45,6 +48,7 @@ export const PLANS: Readonly<Record<PlanId, Plan>> = {
     diskMiB: 8192,
     pids: 256,
     requestsPerMinute: 1200,
+    openConnections: 128,
     snapshots: 7,
     alwaysOn: true,
   },
@@ -58,6 +62,7 @@ export const PLANS: Readonly<Record<PlanId, Plan>> = {
     diskMiB: 16_384,
     pids: 384,
     requestsPerMinute: 3000,
+    openConnections: 256,
     snapshots: 30,
     alwaysOn: true,
   },
@@ -72,14 +77,21 @@ export const DEFAULT_PLAN = "trial";
 /** The row behind the word that stands on an agent. Also for words that are no longer sold. */
 export const planOf = (plan: string): Plan => (Object.hasOwn(PLANS, plan) ? PLANS[plan as PlanId] : PLANS[TRIAL_PLAN]);
 
+/** An agent that sleeps: frozen after five minutes without anybody and anything, ended after an hour of it. */
+const SLEEP: SleepPolicy = { pauseAfterSeconds: 300, stopAfterSeconds: 3600 };
+export const sleepOf = (plan: string): SleepPolicy | undefined => (planOf(plan).alwaysOn ? undefined : SLEEP);
+
 /** What one agent gets. The test agent is as small under every plan. */
-export function limitsOf(runtime: RuntimeName, plan: string): TenantLimits {
+export function limitsOf(runtime: RuntimeName, plan: string): TenantLimits & { openConnections: number } {
   switch (runtime) {
     case "openclaw": {
-      const { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute } = planOf(plan);
-      return { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute, tmpMiB: 64, shmMiB: 64 };
+      const { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute, openConnections } = planOf(plan);
+      return { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute, openConnections, tmpMiB: 64, shmMiB: 64 };
     }
     case "echo":
-      return { memoryMiB: 128, cpuMillis: 500, pids: 32, diskMiB: 64, tmpMiB: 64, shmMiB: 16, requestsPerMinute: 6000 };
+      return {
+        ...{ memoryMiB: 128, cpuMillis: 500, pids: 32, diskMiB: 64, tmpMiB: 64, shmMiB: 16 },
+        ...{ requestsPerMinute: 6000, openConnections: 1000 },
+      };
   }
 }

@@ -123,7 +123,7 @@ export function displayState(
   if (row.desired === "deleted") return row.purgedAt !== null ? "deleted" : "deleting";
   if (row.observed === "failed" && upToDate) return "failed";
   if (row.desired === "running") {
-    if (row.observed === "running" && upToDate) return "running";
+    if ((row.observed === "running" || row.observed === "asleep") && upToDate) return row.observed;
     return row.observed === "pending" ? "pending" : "creating";
   }
   return row.observed === row.desired && upToDate ? row.desired : "stopping";

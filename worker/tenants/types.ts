@@ -22,7 +22,18 @@ export const tenantView = z
     desired: z.enum(["running", "suspended", "stopped", "deleted"]),
     held: z.boolean().openapi({ description: "Stopped because the account does not cover it; its data is kept." }),
     state: z
-      .enum(["pending", "creating", "running", "suspended", "stopped", "failed", "stopping", "deleting", "deleted"])
+      .enum([
+        "pending",
+        "creating",
+        "running",
+        "asleep",
+        "suspended",
+        "stopped",
+        "failed",
+        "stopping",
+        "deleting",
+        "deleted",
+      ])
       .openapi({ description: "What the owner should be told, from what is wanted and what the host last said." }),
     generation: z.int(),
     observedGeneration: z.int(),
@@ -33,6 +44,7 @@ export const tenantView = z
       pids: z.int(),
       diskMiB: z.int(),
       requestsPerMinute: z.int(),
+      openConnections: z.int().openapi({ description: "Requests and WebSockets open at the same time." }),
     }),
     image: imageView.nullable().openapi({ description: "Of this runtime on its host, while pending or creating." }),
     createdAt: z.iso.datetime(),

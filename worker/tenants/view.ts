@@ -20,7 +20,10 @@ export function tenantViewOf(
   { hostname, url }: { hostname: string; url: string },
 ): TenantView {
   const state = displayState(tenant);
-  const { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute } = limitsOf(tenant.runtime, tenant.plan);
+  const { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute, openConnections } = limitsOf(
+    tenant.runtime,
+    tenant.plan,
+  );
   return {
     id: tenant.id,
     name: tenant.slug,
@@ -34,7 +37,7 @@ export function tenantViewOf(
     generation: tenant.generation,
     observedGeneration: tenant.observedGeneration,
     failure: state === "failed" ? tenant.failure : null,
-    limits: { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute },
+    limits: { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute, openConnections },
     image: state === "pending" || state === "creating" ? imageOf(tenant.runtime, imagesJson) : null,
     createdAt: new Date(tenant.createdAt).toISOString(),
     updatedAt: new Date(tenant.updatedAt).toISOString(),

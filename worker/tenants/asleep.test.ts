@@ -1,0 +1,46 @@
+import { eq } from "drizzle-orm";
+import { beforeAll, expect, it } from "vitest";
+import { outbox, tenants } from "../../schema/db/index.ts";
+import { Client, startTestEdge, type TestEdge } from "../testing/edge.ts";
+import { TestHost } from "../testing/host.ts";
+
+let host: TestHost;
+let edge: TestEdge;
+let owner: Client;
+
+beforeAll(async () => {
+  host = await TestHost.make();
+  edge = await startTestEdge({ fetch: host.fetch as typeof fetch });
+  await host.enrol(edge);
+  owner = await new Client(edge).signUp();
+});
+
+it("an agent whose host has put it to sleep is shown asleep, stays wanted, and is not told anything again", async () => {
+  const { id } = (await owner.create()).body;
+  const state = { type: "tenant.state", tenantId: id, generation: 1 } as const;
+  await host.post(edge, await host.report({ ...state, state: "running" }));
+  await host.post(edge, await host.report({ ...state, state: "asleep" }));
+  const read = async () => (await owner.request("GET", `/api/v1/tenants/${id}`)).json();
+  expect(await read()).toMatchObject({ state: "asleep", desired: "running", generation: 1 });
+  const anHourAgo = Date.now() - 3_600_000;
+  await edge.db.update(tenants).set({ updatedAt: anHourAgo });
+  await edge.db.update(outbox).set({ createdAt: anHourAgo, deliveredAt: anHourAgo });
+  const asleep = [{ tenantId: id, generation: 1, state: "asleep" } as const];
+  const capacity = { memoryMiB: 65_536, diskMiB: 1_000_000, tenants: 100 };
+  const inventory = { type: "host.inventory" as const, tenants: asleep, images: [], versions: {}, capacity };
+  await host.post(edge, await host.report(inventory));
+  const about = () => host.commands.filter((one) => one.type === "tenant.apply" && one.tenant.id === id);
+  await edge.tick();
+  expect(about()).toHaveLength(1);
+  await host.post(edge, await host.report({ ...state, state: "running" }));
+  expect(await read()).toMatchObject({ state: "running", generation: 1 });
+});
+
+it("sleep is a matter of the plan: who pays for an agent that is always on gets one", async () => {
+  const { id } = (await owner.create()).body;
+  const spec = () => host.commands.findLast((one) => one.type === "tenant.apply" && one.tenant.id === id);
+  expect(spec()).not.toHaveProperty("tenant.sleep");
+  await edge.db.update(tenants).set({ plan: "starter" }).where(eq(tenants.id, id));
+  await owner.request("POST", `/api/v1/tenants/${id}/restart`);
+  expect(spec()).toHaveProperty("tenant.sleep", { pauseAfterSeconds: 300, stopAfterSeconds: 3600 });
+});
