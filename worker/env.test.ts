@@ -46,6 +46,8 @@ describe("the bindings", () => {
     ["TICKET_KEY", '{"kty":"OKP"}'],
     ["MAX_TENANTS_PER_OWNER", "-1"],
     ["AUTH_RATE_LIMIT", "maybe"],
+    ["BILLING", "free"],
+    ["BILLING", '{"mode":"stripe","key":"canary"}'],
   ])("refuse %s=%s in one sentence that names it and never its value", (name, value) => {
     const sentence = refusalOf({ [name]: value });
     expect(sentence).toMatch(new RegExp(`^The binding ${name} is not accepted: it takes .+\\.$`));

@@ -120,7 +120,7 @@ const PARTS = `
 .compare thead th:nth-child(3) { padding-left: 1rem; } .compare thead th { font-family: var(--head); border-bottom: 2px solid var(--ink); } .compare tbody th { width: 24%; } .compare td:nth-child(3) { background: var(--sheet); box-shadow: inset 2px 0 var(--blue); padding-left: 1rem; } .compare td:nth-child(2) { color: var(--ink-2); width: 36%; }
 .plans { display: grid; gap: 1.2rem; margin-bottom: 1.8rem; } .plan { border: 1px solid var(--line); border-radius: 3px; background: var(--sheet); padding: 1.4rem; } .plan p { margin: 0; } .plan.marked { border: 2px solid var(--blue); }
 .sizes { margin: .9rem 0 1.2rem; font-size: .95rem; color: var(--ink-2); } .sizes li { padding: .15rem 0; } .narrow-left { max-width: 30rem; }
-.bills li { display: grid; grid-template-columns: 10.5rem minmax(0, 1fr) 6rem 5rem 7rem; gap: 0 1rem; padding: .5rem 0; border-bottom: 1px solid var(--line); } .bills time { color: var(--ink-2); }
+.bills li { display: flex; flex-wrap: wrap; gap: 0 1.2rem; padding: .5rem 0; border-bottom: 1px solid var(--line); } .bills time { color: var(--ink-2); }
 .price { color: var(--ink-2); } .price .figure { font: 600 2.4rem/1.3 var(--head); color: var(--ink); }
 .empty { display: grid; gap: 2rem; align-items: center; } .empty-fort { max-width: 20rem; justify-self: center; width: 100%; }
 .agent-card { display: flex; flex-wrap: wrap; gap: .6rem 1.5rem; align-items: center; margin-bottom: .8rem; padding: 1.1rem 1.5rem; } .agent-card > div { flex: 1 1 14rem; min-width: 0; } .agent-card h2 { font-size: 1.2rem; margin: 0; } .agent-card p { margin: 0; }
@@ -145,7 +145,7 @@ const PARTS = `
 `;
 
 const WIDTHS = `
-@media (min-width: 46rem) { .plans { grid-template-columns: repeat(3, 1fr); } .empty { grid-template-columns: 20rem 1fr; } }
+@media (min-width: 46rem) { .bills li { display: grid; grid-template-columns: 10.5rem minmax(0, 1fr) 6rem 5rem 7rem; } .plans { grid-template-columns: repeat(3, 1fr); } .empty { grid-template-columns: 20rem 1fr; } }
 @media (min-width: 58rem) { .hero { grid-template-columns: 1fr 1.05fr; } .agent { grid-template-columns: minmax(0, 1fr) 20rem; } .walls { grid-template-columns: repeat(5, 1fr); gap: 0 1.6rem; } .walls li { display: block; } .walls li::before { margin-bottom: .7rem; } .walls p { margin-bottom: .4rem; } }
 @media (max-width: 40rem) {
   .top { gap: .3rem 1rem; } .sheet { padding: 1.1rem; } .events li { grid-template-columns: 1fr; }
