@@ -30,7 +30,7 @@ describe("a command over SSH", () => {
       }),
       { numRuns: 25 },
     );
-  });
+  }, 60_000);
 });
 
 describe("known hosts", () => {
