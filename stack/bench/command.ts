@@ -5,8 +5,10 @@ const benches: Readonly<Record<string, (json: boolean) => Promise<number>>> = {
   create: async (json) => (await import("./create.ts")).benchCreate(json),
   commands: async (json) => (await import("./commands.ts")).benchCommands(json),
   "forward-auth": async (json) => (await import("./forward-auth.ts")).benchForwardAuth(json),
+  gate: async (json) => (await import("./gate.ts")).benchGate(json),
   reconcile: async (json) => (await import("./reconcile.ts")).benchReconcile(json),
   scale: async (json) => (await import("./scale.ts")).benchScale(json),
+  wake: async (json) => (await import("./wake.ts")).benchWake(json),
 };
 
 export async function benchCommand(args: string[]): Promise<number> {

@@ -22,6 +22,7 @@ import { buildWorker, ROOT, startWorker } from "../worker.ts";
 
 /** A door with an agent behind it, and everybody who may knock; no host runs, since nothing is let through to one. */
 export interface Door {
+  dir: string;
   edgePort: number;
   /** An empty Hono handler in the same workerd. */
   emptyPort: number;
@@ -107,6 +108,7 @@ export async function startDoor(agentsPort: number): Promise<Door> {
         .setExpirationTime(Math.floor(Date.now() / 1_000) + lifetimeSeconds)
         .sign(key)}`;
     return {
+      dir,
       edgePort,
       emptyPort,
       pid: worker.part.pid,

@@ -11,22 +11,26 @@ export interface Load {
 
 /**
  * Keeps `connections` busy with the same request for a while. Plain sockets, and of each answer only status and length
- * are read: a client that is slower than the server would measure itself.
+ * are read: a client that is slower than the server would measure itself. With `perSecond` they come at that pace, as
+ * long as the server keeps up.
  */
 export async function load(
-  request: { port: number; head: string },
-  { connections, ms }: { connections: number; ms: number },
+  request: ({ port: number } | { socketPath: string }) & { head: string },
+  { connections, ms, perSecond }: { connections: number; ms: number; perSecond?: number },
 ): Promise<Load> {
   const bytes = Buffer.from(request.head, "latin1");
   const times: number[] = [];
   const statuses: Record<number, number> = {};
   const began = performance.now();
   const until = began + ms;
+  const gapMs = perSecond === undefined ? 0 : (connections * 1_000) / perSecond;
   await Promise.all(
-    Array.from({ length: connections }, async () => {
-      const socket = connect({ port: request.port, host: "127.0.0.1", noDelay: true });
+    Array.from({ length: connections }, async (_, index) => {
+      const place = "port" in request ? { port: request.port, host: "127.0.0.1" } : { path: request.socketPath };
+      const socket = connect({ ...place, noDelay: true });
       await new Promise<void>((resolve, reject) => {
         let sentAt = 0;
+        let dueAt = began + (gapMs * index) / connections;
         const send = () => {
           sentAt = performance.now();
           socket.write(bytes);
@@ -35,10 +39,12 @@ export async function load(
           const now = performance.now();
           times.push(now - sentAt);
           statuses[status] = (statuses[status] ?? 0) + 1;
-          if (now < until) send();
-          else socket.end(resolve);
+          dueAt += gapMs;
+          if (now >= until) socket.end(resolve);
+          else if (dueAt > now) setTimeout(send, dueAt - now);
+          else send();
         });
-        socket.once("connect", send);
+        socket.once("connect", () => (gapMs > 0 ? setTimeout(send, dueAt - performance.now()) : send()));
         socket.once("error", reject);
         socket.once("close", () => reject(new Error("the server closed the connection")));
       });
