@@ -102,11 +102,12 @@ export function createForwardAuth({ db, world, config, keys, wayIn, bearer }: Fo
     decideAccess(request, claims, knowledge, tenantOriginOf(origins, request.slug ?? ""), world.now());
 
   function answer(verdict: Verdict, request: DoorRequest | null, headers: Headers): Response | Promise<Response> {
+    if (verdict.kind === "allow") {
+      return new Response(null, { status: 200, headers: { "x-chelar-user": verdict.userId } });
+    }
     const isPage = request?.acceptsHtml ?? false;
     const home = { href: dashboardOrigin, label: "To the dashboard" };
     switch (verdict.kind) {
-      case "allow":
-        return new Response(null, { status: 200, headers: { "x-chelar-user": verdict.userId } });
       case "nobody": {
         const text = "This address belongs to no agent.";
         return refusal({ code: "not_found", title: "Nothing here.", text, link: home }, isPage);
