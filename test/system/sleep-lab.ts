@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { mkdirSync } from "node:fs";
+import { chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { Agent, createServer, type IncomingHttpHeaders, type IncomingMessage, request } from "node:http";
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -29,6 +29,8 @@ export interface Wish {
 export interface SleepLab extends AgentLab {
   /** Creates an agent with this policy and waits until it runs. */
   create(sleep: SleepPolicy, more?: Wish): Promise<Sleeper>;
+  /** Puts an empty environment where a container that is started by hand looks for one. */
+  env(id: string, user: string): Promise<void>;
 }
 
 export interface Sleeper {
@@ -116,6 +118,11 @@ export async function createSleepLab(): Promise<SleepLab> {
   return {
     ...lab,
     create,
+    async env(id, user) {
+      const file = `${lab.host.dir}/run/env/${id}/env`;
+      writeFileSync(file, "");
+      chownSync(file, Number(user.split(":")[0]), 0);
+    },
     async destroy() {
       connections.destroy();
       caddy.kill("SIGKILL");
