@@ -46,12 +46,23 @@ describe("the bindings", () => {
     ["TICKET_KEY", '{"kty":"OKP"}'],
     ["MAX_TENANTS_PER_OWNER", "-1"],
     ["AUTH_RATE_LIMIT", "maybe"],
+    ["MAIL", '{"driver":"smtp","key":"canary"}'],
+    ["MAIL", '{"driver":"resend","key":"canary-canary"}'],
+    ["GOOGLE_SIGN_IN", '{"clientId":"canary"}'],
     ["BILLING", "free"],
     ["BILLING", '{"mode":"stripe","key":"canary"}'],
   ])("refuse %s=%s in one sentence that names it and never its value", (name, value) => {
     const sentence = refusalOf({ [name]: value });
     expect(sentence).toMatch(new RegExp(`^The binding ${name} is not accepted: it takes .+\\.$`));
     expect(sentence).not.toContain("canary");
+  });
+
+  it("refuse the mailbox of a developer's machine for any dashboard but one at localhost", () => {
+    const MAIL = '{"driver":"mailbox"}';
+    expect(refusalOf({ MAIL })).toContain("the mailbox is for a dashboard at localhost");
+    const TENANT_ORIGIN = "http://*.agents.localhost:8080";
+    expect(refusalOf({ MAIL, TENANT_ORIGIN, DASHBOARD_ORIGIN: "http://localhost:8787" })).toBe("accepted");
+    expect(refusalOf({ MAIL, TENANT_ORIGIN, DASHBOARD_ORIGIN: "http://notlocalhost:8787" })).toContain("mailbox");
   });
 
   it("say which one is missing", () => {

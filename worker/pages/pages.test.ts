@@ -12,7 +12,19 @@ beforeEach(() => {
 });
 
 describe("every page", () => {
-  const PATHS = ["/", "/sign-up", "/sign-in", "/agents", "/agents/new", `/agents/${ID}`, "/agents/tnt_none"];
+  const PATHS = [
+    "/",
+    "/sign-up",
+    "/sign-in",
+    "/sign-in/code",
+    "/verify",
+    "/forgot",
+    "/reset",
+    "/agents",
+    "/agents/new",
+    `/agents/${ID}`,
+    "/agents/tnt_none",
+  ];
   const read = async (path: string) => {
     ada.own({ state: "creating" });
     return (await ada.get(path, path.startsWith("/agents") ? undefined : {})).text();
