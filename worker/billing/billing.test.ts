@@ -40,7 +40,7 @@ describe("a trial", () => {
     await lab.forward(1);
     expect(ada.mailSubjects().at(-1)).toBe("Your trial has ended");
     expect(await desiredOf(ada)).toEqual([["stopped", true]]);
-    expect(lab.host.commands.at(-1)).toMatchObject({ type: "tenant.apply", desired: "stopped" });
+    expect(lab.told(body.id)).toMatchObject({ type: "tenant.apply", desired: "stopped" });
 
     await lab.forward(90, { stepDays: 10 });
     expect(await desiredOf(ada)).toEqual([["stopped", true]]);
@@ -50,11 +50,7 @@ describe("a trial", () => {
     await ada.subscribe("starter");
     await lab.deliverNew();
     expect(await desiredOf(ada)).toEqual([["running", false]]);
-    expect(lab.host.commands.at(-1)).toMatchObject({
-      type: "tenant.apply",
-      desired: "running",
-      tenant: { id: body.id },
-    });
+    expect(lab.told(body.id)).toMatchObject({ type: "tenant.apply", desired: "running" });
   });
 
   it("counts from the sign-up, not from the first look at it", async () => {
@@ -125,9 +121,10 @@ describe("what a plan gives", () => {
 
   it("stands in the command to the host, and changes with the plan", async () => {
     const ada = await lab.person();
-    const { body } = await ada.create(undefined, { runtime: "openclaw" });
+    const { status, body } = await ada.create(undefined, { runtime: "openclaw" });
+    expect(status, JSON.stringify(body)).toBe(201);
     const limitsNow = () => {
-      const told = lab.host.commands.findLast((it) => it.type === "tenant.apply" && it.tenant.id === body.id);
+      const told = lab.told(body.id);
       return told?.type === "tenant.apply" ? told.tenant.limits : null;
     };
     expect(limitsNow()).toMatchObject({ memoryMiB: 2048, cpuMillis: 2000, diskMiB: 8192, requestsPerMinute: 1200 });
@@ -290,7 +287,7 @@ describe("dunning", () => {
     await lab.forward(5);
     expect(lab.host.commands.some(({ type }) => type === "tenant.purge")).toBe(false);
     await lab.forward(3);
-    expect(lab.host.commands.at(-1)).toMatchObject({ type: "tenant.purge", tenantId: body.id });
+    expect(lab.told(body.id)).toMatchObject({ type: "tenant.purge" });
     expect(ada.mailSubjects()).toEqual([
       ...[
         "A payment failed",

@@ -56,7 +56,6 @@ export function createBilling({ db, world, config, dashboardOrigin, hosts, post,
     routes,
 
     async allowanceOf(ownerId) {
-      if (mode !== "off") await store.openAccount(db, ownerId, world.now());
       const { it, account } = await peek(context, ownerId);
       return { plan: it.label, tenants: it.tenants, still: account ? [store.insistUnchanged(db, account)] : [] };
     },

@@ -53,11 +53,13 @@ export async function review(context: BillingContext, ownerId: string, event?: B
   }
 }
 
-/** What an account may have by what is stored, without asking anybody and without changing anything. */
+/** What an account may have by what is stored, without asking anybody. Opens the account at the first look. */
 export async function peek({ db, mode, world }: BillingContext, ownerId: string): Promise<Peek> {
-  const [read, agents] = await Promise.all([store.readAccount(db, ownerId), agentsOf(db, ownerId)]);
+  const look = () => store.readAccount(db, ownerId);
+  const [first, agents] = await Promise.all([look(), agentsOf(db, ownerId)]);
+  if (!first && mode !== "off") await store.openAccount(db, ownerId, world.now());
+  const read = first ?? (mode === "off" ? null : await look());
   const account = read?.account ?? null;
-  if (!account && mode !== "off") throw new Error("no billing account is open");
   const facts = {
     mode,
     trialEndsAt: account?.trialEndsAt ?? 0,

@@ -55,7 +55,6 @@ export function createBillingService(context: BillingContext): BillingService {
 
   return {
     async read(person) {
-      if (context.mode !== "off") await store.openAccount(db, person.id, world.now());
       return seen(await peek(context, person.id));
     },
 

@@ -1,6 +1,7 @@
 import { eq } from "drizzle-orm";
 import { inject } from "vitest";
 import { billingAccounts } from "../../schema/db/index.ts";
+import type { Command } from "../../schema/protocol/index.ts";
 import { eventRequest, type StripeEvent, StripeStandIn } from "../../test/stand-ins/stripe.ts";
 import { Client, startTestEdge, type TestEdge } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
@@ -26,6 +27,8 @@ export interface BillingLab {
   stripe: StripeStandIn;
   /** Another edge on the same database and hosts, with other settings. */
   edgeWith(billing: object): Promise<TestEdge>;
+  /** The last command to the host about an agent. */
+  told(tenantId: string): Command | undefined;
   /** A person who has just signed up. */
   person(): Promise<Payer>;
   /** Moves the clock in steps, as the cron would see it: events that come up are delivered, then the edge ticks. */
@@ -133,6 +136,10 @@ export async function startBillingLab(billing: object = STRIPE_BINDING): Promise
   };
   return {
     ...{ edge, host, stripe, edgeWith, signed, deliver, deliverNew },
+    told: (id) =>
+      host.commands.findLast(
+        (it) => (it.type === "tenant.apply" ? it.tenant.id : "tenantId" in it && it.tenantId) === id,
+      ),
     person: () => new Payer(edge, stripe).signUp(),
     async forward(days, { events = true, stepDays = 1 } = {}) {
       for (let left = days * DAY_MS; left > 0; left -= stepDays * DAY_MS) {
