@@ -90,6 +90,10 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
     VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET generation = excluded.generation, depth = excluded.depth,
     since_ms = excluded.since_ms, wake_at_ms = excluded.wake_at_ms`);
   const sleepDelete = db.prepare("DELETE FROM sleeping WHERE tenant_id = ?");
+  const isMoved = db.prepare("SELECT 1 AS yes FROM moved WHERE tenant_id = ?");
+  const movedInsert = db.prepare("INSERT OR IGNORE INTO moved (tenant_id) VALUES (?)");
+  const movedDelete = db.prepare("DELETE FROM moved WHERE tenant_id = ?");
+  const tenantDelete = db.prepare("DELETE FROM tenants WHERE id = ?");
   const dataDelete = db.prepare("DELETE FROM data WHERE tenant_id = ?");
   const stepsDelete = db.prepare("DELETE FROM steps WHERE tenant_id = ?");
   const receiptInsert = db.prepare("INSERT OR REPLACE INTO receipts (tenant_id, statement) VALUES (?, ?)");
@@ -124,6 +128,10 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
     }
     reports.add({ type: "tenant.state", at: atMs, tenantId, generation, ...state });
     if (state.state !== "purged") return;
+    if (isMoved.get(tenantId)) {
+      leave(tenantId);
+      return;
+    }
     // The tombstone: the slot may be used again from here on, the id and the UID never.
     tombstone.run(tenantId);
     sleepDelete.run(tenantId);
@@ -131,15 +139,23 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
     dataDelete.run(tenantId);
   }
 
+  /** It went elsewhere and may come back: no tombstone, only its UID stays used. */
+  function leave(tenantId: string): void {
+    for (const statement of [sleepDelete, stepsDelete, dataDelete, movedDelete, tenantDelete]) statement.run(tenantId);
+  }
+
   return {
     get,
+
+    /** What is being removed here lives on another host. */
+    isMoved: (id: string): boolean => isMoved.get(id) !== undefined,
 
     /** All that are not purged. */
     all: (): TenantRecord[] => all.all().map(toRecord),
 
     /** Must run inside a transaction. */
     forgetAll(): void {
-      db.exec("DELETE FROM sleeping; DELETE FROM steps; DELETE FROM data; DELETE FROM tenants");
+      db.exec("DELETE FROM sleeping; DELETE FROM steps; DELETE FROM data; DELETE FROM moved; DELETE FROM tenants");
     },
 
     /** Must run inside the transaction that accepts the command. */
@@ -154,6 +170,7 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
         applyUpdate.run(generation, hash, desired, restarts, JSON.stringify(tenant), secretsJwe, id);
       } else {
         (command.type === "tenant.purge" ? purgeUpdate : haltUpdate).run(generation, hash, id);
+        if (command.type === "tenant.purge" && command.moved) movedInsert.run(id);
       }
       const state = isNew ? ({ state: "creating" } as const) : undefined;
       const note = { tenantId: id, generation, atMs, steps: [{ step: "accept", status: "done" } as const], state };

@@ -19,6 +19,8 @@ export interface KeepingOptions {
 }
 
 export interface Keeping {
+  /** A tenant is what was wanted of it: a copy that was asked for need not wait for the next round. */
+  reached(tenantId: string): void;
   /** One round now; resolves when it and the copies that it began are through. */
   round(): Promise<void>;
   stop(): Promise<void>;
@@ -80,6 +82,8 @@ export function startKeeping({ journal, ports, tenantOf, keyOf, log, nowMs }: Ke
       if (stopped || !record || !isKept(record)) continue;
       const plan = record.spec?.data;
       const { backup, backups } = journal.data.get(id);
+      // Stopped for a move: its last words must be in the copy.
+      if (record.stateGeneration !== record.generation) continue;
       const isAsked = plan !== undefined && plan.backups > backups;
       if (!plan || !(isAsked || isDue(backup?.at ?? null, plan.backupMinutes, nowMs()))) continue;
       await tried(record, "copy", () => copy(record, plan.backups));
@@ -92,7 +96,7 @@ export function startKeeping({ journal, ports, tenantOf, keyOf, log, nowMs }: Ke
     const at = nowMs();
     const send = (directory: string) => copies.send(record.id, key, directory);
     const { bytes } = await volumes.snapshots.frozen(tenantOf(record).layout, send);
-    const backup = { snapshot: snapshotNameAt(at), at, bytes, verifiedAt: nowMs() };
+    const backup = { snapshot: snapshotNameAt(at), at, bytes, verifiedAt: nowMs(), number: backups };
     journal.data.put(record.id, { backup, backups });
     log.info("data.copied", { tenant: record.id, bytes, tookMs: nowMs() - at });
     const told = journal.data.get(record.id).told;
@@ -120,6 +124,10 @@ export function startKeeping({ journal, ports, tenantOf, keyOf, log, nowMs }: Ke
 
   const timer = setInterval(() => void round(), EVERY_MS);
   return {
+    reached(tenantId) {
+      const asked = journal.tenants.get(tenantId)?.spec?.data?.backups ?? 0;
+      if (asked > journal.data.get(tenantId).backups) void round();
+    },
     async round() {
       await round();
       await copying;

@@ -76,6 +76,7 @@ export async function serve(
     ports,
     sealingKey,
     restore: createRestore({ ports, data: journal.data, log, nowMs }),
+    isMoved: journal.tenants.isMoved,
     testify: createTestimony({ identity, nowMs }),
     place: spares.place,
   });
@@ -90,7 +91,10 @@ export async function serve(
     log,
     nowMs,
     random: Math.random,
-    onReached: spares.refillSoon,
+    onReached(tenantId) {
+      spares.refillSoon();
+      keeping.reached(tenantId);
+    },
   });
   const guard = createGuard({
     walls: ports.walls,

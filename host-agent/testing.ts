@@ -149,6 +149,7 @@ export async function startTestAgent(options: TestAgentOptions) {
     ports,
     sealingKey,
     restore: createRestore({ ports, data: journal.data, log, nowMs }),
+    isMoved: journal.tenants.isMoved,
     testify: createTestimony({ identity: edge.identity, nowMs }),
     place: spares.place,
   });

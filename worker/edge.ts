@@ -20,7 +20,8 @@ import { problem, problemResponse } from "./problem.ts";
 import { createNews } from "./tenants/index.ts";
 import { tenantRoutes } from "./tenants/routes.ts";
 import { createTenantService } from "./tenants/service.ts";
-import { vaultRoutes } from "./vault/routes.ts";
+import { createKeyChecks } from "./vault/checks.ts";
+import { providerRoutes, vaultRoutes } from "./vault/routes.ts";
 import { warnOfWraps } from "./vault/sweep.ts";
 
 /** What a test may put in the place of the world outside. */
@@ -61,7 +62,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
     maxTenantsPerOwner: config.maxTenantsPerOwner,
     billing,
   });
-  const data = createData({ db, world, accounts });
+  const data = createData({ db, world, hosts, accounts });
   const access = createAccess({ db, world, config, accounts });
   const pageDeps: PageDeps = {
     person: accounts.person,
@@ -99,6 +100,10 @@ export function createEdge(config: Config, outside: Outside = {}) {
   app.route("/api/v1/tenants", tenantRoutes({ service: tenants, accounts, news }));
   app.route("/api/v1/billing", billingApi(billing.service, accounts));
   app.route("/api/v1", accountApi(accounts));
+  app.route(
+    "/api/v1",
+    providerRoutes({ checks: createKeyChecks({ db, world, fetch: reach, at: config.providersAt }), accounts }),
+  );
   app.route("/api/v1", hosts.operatorRoutes);
   app.route(
     "/api/v1",

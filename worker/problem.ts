@@ -29,6 +29,8 @@ const TABLE = {
   not_a_stranger: [409, "The agent has an owner here: it is the owner's to delete."],
   host_away: [503, "The host did not take the command. Nothing was done; say it again."],
   host_not_empty: [409, "The host still holds agents."],
+  tenant_moving: [409, "The agent is on its way to another server."],
+  no_such_copy: [409, "There is no such snapshot or copy of this agent."],
   tenant_deleting: [409, "The agent is being deleted."],
   too_many_tenants: [409, "The plan does not allow another agent."],
   too_many_keys: [409, "There is no room for another key."],

@@ -29,10 +29,9 @@ export function s3Copies(bucket: Bucket, cacheDir: string): Copies {
   const prefixOf = (tenantId: string) => `${PREFIX}/${tenantId}/`;
 
   /** The password comes by standard input: arguments and environment can be read in /proc. */
-  async function restic(tenantId: string, key: string, args: readonly string[], cwd?: string): Promise<string> {
+  async function restic(tenantId: string, key: string, args: readonly string[]): Promise<string> {
     const password = createHmac("sha256", key).update("chelar copies").digest("base64url");
     const child = spawn("restic", ["--json", "--cache-dir", cacheDir, ...args], {
-      cwd,
       env: {
         PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
         LC_ALL: "C",
@@ -77,7 +76,7 @@ export function s3Copies(bucket: Bucket, cacheDir: string): Copies {
       inTurn(tenantId, "The agent's data could not be copied to object storage.", async () => {
         const isNew = (await objects.list(`${prefixOf(tenantId)}config`)).length === 0;
         if (isNew) await restic(tenantId, key, ["init"]);
-        const said = await restic(tenantId, key, ["backup", "--host", "chelar", "."], directory);
+        const said = await restic(tenantId, key, ["backup", "--host", "chelar", "--", directory]);
         const summary = said.split("\n").findLast((line) => line.includes('"message_type":"summary"'));
         const { total_bytes_processed: bytes = 0 } = JSON.parse(summary ?? "{}") as { total_bytes_processed?: number };
         if ((await objects.list(`${prefixOf(tenantId)}snapshots/`)).length > KEPT) {

@@ -25,7 +25,7 @@ export interface SupervisorOptions {
   nowMs: () => number;
   random: () => number;
   /** A tenant is where it is wanted. */
-  onReached?: () => void;
+  onReached?: (tenantId: string) => void;
   /** Pauses between attempts of one tenant. */
   backoff?: { firstMs: number; maxMs: number };
 }

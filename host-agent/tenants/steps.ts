@@ -35,6 +35,8 @@ export interface StepsOptions {
   /** Signs that nothing is left of a tenant. */
   /** Makes its data what its owner asked for. */
   restore: (tenant: Tenant, key: string | null) => Promise<void>;
+  /** Whether what is being removed lives on another host. */
+  isMoved: (tenantId: string) => boolean;
   testify: (record: TenantRecord, proofs: readonly DeletionStep[]) => Promise<string>;
   pool: string;
   stateDir: string;
@@ -60,6 +62,7 @@ export function createSteps({
   place,
   sealingKey,
   restore,
+  isMoved,
   testify,
   pool,
   stateDir,
@@ -176,7 +179,8 @@ export function createSteps({
       await runtimes.removeConfig(paths);
       return `${seen}; its key was only in the journal, which has overwritten it`;
     },
-    remove_copies: ({ record }) => copies.destroy(record.id),
+    remove_copies: async ({ record }) =>
+      isMoved(record.id) ? "its copies belong to the server where it lives now" : copies.destroy(record.id),
     /** The tombstone is written by the journal together with the record of this step. */
     forget: ({ record, proofs = [] }) => testify(record, proofs),
   };

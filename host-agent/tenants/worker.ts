@@ -24,7 +24,7 @@ export interface WorkerOptions {
   /** Pauses between attempts. */
   backoff?: { firstMs: number; maxMs: number };
   /** This tenant is where it is wanted. */
-  onReached?: () => void;
+  onReached?: (tenantId: string) => void;
   /** Nothing is left of the tenant, and this worker has ended. */
   onGone: () => void;
 }
@@ -95,7 +95,7 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
       if (result.end === "failed") return failed(record, result.step, result.error);
       log.info("tenant.reached", { tenant: tenantId, generation: record.generation, goal: record.goal });
       firstLook = false;
-      options.onReached?.();
+      options.onReached?.(tenantId);
       attempts = { ...attempts, failures: 0, failedStarts: 0 };
       if (record.goal === "purged") return null;
       return rest(journal.tenants.get(tenantId) ?? record);

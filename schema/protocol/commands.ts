@@ -156,6 +156,8 @@ export const tenantPurge = z.strictObject({
   type: z.literal("tenant.purge"),
   tenantId,
   generation,
+  /** It lives on another host now: its copies in object storage are that one's, and it may come back. */
+  moved: z.literal(true).optional(),
 });
 export type TenantPurge = z.infer<typeof tenantPurge>;
 

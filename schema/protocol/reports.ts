@@ -140,13 +140,50 @@ export const tenantStorage = z.strictObject({
   /** Newest last. */
   snapshots: z.array(snapshotName).max(64),
   /** The newest copy in object storage, and when all of it was last read back. */
-  backup: z.strictObject({ snapshot: snapshotName, at, bytes: z.int().min(0), verifiedAt: at.nullable() }).optional(),
+  backup: z
+    .strictObject({
+      snapshot: snapshotName,
+      at,
+      bytes: z.int().min(0),
+      verifiedAt: at.nullable(),
+      /** The last one that was asked for besides the plan's is in it. */
+      number: z.int().min(0),
+    })
+    .optional(),
   /** The last restore that was asked for: what came of it, and how long the agent was not there. */
   restored: z
     .strictObject({ number: z.int().min(1), from: z.string().max(32), at, tookMs: z.number().min(0), ok: z.boolean() })
     .optional(),
 });
 export type TenantStorage = z.infer<typeof tenantStorage>;
+
+/** What may be known of an agent: that it is well and when it is busy. Never a chat, a key, a file or a prompt. */
+export const runtimeStatus = z.strictObject({
+  healthy: z.boolean(),
+  /** Its own scheduled jobs, by nothing but their times. */
+  jobs: z.array(z.strictObject({ enabled: z.boolean(), nextRunAt: at.nullable() })).max(50),
+  /** Channels that are set up, and whether each is connected. */
+  channels: z
+    .array(z.strictObject({ name: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/), connected: z.boolean() }))
+    .max(32),
+});
+export type RuntimeStatus = z.infer<typeof runtimeStatus>;
+
+/** How an agent is that is awake, told when it has changed by more than a little. */
+export const tenantStatus = z.strictObject({
+  type: z.literal("tenant.status"),
+  seq,
+  at,
+  tenantId,
+  memoryMiB: z.int().min(0),
+  /** Of one core, since the last look. */
+  cpuPercent: z.int().min(0).max(100_000),
+  /** Processes and threads together. */
+  pids: z.int().min(0),
+  /** Null where the runtime did not answer as it should. */
+  runtime: runtimeStatus.nullable(),
+});
+export type TenantStatus = z.infer<typeof tenantStatus>;
 
 /** Nothing is left of a tenant on this host: the host's signed part of the receipt. */
 export const tenantReceipt = z.strictObject({
@@ -167,6 +204,7 @@ export const report = z.discriminatedUnion("type", [
   tenantCommand,
   tenantStorage,
   tenantReceipt,
+  tenantStatus,
 ]);
 export type Report = z.infer<typeof report>;
 /** A report before the host's journal has numbered it. */

@@ -6,12 +6,15 @@ import type { World } from "../clock.ts";
 import { atomically, type Database } from "../db.ts";
 import { dataRoutes } from "./routes.ts";
 import { FORGET_AFTER_MS, SLUG_LOCK_MS } from "./rules.ts";
+import { createDataService, type DataHosts, type DataService } from "./service.ts";
 
 export { lockOf, receiptStatements, releaseName } from "./receipts.ts";
+export type { DataService } from "./service.ts";
 export { storageStatement } from "./storage.ts";
 
 export interface DataRoom {
   routes: Hono;
+  service: DataService;
   /** What is due by the clock: what a receipt has promised to forget. */
   tick(): Promise<void>;
 }
@@ -20,15 +23,20 @@ export interface DataRoom {
 export function createData({
   db,
   world,
+  hosts,
   accounts,
 }: {
   db: Database;
   world: World;
+  hosts: DataHosts;
   accounts: Pick<Accounts, "caller">;
 }): DataRoom {
+  const service = createDataService({ db, world, hosts });
   return {
-    routes: dataRoutes({ db, accounts }),
+    routes: dataRoutes({ db, accounts, service }),
+    service,
     async tick() {
+      await service.tick();
       const now = world.now();
       const gone = db
         .select({ id: tenants.id })

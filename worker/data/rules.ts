@@ -1,4 +1,4 @@
-import { type DeletionRest, toBase64url } from "../../schema/protocol/index.ts";
+import { type DeletionRest, type TenantData, toBase64url } from "../../schema/protocol/index.ts";
 import { Secret } from "../vault/rules.ts";
 
 /** No environment variable can have this name, so it never reaches a container; no owner can write it. */
@@ -47,4 +47,42 @@ export function storageWarning({
   if (share >= 0.99) return "full";
   if (share >= 0.95) return "almost_full";
   return share >= 0.8 ? "nearly_full" : null;
+}
+
+/** Between snapshots, and between copies in object storage. */
+const SNAPSHOT_MINUTES = 6 * 60;
+const BACKUP_MINUTES = 24 * 60;
+
+/** The part of an agent's spec that is about its data. */
+export function keepingOf(
+  snapshots: number,
+  wishes: { restores: number; restoreFrom: string | null; backups: number } | null,
+): TenantData {
+  const { restores = 0, restoreFrom = null, backups = 0 } = wishes ?? {};
+  return {
+    ...{ snapshotMinutes: SNAPSHOT_MINUTES, snapshots, backupMinutes: BACKUP_MINUTES, backups },
+    restore: restores > 0 && restoreFrom !== null ? { number: restores, from: restoreFrom } : null,
+  };
+}
+
+/** A host that has been silent for longer may be lost: then an agent is moved by its last copy, without waiting for it. */
+export const LOST_AFTER_MS = 5 * 60_000;
+
+export type MoveStep = "wait" | "switch";
+
+/**
+ * Whether an agent that is being moved may be started on its new host: its old one has stopped it and has sent a copy
+ * since, or is lost. `copiedAt` and `stoppedAt` are both by the old host's clock.
+ */
+export function decideMove(now: {
+  desired: string;
+  observed: string;
+  isUpToDate: boolean;
+  copies: { asked: number; made: number };
+  hostSilentMs: number;
+  hasCopy: boolean;
+}): MoveStep {
+  if (!now.hasCopy) return "wait";
+  if (now.hostSilentMs > LOST_AFTER_MS) return "switch";
+  return now.observed === "stopped" && now.isUpToDate && now.copies.made >= now.copies.asked ? "switch" : "wait";
 }

@@ -6,17 +6,26 @@ import {
   sealingJwk,
   sealSecrets,
 } from "../../schema/protocol/index.ts";
-import { VOLUME_KEY } from "../data/rules.ts";
+import { keepingOf, VOLUME_KEY } from "../data/rules.ts";
 import { type TenantOrigins, tenantHostnameOf, tenantOriginOf } from "../env.ts";
-import { limitsOf, sleepOf } from "../tenants/index.ts";
+import { limitsOf, sleepOf, snapshotsOf } from "../tenants/index.ts";
 import { type Envelope, type Keyring, tenantKeys } from "../vault/index.ts";
+import { variableFor } from "../vault/rules.ts";
 import type { HostRow, TenantRow } from "./store.ts";
 
 type SecretRow = Envelope & { name: string; version: number };
 
+export interface Sources {
+  tenant: TenantRow;
+  secrets: readonly SecretRow[];
+  salt: string | null;
+  /** What is wanted of its data; null: nothing but the plan. */
+  wishes: Parameters<typeof keepingOf>[1];
+}
+
 /** The newest word about one tenant, or which of its secrets cannot be read. */
 export async function buildCommand(
-  { tenant, secrets, salt }: { tenant: TenantRow; secrets: readonly SecretRow[]; salt: string | null },
+  { tenant, secrets, salt, wishes }: Sources,
   host: Pick<HostRow, "sealingKey">,
   { ring, origins }: { ring: Keyring; origins: TenantOrigins },
 ): Promise<{ ok: true; command: Command } | { ok: false; reason: "secret_unreadable" }> {
@@ -30,7 +39,10 @@ export async function buildCommand(
     const opened = await keys.open(row, row);
     if (!opened.ok) return opened;
     if (row.name === VOLUME_KEY) volumeKey = opened.secret.reveal();
-    else env[row.name] = opened.secret.reveal();
+    else {
+      const variable = variableFor(row.name, runtime);
+      if (variable !== null) env[variable] = opened.secret.reveal();
+    }
   }
   const secretsJwe = secrets.length > 0 ? await sealFor(host, { tenantId: id, generation, env, volumeKey }) : null;
   const command: Command = {
@@ -44,6 +56,7 @@ export async function buildCommand(
       runtime,
       limits: limitsOf(runtime, plan),
       sleep: sleepOf(plan),
+      data: keepingOf(snapshotsOf(plan), wishes),
     },
     generation,
     desired,

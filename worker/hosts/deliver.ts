@@ -150,7 +150,7 @@ async function overtake(
 export async function tellStranger(
   context: DeliveryContext,
   host: store.HostRow,
-  word: { type: "tenant.halt" | "tenant.purge"; tenantId: string; generation: number },
+  word: Extract<Command, { type: "tenant.halt" | "tenant.purge" }>,
 ): Promise<boolean> {
   const sent = await send(context, host, { ...word, generation: word.generation + 1 });
   return sent.ok && sent.outcome.status !== "refused";

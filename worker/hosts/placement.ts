@@ -19,9 +19,12 @@ const ANYWHERE = "anywhere";
 /** Where new agents go. */
 export function createPlacement({ db, world }: { db: Database; world: World }) {
   return {
-    /** A host with room for one more, or null. */
-    async place({ runtime, plan, region }: Wish): Promise<string | null> {
-      return choosePlace(await readRooms(db), { ...limitsOf(runtime, plan), region });
+    /** A host with room for one more, or null. `besides`: not that one. */
+    async place({ runtime, plan, region }: Wish, besides?: string): Promise<string | null> {
+      return choosePlace(
+        (await readRooms(db)).filter(({ id }) => id !== besides),
+        { ...limitsOf(runtime, plan), region },
+      );
     },
 
     /** Fails the transaction when the host has become too full meanwhile; ends the alert that there is no room. */

@@ -150,9 +150,16 @@ async function reconcileOthers(
   const now = world.now();
   const ids = others.map(({ tenantId }) => tenantId);
   const rows = new Map((await store.tenantsOnHost(db, host.id, ids)).map((row) => [row.id, row]));
+  const moved = new Map((await store.runningElsewhere(db, host.id, ids)).map((row) => [row.id, row]));
   const found: Drift[] = [];
   for (const { tenantId, generation, state } of others) {
     const row = rows.get(tenantId);
+    const elsewhere = moved.get(tenantId);
+    if (elsewhere) {
+      const last = Math.max(generation, elsewhere.generation);
+      await tellStranger(context, host, { type: "tenant.purge", tenantId, generation: last, moved: true });
+      continue;
+    }
     if (row) {
       if (row.purgedAt === null || row.purgedAt > now - DAY_MS) continue;
       // Long gone here, and back there: an old copy of its host's journal.

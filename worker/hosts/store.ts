@@ -1,5 +1,5 @@
 import { and, asc, desc, eq, gt, inArray, isNull, lte, ne, sql } from "drizzle-orm";
-import { audit, hosts, outbox, secrets, tenantSalts, tenants } from "../../schema/db/index.ts";
+import { audit, hosts, outbox, secrets, tenantDataWishes, tenantSalts, tenants } from "../../schema/db/index.ts";
 import {
   type HeldKeyset,
   type HostInventory,
@@ -135,13 +135,14 @@ export async function lastAudit(db: Database, subject: string, action: string) {
 
 /** Everything that a command about one tenant is built from, read at one moment. */
 export async function readTenantForDelivery(db: Database, tenantId: string) {
-  const [tenantRows, secretRows, salts] = await db.batch([
+  const [tenantRows, secretRows, salts, wishes] = await db.batch([
     db.select().from(tenants).where(eq(tenants.id, tenantId)),
     db.select().from(secrets).where(eq(secrets.tenantId, tenantId)),
     db.select().from(tenantSalts).where(eq(tenantSalts.tenantId, tenantId)),
+    db.select().from(tenantDataWishes).where(eq(tenantDataWishes.tenantId, tenantId)),
   ]);
   const tenant = tenantRows[0];
-  return tenant ? { tenant, secrets: secretRows, salt: salts[0]?.salt ?? null } : null;
+  return tenant ? { tenant, secrets: secretRows, salt: salts[0]?.salt ?? null, wishes: wishes[0] ?? null } : null;
 }
 
 export async function tenantsOnHost(db: Database, hostId: string, ids: readonly string[]): Promise<TenantRow[]> {
@@ -150,6 +151,16 @@ export async function tenantsOnHost(db: Database, hostId: string, ids: readonly 
     .select()
     .from(tenants)
     .where(and(eq(tenants.hostId, hostId), inArray(tenants.id, [...ids])));
+}
+
+/** Agents that live on another host than this one, and run there: what is left of them here is of no use any more. */
+export async function runningElsewhere(db: Database, hostId: string, ids: readonly string[]): Promise<TenantRow[]> {
+  if (ids.length === 0) return [];
+  const rows = await db
+    .select()
+    .from(tenants)
+    .where(and(ne(tenants.hostId, hostId), inArray(tenants.id, [...ids]), eq(tenants.observed, "running")));
+  return rows.filter(({ generation, observedGeneration }) => generation === observedGeneration);
 }
 
 export function raiseGeneration(

@@ -60,6 +60,14 @@ export const PROBLEM_WORDS: Record<ProblemCode, { title: string; advice: string 
     title: "The host still holds agents",
     advice: "Drain it, and delete or move its agents first.",
   },
+  tenant_moving: {
+    title: "This agent is on its way to another server",
+    advice: "Wait until it runs there; its page shows how far it is.",
+  },
+  no_such_copy: {
+    title: "There is no such snapshot or copy",
+    advice: "Choose one of those that the agent's page lists.",
+  },
   tenant_deleting: {
     title: "This agent is being deleted",
     advice: "It can no longer be changed. Its page shows how far the deletion is.",
@@ -161,6 +169,10 @@ const OWNER_WORDS: ReadonlyMap<string, string> = new Map([
   ["owner.restart", "You asked for a restart"],
   ["owner.delete", "You asked for its deletion"],
   ["owner.secret", "You changed a key"],
+  ["owner.backup", "You asked for a copy"],
+  ["owner.restore", "You asked for its former data"],
+  ["owner.move", "You asked for another server"],
+  ["owner.moved", "Started on another server from its last copy"],
   ["billing.hold", "Stopped, because the account does not cover it; its data is kept"],
   ["billing.release", "The account covers it again"],
   ["billing.plan", "Its bounds follow the new plan"],

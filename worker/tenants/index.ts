@@ -8,6 +8,7 @@ export {
   type PlanId,
   planOf,
   sleepOf,
+  snapshotsOf,
   TRIAL_DAYS,
   TRIAL_PLAN,
 } from "./plans.ts";

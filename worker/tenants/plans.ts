@@ -81,6 +81,9 @@ export const planOf = (plan: string): Plan => (Object.hasOwn(PLANS, plan) ? PLAN
 const SLEEP: SleepPolicy = { pauseAfterSeconds: 300, stopAfterSeconds: 3600 };
 export const sleepOf = (plan: string): SleepPolicy | undefined => (planOf(plan).alwaysOn ? undefined : SLEEP);
 
+/** How many snapshots of an agent are kept. */
+export const snapshotsOf = (plan: string): number => planOf(plan).snapshots;
+
 /** What one agent gets. The test agent is as small under every plan. */
 export function limitsOf(runtime: RuntimeName, plan: string): TenantLimits & { openConnections: number } {
   switch (runtime) {

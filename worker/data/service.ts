@@ -1,0 +1,209 @@
+import { and, eq, isNotNull, sql } from "drizzle-orm";
+import { audit, hosts, tenantDataWishes, tenantEvents, tenantStorage, tenants } from "../../schema/db/index.ts";
+import { type RuntimeName, tenantStorage as storageReport } from "../../schema/protocol/index.ts";
+import type { Person } from "../accounts/types.ts";
+import type { World } from "../clock.ts";
+import { atomically, changedOne, type Database, insist, retryingGuards, type Statement } from "../db.ts";
+import { good, type Result, refuse } from "../problem.ts";
+import { decideMove, type StorageWarning, storageWarning } from "./rules.ts";
+
+type TenantRow = typeof tenants.$inferSelect;
+type Wishes = typeof tenantDataWishes.$inferSelect;
+/** `waitUntil` of the request. */
+type Background = (work: Promise<unknown>) => void;
+
+/** What this room needs of the hosts' room. */
+export interface DataHosts {
+  place(wish: { runtime: RuntimeName; plan: string; region: null }, besides: string): Promise<string | null>;
+  takeRoom(hostId: string, wish: { region: null }): Statement[];
+  announce(row: { hostId: string; tenantId: string; generation: number }): Statement;
+  deliver(tenantId: string): Promise<void>;
+}
+
+export interface StorageView {
+  usedBytes: number;
+  limitBytes: number;
+  warning: StorageWarning | null;
+  /** Files that are not the agent's own or open to others, as its server last found. */
+  strays: number;
+  snapshots: string[];
+  backup: { at: string; bytes: number; verifiedAt: string | null } | null;
+  restored: { from: string; at: string; tookMs: number; ok: boolean } | null;
+  at: string;
+  move: { to: string; askedAt: string } | null;
+}
+
+export interface DataService {
+  /** Null before its server has said anything about it. */
+  storage(person: Person, id: string): Promise<Result<StorageView | null>>;
+  /** A copy in object storage now, besides the plan's. */
+  backup(person: Person, id: string, later: Background): Promise<Result<null>>;
+  /** `from`: a snapshot's name, or `backup`. Starts the agent. */
+  restore(person: Person, id: string, from: string, later: Background): Promise<Result<null>>;
+  /** To another server with room: stopped, copied, started there. A server that is lost is not waited for. */
+  move(person: Person, id: string, later: Background): Promise<Result<null>>;
+  /** Goes on with every move that is on its way. */
+  tick(): Promise<void>;
+}
+
+export function createDataService({
+  db,
+  world,
+  hosts: port,
+}: {
+  db: Database;
+  world: World;
+  hosts: DataHosts;
+}): DataService {
+  async function read(id: string) {
+    const [tenantRows, storageRows, wishRows] = await db.batch([
+      db.select().from(tenants).where(eq(tenants.id, id)),
+      db.select().from(tenantStorage).where(eq(tenantStorage.tenantId, id)),
+      db.select().from(tenantDataWishes).where(eq(tenantDataWishes.tenantId, id)),
+    ]);
+    const [tenant, stored] = [tenantRows[0], storageRows[0]];
+    const parts = storageReport.shape;
+    const facts = stored && {
+      ...stored,
+      snapshots: parts.snapshots.parse(JSON.parse(stored.snapshots)),
+      backup: parts.backup.parse(stored.backup === null ? undefined : JSON.parse(stored.backup)),
+      restored: parts.restored.parse(stored.restored === null ? undefined : JSON.parse(stored.restored)),
+    };
+    return tenant && { tenant, facts, wishes: wishRows[0] ?? null };
+  }
+  type Found = NonNullable<Awaited<ReturnType<typeof read>>>;
+
+  async function owned(person: Person, id: string): Promise<Result<Found>> {
+    const found = await read(id);
+    if (!found || found.tenant.ownerId !== person.id || found.tenant.purgedAt !== null) return refuse("not_found");
+    return found.tenant.desired === "deleted" ? refuse("tenant_deleting") : good(found);
+  }
+
+  /** What is wanted, why, and the word to the host: one transaction, or nothing. */
+  function change(
+    row: TenantRow,
+    to: Partial<Pick<TenantRow, "desired" | "restarts" | "hostId">>,
+    {
+      actor,
+      action,
+      wishes,
+      more = [],
+    }: { actor: string; action: string; wishes: Partial<Wishes>; more?: Statement[] },
+  ): Statement[] {
+    const [at, generation, tenantId] = [world.now(), row.generation + 1, row.id];
+    return [
+      db
+        .update(tenants)
+        .set({ ...to, generation, updatedAt: at })
+        .where(and(eq(tenants.id, tenantId), eq(tenants.generation, row.generation))),
+      insist(db, changedOne),
+      ...more,
+      db
+        .insert(tenantDataWishes)
+        .values({ tenantId, ...wishes })
+        .onConflictDoUpdate({ target: tenantDataWishes.tenantId, set: wishes }),
+      db.insert(tenantEvents).values({ tenantId, generation, at, step: `owner.${action}`, status: "done" }),
+      db
+        .insert(audit)
+        .values({ at, actor, action: `tenant.${action}`, subject: tenantId, detail: JSON.stringify({ generation }) }),
+      port.announce({ hostId: to.hostId ?? row.hostId, tenantId, generation }),
+    ];
+  }
+
+  function act(person: Person, id: string, later: Background, plan: (found: Found) => Promise<Result<Statement[]>>) {
+    return retryingGuards(async (): Promise<Result<null>> => {
+      const found = await owned(person, id);
+      if (!found.ok) return found;
+      const planned = await plan(found.value);
+      if (!planned.ok) return planned;
+      await atomically(db, planned.value);
+      later(port.deliver(id));
+      return good(null);
+    });
+  }
+
+  /** Started where it goes, from its last copy; what it has left behind goes when it runs there. */
+  async function switchOver({ tenant, wishes }: Found & { wishes: Wishes }): Promise<void> {
+    const { moveTo: hostId } = wishes;
+    if (hostId === null) return;
+    const wish = { moveTo: null, restores: wishes.restores + 1, restoreFrom: "backup" };
+    const to = { hostId, desired: "running" as const, restarts: tenant.restarts + 1 };
+    const more = [
+      db.update(tenants).set({ observed: "pending", observedGeneration: 0 }).where(eq(tenants.id, tenant.id)),
+      ...port.takeRoom(hostId, { region: null }),
+    ];
+    await atomically(db, change(tenant, to, { actor: "system", action: "moved", wishes: wish, more }));
+    await port.deliver(tenant.id);
+  }
+
+  return {
+    async storage(person, id) {
+      const found = await owned(person, id);
+      if (!found.ok) return found;
+      const { facts, wishes } = found.value;
+      if (!facts) return good(null);
+      const { usedBytes, limitBytes, strays, snapshots, backup, restored } = facts;
+      const iso = (ms: number) => new Date(ms).toISOString();
+      return good({
+        ...{ usedBytes, limitBytes, strays, snapshots, warning: storageWarning(facts) },
+        backup: backup
+          ? { at: iso(backup.at), bytes: backup.bytes, verifiedAt: backup.verifiedAt ? iso(backup.verifiedAt) : null }
+          : null,
+        restored: restored
+          ? { from: restored.from, at: iso(restored.at), tookMs: restored.tookMs, ok: restored.ok }
+          : null,
+        at: iso(facts.at),
+        move: wishes?.moveTo ? { to: wishes.moveTo, askedAt: iso(wishes.moveAskedAt ?? 0) } : null,
+      });
+    },
+
+    backup: (person, id, later) =>
+      act(person, id, later, async ({ tenant, wishes }) =>
+        good(
+          change(tenant, {}, { actor: person.id, action: "backup", wishes: { backups: (wishes?.backups ?? 0) + 1 } }),
+        ),
+      ),
+
+    restore: (person, id, from, later) =>
+      act(person, id, later, async ({ tenant, facts, wishes }) => {
+        const isThere = from === "backup" ? facts?.backup !== undefined : facts?.snapshots.includes(from);
+        if (!isThere) return refuse("no_such_copy", { field: "from" });
+        const to = { desired: "running" as const, restarts: tenant.restarts + 1 };
+        const wish = { restores: (wishes?.restores ?? 0) + 1, restoreFrom: from };
+        return good(change(tenant, to, { actor: person.id, action: "restore", wishes: wish }));
+      }),
+
+    move: (person, id, later) =>
+      act(person, id, later, async ({ tenant, wishes }) => {
+        if (wishes?.moveTo) return refuse("tenant_moving");
+        const { runtime, plan, hostId } = tenant;
+        const moveTo = await port.place({ runtime, plan, region: null }, hostId);
+        if (!moveTo) return refuse("no_capacity");
+        const wish = { moveTo, moveAskedAt: world.now(), backups: (wishes?.backups ?? 0) + 1 };
+        return good(change(tenant, { desired: "stopped" }, { actor: person.id, action: "move", wishes: wish }));
+      }),
+
+    async tick() {
+      const moving = await db
+        .select({ id: tenantDataWishes.tenantId, lastReportAt: hosts.lastReportAt })
+        .from(tenantDataWishes)
+        .innerJoin(tenants, eq(tenants.id, tenantDataWishes.tenantId))
+        .leftJoin(hosts, eq(hosts.id, tenants.hostId))
+        .where(and(isNotNull(tenantDataWishes.moveTo), sql`${tenants.desired} <> 'deleted'`));
+      for (const { id, lastReportAt } of moving) {
+        const found = await read(id);
+        if (!found?.wishes) continue;
+        const { tenant, facts, wishes } = found;
+        const step = decideMove({
+          observed: tenant.observed,
+          desired: tenant.desired,
+          isUpToDate: tenant.observedGeneration === tenant.generation,
+          copies: { asked: wishes.backups, made: facts?.backup?.number ?? 0 },
+          hostSilentMs: world.now() - (lastReportAt ?? 0),
+          hasCopy: facts?.backup !== undefined,
+        });
+        if (step === "switch") await switchOver({ ...found, wishes });
+      }
+    },
+  };
+}
