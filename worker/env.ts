@@ -16,6 +16,8 @@ export interface Config {
   operatorToken: string;
   commandKeys: CommandKeys;
   vaultKeys: Keyring;
+  /** Where stand-ins of the providers answer, for trials; null: the providers themselves are asked about a key. */
+  providersAt: string | null;
   ticketKey: z.infer<typeof privateSigningJwk>;
   /** Where the edge and its database are, for the hosts' firewalls. */
   controlPlane?: ControlPlane;
@@ -90,6 +92,7 @@ const BINDINGS = {
   VAULT_KEYS: vaultKeys.describe(
     'JSON {"current":1,"floor":1,"keys":{"1":"base64url of 32 random bytes"}}: each version and each key once, the current one among them and not below the floor',
   ),
+  PROVIDERS_AT: origin.optional().describe("for trials, the origin of stand-ins of the key providers; else nothing"),
   TICKET_KEY: json(privateSigningJwk).describe("JSON of an Ed25519 private JWK (kty, crv, x, d)"),
   MAIL: json(mailConfig).describe(
     'JSON {"driver":"resend" or "postmark","key":"…","from":"Chelar <hello@chelar.example>"}; {"driver":"mailbox"} on a developer\'s machine',
@@ -149,6 +152,7 @@ export function parseEnv(bindings: Readonly<Record<string, unknown>>): Config {
     operatorToken: read("OPERATOR_TOKEN"),
     commandKeys: keys,
     vaultKeys: read("VAULT_KEYS"),
+    providersAt: read("PROVIDERS_AT") ?? null,
     ticketKey: read("TICKET_KEY"),
     mail,
     social: { google: read("GOOGLE_SIGN_IN"), github: read("GITHUB_SIGN_IN") },
