@@ -57,7 +57,6 @@ export function tenantEventOf(row: typeof tenantEvents.$inferSelect): TenantEven
 
 const HELD = { held: true, breached: false, unproven: false, not_managed: null } as const;
 
-/** Null where its host has not tried its walls yet. */
 /** The chain as its host keeps it, so that whoever wants to can verify it again. */
 export const commandsViewOf = ({
   entries,
@@ -71,6 +70,7 @@ export const commandsViewOf = ({
   brokenAt: verdict.ok ? null : verdict.number,
 });
 
+/** Null where its host has not tried its walls yet. */
 export function postureViewOf(
   reports: { posture: string | null; inventory: string | null } | undefined,
 ): PostureView | null {
