@@ -8,7 +8,7 @@ import { type BillingContext, peek, review } from "./review.ts";
 import type { BillingConfig } from "./rules.ts";
 import { createBillingService } from "./service.ts";
 import * as store from "./store.ts";
-import { createStripe } from "./stripe.ts";
+import { createStripe, isOutage } from "./stripe.ts";
 import type { BillingService } from "./types.ts";
 import { takeEvent, WEBHOOK_PATH } from "./webhook.ts";
 
@@ -64,10 +64,14 @@ export function createBilling({ db, world, config, dashboardOrigin, hosts, post,
       const now = world.now();
       if (mode !== "off") await atomically(db, [store.openMissingAccounts(db, now), store.forgetEvents(db, now)]);
       // Where billing was switched off, what it held is let go.
-      const due = await (mode === "off"
-        ? store.heldOwners(db, ACCOUNTS_PER_TICK)
-        : store.dueAccounts(db, now, ACCOUNTS_PER_TICK));
-      for (const ownerId of due) {
+      const due = await (mode === "off" ? store.heldOwners : store.dueAccounts)(db, now, ACCOUNTS_PER_TICK);
+      let isAway = false;
+      for (const { ownerId, customerId } of due) {
+        // Not a timeout for each: deliveries to hosts come after us, and must not wait for a provider that is away.
+        if (isAway && customerId !== null) {
+          await store.postpone(db, ownerId, now + AGAIN_AFTER_MS);
+          continue;
+        }
         try {
           await review(context, ownerId);
         } catch (error) {
@@ -76,6 +80,7 @@ export function createBilling({ db, world, config, dashboardOrigin, hosts, post,
             JSON.stringify({ event: "billing_review_failed", owner: ownerId, error: describeError(error) }),
           );
           await store.postpone(db, ownerId, now + AGAIN_AFTER_MS);
+          isAway ||= isOutage(error);
         }
       }
     },

@@ -74,6 +74,9 @@ export const STAGES = [
 ] as const;
 export type Stage = (typeof STAGES)[number];
 
+export const isTrial = (stage: Stage): boolean =>
+  stage === "trial" || stage === "trial_3_days" || stage === "trial_1_day";
+
 export interface Entitlement {
   stage: Stage;
   /** Whose sizes count. */

@@ -7,7 +7,7 @@ import { PLANS } from "../tenants/index.ts";
 import type { Background } from "../tenants/types.ts";
 import { startCheckout } from "./checkout.ts";
 import { type BillingContext, type Peek, peek, type Review, review } from "./review.ts";
-import { comparePlans, planBody } from "./rules.ts";
+import { comparePlans, DAY_MS, isTrial, planBody } from "./rules.ts";
 import * as store from "./store.ts";
 import { Declined, isProviderError, type Payments } from "./stripe.ts";
 import { type BillingService, type BillingView, type Papers, taxIdView } from "./types.ts";
@@ -50,7 +50,7 @@ export function createBillingService(context: BillingContext): BillingService {
     return { bills, taxIds };
   };
   const customerOf = async (person: Person) => (await store.readAccount(db, person.id))?.account.customerId ?? null;
-  const seen = (found: Peek) => viewOf(context.mode, found);
+  const seen = (found: Peek) => viewOf(context.mode, found, world.now());
   const anew = async (person: Person, later: Background) => good(seen(await look(person, later)));
 
   return {
@@ -133,7 +133,7 @@ export function createBillingService(context: BillingContext): BillingService {
 const iso = (ms: number) => new Date(ms).toISOString();
 const isoOrNull = (ms: number | null) => (ms === null ? null : iso(ms));
 
-function viewOf(payments: BillingView["payments"], { it, account, agents }: Peek): BillingView {
+function viewOf(payments: BillingView["payments"], { it, account, agents }: Peek, now: number): BillingView {
   const subscription = account && store.subscriptionOf(account);
   return {
     payments,
@@ -141,6 +141,7 @@ function viewOf(payments: BillingView["payments"], { it, account, agents }: Peek
     plan: it.plan,
     agents: { used: agents, allowed: Number.isFinite(it.tenants) ? it.tenants : null },
     trialEndsAt: isoOrNull(account?.trialEndsAt ?? null),
+    trialDaysLeft: account && isTrial(it.stage) ? Math.ceil((account.trialEndsAt - now) / DAY_MS) : null,
     until: isoOrNull(it.until),
     subscription: subscription && {
       standing: subscription.standing,

@@ -50,24 +50,28 @@ export async function ownerOfCustomer(db: Database, customerId: string): Promise
   return rows[0]?.ownerId ?? null;
 }
 
-export async function dueAccounts(db: Database, now: number, limit: number): Promise<string[]> {
-  const rows = await db
-    .select({ ownerId: billingAccounts.ownerId })
+export interface DueAccount {
+  ownerId: string;
+  customerId: string | null;
+}
+
+export async function dueAccounts(db: Database, now: number, limit: number): Promise<DueAccount[]> {
+  return db
+    .select({ ownerId: billingAccounts.ownerId, customerId: billingAccounts.customerId })
     .from(billingAccounts)
     .where(lte(billingAccounts.reviewAt, now))
     .orderBy(asc(billingAccounts.reviewAt))
     .limit(limit);
-  return rows.map(({ ownerId }) => ownerId);
 }
 
 /** Owners whose agents were stopped while there was billing here. */
-export async function heldOwners(db: Database, limit: number): Promise<string[]> {
+export async function heldOwners(db: Database, _now: number, limit: number): Promise<DueAccount[]> {
   const rows = await db
     .selectDistinct({ ownerId: tenants.ownerId })
     .from(tenants)
     .where(isNotNull(tenants.heldFrom))
     .limit(limit);
-  return rows.map(({ ownerId }) => ownerId);
+  return rows.map(({ ownerId }) => ({ ownerId, customerId: null }));
 }
 
 /** Fails the transaction unless the account is still as it was read. */

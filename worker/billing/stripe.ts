@@ -6,7 +6,7 @@ import type { Bill, TaxId } from "./types.ts";
 
 /** How old a webhook's signature may be. */
 const TOLERANCE_SECONDS = 300;
-const TIMEOUT_MS = 15_000;
+const TIMEOUT_MS = 10_000;
 /** Stripe takes at least 30 minutes; short, so that a forgotten tab cannot be paid tomorrow. */
 const CHECKOUT_OPEN_SECONDS = 3_600;
 const INVOICES_SHOWN = 24;
@@ -34,6 +34,13 @@ export class Declined extends Error {
 /** What the provider or the way to it threw, as against a mistake of ours. */
 export const isProviderError = (error: unknown): boolean =>
   error instanceof Error && "type" in error && String(error.type).startsWith("Stripe");
+
+/** It is away for everybody, not only for one account. */
+export const isOutage = (error: unknown): boolean =>
+  isProviderError(error) &&
+  ["StripeConnectionError", "StripeAPIError", "StripeRateLimitError"].includes(
+    (error as unknown as { type: string }).type,
+  );
 
 /**
  * The payment provider, as this room needs it. All amounts in cents, all times in milliseconds. Every call either does
@@ -325,6 +332,9 @@ const RANK = ["paid", "owing", "ended"];
 function chooseSubscription(all: readonly RawSubscription[]): RawSubscription | null {
   const rank = (it: RawSubscription) => RANK.indexOf(STANDING[it.status] ?? "");
   const counting = all.filter((it) => rank(it) >= 0);
+  const living = counting.filter((it) => STANDING[it.status] !== "ended");
+  // We never make a second one; somebody did, and it is for the operator to say which of them goes.
+  if (living.length > 1) console.warn(JSON.stringify({ event: "two_subscriptions", ids: living.map(({ id }) => id) }));
   counting.sort((a, b) => rank(a) - rank(b) || b.created - a.created || (a.id < b.id ? 1 : -1));
   return counting[0] ?? null;
 }

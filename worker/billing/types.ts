@@ -16,6 +16,7 @@ export const billingView = z
     plan: z.enum(["starter", "pro", "team"]),
     agents: z.object({ used: z.int(), allowed: z.int().nullable() }),
     trialEndsAt: time.nullable(),
+    trialDaysLeft: z.int().nullable().openapi({ description: "Begun days that are left of a trial that runs." }),
     until: time.nullable().openapi({ description: "When the clock alone ends this stage." }),
     subscription: z
       .object({ standing: z.enum(["paid", "owing", "ended"]), periodEndsAt: time, cancelsAt: time.nullable() })

@@ -216,14 +216,14 @@ function titleOf({ stage, plan }: BillingView): string {
   }
 }
 
-function sentenceOf({ stage, until, trialEndsAt, subscription }: BillingView): string {
+function sentenceOf({ stage, until, trialEndsAt, trialDaysLeft, subscription }: BillingView): string {
   switch (stage) {
     case "unbilled":
       return "This installation is run by somebody for themselves: nobody pays, and every agent gets what Pro would give it.";
     case "trial":
     case "trial_3_days":
     case "trial_1_day":
-      return `Everything of Pro, free until ${day(trialEndsAt)}. Then your agents are stopped until you choose a plan; their data is kept.`;
+      return `Everything of Pro, free until ${day(trialEndsAt)}: ${trialDaysLeft === 1 ? "this is the last day" : `${trialDaysLeft} days are left`}. Then your agents are stopped until you choose a plan; their data is kept.`;
     case "trial_ended":
       return "Your agents are stopped, and their data is kept. Choose a plan, and everything goes on where it was.";
     case "paid":

@@ -29,6 +29,7 @@ export const BILLING: BillingView = {
   plan: "pro",
   agents: { used: 0, allowed: null },
   trialEndsAt: null,
+  trialDaysLeft: null,
   until: null,
   subscription: null,
 };
