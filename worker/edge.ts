@@ -30,6 +30,8 @@ export interface Outside {
   world?: World;
   /** Reaches the hosts. */
   fetch?: typeof fetch;
+  /** Hashes passwords at another cost. */
+  hash?: (password: string) => Promise<string>;
   /** Reaches the mail provider. */
   mail?: typeof fetch;
   /** Reaches the payment provider. */
@@ -44,7 +46,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
   const reach: typeof fetch = outside.fetch ?? ((input, init) => fetch(input, init));
 
   const post = createPost({ db, world, config: config.mail, fetch: outside.mail ?? reach });
-  const accounts = createAccounts({ db, world, post, config });
+  const accounts = createAccounts({ db, world, post, config, hash: outside.hash });
   const news = createNews();
   const hosts = createHosts({ db, world, fetch: reach, config, news });
   const billing = createBilling({

@@ -158,6 +158,7 @@ describe("a new password", () => {
       newPassword: "long enough too",
     });
     expect([wrong.status, await isIn(there)]).toEqual([400, true]);
+    expect(lettersTo(here).at(-1)?.subject).toBe("Confirm your address");
     const change = { currentPassword: password, newPassword: "long enough too", revokeOtherSessions: false };
     expect((await post(here, "/change-password", change)).status).toBe(200);
     expect([await isIn(here), await isIn(there)]).toEqual([true, false]);
@@ -237,6 +238,27 @@ describe("the operator", () => {
     const rows = await edge.db.select().from(user).where(eq(user.email, eve.email));
     expect(rows.filter(({ role }) => role !== "person")).toEqual([]);
   });
+});
+
+it("nobody fills the database with what they call themselves", async () => {
+  const client = new Client(edge);
+  const long = "x".repeat(20_000);
+  await client.request(
+    "POST",
+    "/api/auth/sign-up/email",
+    { name: long, image: long, email: client.email, password: client.password },
+    { "user-agent": long },
+  );
+  const token = client.tokenInMail("/verify");
+  const agent = { "user-agent": long };
+  await client.request("POST", "/api/auth/confirm-email", { token, password: client.password }, agent);
+  await post(client, "/update-user", { name: long, image: long });
+  const [row] = await edge.db.select().from(user).where(eq(user.email, client.email));
+  const [own] = await edge.db
+    .select()
+    .from(session)
+    .where(eq(session.userId, row?.id ?? ""));
+  expect([row?.name.length, row?.image, own?.userAgent?.length]).toEqual([100, null, 300]);
 });
 
 it("no letter stays in the database once it was accepted", async () => {

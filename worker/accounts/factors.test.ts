@@ -98,8 +98,19 @@ describe("a code from an app", () => {
     await turnOn();
     expect((await post(owner, "/two-factor/disable", { password: "wrong password!" })).status).toBe(400);
     expect((await post(owner, "/two-factor/disable", {})).status).toBe(400);
+    expect(edge.letters.at(-1)?.text).not.toContain("no longer asks");
     expect((await post(owner, "/two-factor/disable", { password: owner.password })).status).toBe(200);
     expect(edge.letters.at(-1)).toMatchObject({ to: owner.email, text: expect.stringContaining("no longer asks") });
+  });
+
+  it("is asked of every browser every time, also of one that would rather be trusted", async () => {
+    const { uri } = await turnOn();
+    const client = await halfway();
+    await post(client, "/two-factor/verify-totp", { code: codeOf(uri), trustDevice: true });
+    expect(await isIn(client)).toBe(true);
+    await post(client, "/sign-out", {});
+    const answer = await post(client, "/sign-in/email", { email: owner.email, password: owner.password });
+    expect(await answer.json()).toMatchObject({ twoFactorRedirect: true });
   });
 
   it("stays asked after the password was reset by mail", async () => {

@@ -54,16 +54,17 @@ export interface AccountsOptions {
   db: Database;
   world: World;
   post: Post;
+  hash?: (password: string) => Promise<string>;
   config: Pick<Config, "dashboardOrigin" | "authSecret" | "secureCookies" | "authRateLimit" | "social" | "ticketKey">;
 }
 
-export function createAccounts({ db, world, post, config }: AccountsOptions): Accounts {
+export function createAccounts({ db, world, post, config, hash }: AccountsOptions): Accounts {
   const origin = config.dashboardOrigin;
   const limits = new Limits(db, world);
   const bearers = new Bearers({ db, world, ticketKey: config.ticketKey, origin });
   let made: ReturnType<typeof createAuth> | undefined;
   const auth = () => {
-    made ??= createAuth({ db, world, limits, post, config });
+    made ??= createAuth({ db, world, limits, post, config, hash });
     return made;
   };
   const people = new WeakMap<Request, Promise<Person | null>>();

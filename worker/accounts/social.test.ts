@@ -68,6 +68,12 @@ describe("sign-in through another site", () => {
     expect(await isIn(client)).toBe(true);
   });
 
+  it("goes by redirect only: a token from elsewhere is taken by nobody", async () => {
+    const body = { provider: "github", idToken: { token: "a.b.c" } };
+    const refused = await new Client(edge).request("POST", "/api/auth/sign-in/social", body);
+    expect([refused.status, await refused.json()]).toMatchObject([400, { code: "id_token_not_supported" }]);
+  });
+
   it("keeps no token of the other site: we never ask it again", async () => {
     const email = `${randomText()}@example.com`;
     github({ id: 4712, email, verified: true });

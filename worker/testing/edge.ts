@@ -1,6 +1,7 @@
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { expect, inject } from "vitest";
 import { generateSigningKey, keyId, toBase64url } from "../../schema/protocol/index.ts";
+import { hashPassword } from "../accounts/passwords.ts";
 import type { World } from "../clock.ts";
 import { openDatabase } from "../db.ts";
 import { createEdge } from "../edge.ts";
@@ -94,6 +95,7 @@ export async function startTestEdge(
   const edge = createEdge(config, {
     db,
     world,
+    hash: (password) => hashPassword(password, { N: 16, r: 1, p: 1 }),
     mail: async (_url, init) => {
       const { to, subject, text } = JSON.parse(String(init?.body)) as { to: [string]; subject: string; text: string };
       letters.push({ to: to[0], subject, text });
