@@ -88,6 +88,7 @@ export async function up(options: UpOptions): Promise<void> {
     undo.push(async () => rmSync(runningFile(dir), { force: true }));
 
     console.error(`\n  ${paint(1, "Chelar is up.")}  Open ${paint(36, edge.dashboard)} and sign up.`);
+    console.error(`  Its mail:     ${edge.dashboard}/dev/mailbox`);
     console.error(`  Try it all:  npm run journey      End it:  Ctrl-C      Data and logs:  ${dir}\n`);
 
     const failure = await Promise.race([ending, edge.failed, host.failed, ...(engine.part ? [engine.part.ended] : [])]);
