@@ -27,7 +27,9 @@ export interface IngressLab {
   commands: string[];
   /** What the edge was asked, newest last. */
   asked: IncomingMessage[];
-  edge: { answer: (question: IncomingMessage) => EdgeAnswer };
+  edge: { answer: (question: IncomingMessage) => EdgeAnswer | "no answer" };
+  /** Instead of the real gate, where a test wants it to err. */
+  gateAnswer: { headers: Record<string, string> | null };
   echoPort: number;
   /** One request with exactly these header lines, doubles and odd spellings included. */
   send(head: {
@@ -60,7 +62,9 @@ export async function startIngress({ tls = false } = {}): Promise<IngressLab> {
   });
   const { gate, streams } = ingress;
   const commands: string[] = [];
+  const gateAnswer: IngressLab["gateAnswer"] = { headers: null };
   const agent = createServer((question, response) => {
+    if (gateAnswer.headers && question.url === "/gate") return void response.writeHead(200, gateAnswer.headers).end();
     if (/^\/(gate|tls-ask)(\?|$)/.test(question.url ?? "")) return ingress.handle(question, response);
     commands.push(`${question.method} ${question.url}`);
     question.resume();
@@ -70,8 +74,9 @@ export async function startIngress({ tls = false } = {}): Promise<IngressLab> {
   const edge: IngressLab["edge"] = { answer: () => ({ status: 200, headers: { "X-Chelar-User": "usr_owner" } }) };
   const edgeServer = createServer((question, response) => {
     asked.push(question);
-    const { status, headers } = edge.answer(question);
-    response.writeHead(status, headers).end();
+    const answer = edge.answer(question);
+    if (answer === "no answer") question.destroy();
+    else response.writeHead(answer.status, answer.headers).end();
   });
   const agentSocket = `${dir}/agent.sock`;
   agent.listen(agentSocket);
@@ -107,6 +112,7 @@ export async function startIngress({ tls = false } = {}): Promise<IngressLab> {
     commands,
     asked,
     edge,
+    gateAnswer,
     echoPort,
     send: (head) => sendRaw(port, head),
     async stop() {
