@@ -17,6 +17,7 @@ import { startReportSender } from "./reports.ts";
 import { startRounds } from "./rounds.ts";
 import { createServer, listen } from "./server.ts";
 import { createMeter, createSlumber, metering } from "./sleep/index.ts";
+import { startStatus } from "./status/index.ts";
 import { ensureMemoryBacked } from "./storage/index.ts";
 import {
   createRestore,
@@ -82,6 +83,7 @@ export async function serve(
   });
   const tenantOf = (record: TenantRecord) => placedTenant(record, config);
   const slumber = createSlumber({ ports, nowMs, tenantOf });
+  const status = startStatus({ journal, ...ports, tenantOf, log, nowMs });
   const meter = createMeter(metering({ journal, ports, tenantOf }));
   const supervisor = createSupervisor({
     journal,
@@ -178,6 +180,7 @@ export async function serve(
       server.closeIdleConnections();
       ingress.stop();
       rounds.stop();
+      status.stop();
       const stopped = Promise.all([keeping.stop(), supervisor.stop(), spares.stop(), reports.stop(), guard.stop()]);
       // A step may wait long for the engine; whatever it did is found again at the next start.
       await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, STOP_WITHIN_MS))]);

@@ -7,6 +7,7 @@ export type Verdict =
   | { verdict: "not_ready" }
   | { verdict: "no_identity" }
   | { verdict: "unknown_host" }
+  | { verdict: "closed_path" }
   | { verdict: "too_many"; retryAfterSeconds: number }
   | { verdict: "too_many_open"; limit: number }
   | { verdict: "too_many_waiting" }
@@ -36,6 +37,8 @@ export function answerTo(verdict: Verdict): Answer {
       return { status: 403, text: "You are not signed in.\n" };
     case "unknown_host":
       return { status: 404, text: "No agent is running under this name.\n" };
+    case "closed_path":
+      return { status: 404, text: "Nothing is here.\n" };
     case "too_many": {
       const headers = { "retry-after": String(verdict.retryAfterSeconds) };
       return { status: 429, text: "Too many requests. Please slow down.\n", headers };

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Held, Route, Routes } from "../tenants/ports.ts";
 import { answerTo, send, type Verdict } from "./answers.ts";
 import { createHolding, type Holding } from "./holding.ts";
-import { type Bucket, isPageLoad, requestedHost, takeToken, tenantCookies } from "./rules.ts";
+import { type Bucket, isClosed, isPageLoad, requestedHost, takeToken, tenantCookies } from "./rules.ts";
 import { isStream, questionOf } from "./stream-rules.ts";
 import type { Streams } from "./streams.ts";
 
@@ -93,7 +93,9 @@ export function createGate(options: GateOptions = {}): Gate {
     if (entry.hold) return null;
     if (entry.failure !== null) return { verdict: "failed", isPage: isPageLoad(headers), detail: entry.failure };
     if (!entry.route) return { verdict: "unknown_host" };
-    const { upstream, tenantId, openConnections: limit } = entry.route;
+    const { upstream, tenantId, closed = [], openConnections: limit } = entry.route;
+    if (closed.length > 0 && isClosed(headers["x-forwarded-uri"]?.toString(), closed))
+      return { verdict: "closed_path" };
     if (limit !== undefined && !admits(tenantId, limit)) return { verdict: "too_many_open", limit };
     entry.lastRequestMs = now();
     const cookie = tenantCookies(headers.cookie);

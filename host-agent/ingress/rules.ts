@@ -65,3 +65,24 @@ export function ingressVariants({ tenantSite, caddyVersion }: { tenantSite: stri
     CHELAR_TLS: tenantSite.startsWith("https:") ? "on" : "off",
   };
 }
+
+/**
+ * Whether a visitor's path lies below a closed one, however it is written: with other letters, escapes (also twice),
+ * doubled slashes, dots or backslashes. What cannot be read is closed.
+ */
+export function isClosed(uri: string | undefined, closed: readonly string[]): boolean {
+  let path = (uri ?? "").split(/[?#]/)[0] ?? "";
+  for (let round = 0; round < 3; round++) {
+    const url = URL.parse(`http://gate.invalid/${path.replace(/^[/\\]+/, "")}`);
+    if (url === null) return true;
+    try {
+      path = decodeURIComponent(url.pathname)
+        .replace(/[/\\]+/g, "/")
+        .toLowerCase();
+    } catch {
+      return true;
+    }
+    if (closed.some((below) => path === below || path.startsWith(`${below}/`))) return true;
+  }
+  return false;
+}

@@ -14,6 +14,10 @@ export const echo: RuntimeDefinition = {
       const { busy } = z.object({ busy: z.boolean() }).parse(await ask({ path: "/busy" }));
       return busy ? "a job is running" : null;
     },
+    async status(ask) {
+      const { nextRunMs } = z.object({ nextRunMs: z.int().min(0).nullable() }).parse(await ask({ path: "/busy" }));
+      return { healthy: true, jobs: nextRunMs === null ? [] : [{ enabled: true, nextRunAt: nextRunMs }], channels: [] };
+    },
     async nextRunMs(ask) {
       return z.object({ nextRunMs: z.int().min(0).nullable() }).parse(await ask({ path: "/busy" })).nextRunMs;
     },

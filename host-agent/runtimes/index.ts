@@ -1,5 +1,6 @@
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { runtimeStatus } from "../../schema/protocol/index.ts";
 import { isMemoryBacked } from "../storage/index.ts";
 import { type Runtimes, StepError } from "../tenants/ports.ts";
 import { askAt } from "./ask.ts";
@@ -69,11 +70,16 @@ export function runtimes({ isRunning }: RuntimesOptions): Runtimes {
     },
 
     upstream: ({ spec, layout }) => `${layout.address}:${RUNTIME_TABLE[spec.runtime].port}`,
+    closed: (runtime) => RUNTIME_TABLE[runtime].closed,
     port: (runtime) => RUNTIME_TABLE[runtime].port,
     // A runtime that does not answer cannot be asked to hold still: it is left alone.
     busy: async ({ spec, layout }) => {
       const { hooks, port } = RUNTIME_TABLE[spec.runtime];
-      return hooks?.busy ? hooks.busy(askAt(layout.address, port)).catch(() => "it does not answer") : null;
+      return hooks?.busy ? hooks.busy(askAt(layout.address, port)).catch(() => "it does not answer") : undefined;
+    },
+    status: async ({ spec, layout }) => {
+      const { hooks, port } = RUNTIME_TABLE[spec.runtime];
+      return hooks?.status ? runtimeStatus.parse(await hooks.status(askAt(layout.address, port))) : null;
     },
     nextRunMs: async ({ spec, layout }) => {
       const { hooks, port } = RUNTIME_TABLE[spec.runtime];

@@ -1,3 +1,4 @@
+import { CONTROL_PLANE, OPENCLAW_HOOKS } from "./openclaw-rpc.ts";
 import { CONFIG_PATH, DATA_PATH, PLATFORM_CLIENT, type RuntimeDefinition, USER_HEADER } from "./runtime.ts";
 
 /**
@@ -22,6 +23,8 @@ export const openclaw: RuntimeDefinition = {
     MALLOC_ARENA_MAX: "2",
   },
   port: 18789,
+  closed: ["/api/v1/admin"],
+  hooks: OPENCLAW_HOOKS,
   configFiles: ({ spec, layout }) => ({
     "openclaw.json": `${JSON.stringify(
       {
@@ -33,16 +36,16 @@ export const openclaw: RuntimeDefinition = {
             trustedProxy: {
               userHeader: USER_HEADER,
               requiredHeaders: ["x-forwarded-proto", "x-forwarded-host"],
-              allowUsers: [spec.ownerId],
+              allowUsers: [spec.ownerId, CONTROL_PLANE],
               deviceAutoApprove: { enabled: true },
             },
-            identityScopes: { [spec.ownerId]: ["operator.admin"] },
+            identityScopes: { [spec.ownerId]: ["operator.admin"], [CONTROL_PLANE]: ["operator.read"] },
           },
           controlUi: { allowedOrigins: [spec.origin] },
           terminal: { enabled: false },
         },
         // A Mistral or OpenRouter key makes it install this plugin through npm at start, and exit 78 without npm.
-        plugins: { deny: ["perplexity"] },
+        plugins: { deny: ["perplexity"], entries: { "admin-http-rpc": { enabled: true } } },
       },
       null,
       2,

@@ -1,4 +1,4 @@
-import type { RuntimeName } from "../../schema/protocol/index.ts";
+import type { RuntimeName, RuntimeStatus } from "../../schema/protocol/index.ts";
 import type { Tenant } from "../tenants/layout.ts";
 
 /**
@@ -14,6 +14,8 @@ export interface RuntimeDefinition {
   env: Readonly<Record<string, string>>;
   /** Where it listens inside the container. */
   port: number;
+  /** Paths that only this host may ask; the gate lets nobody else through to them. */
+  closed?: readonly string[];
   /** Files of the read-only mount /chelar/config: name → content. Never holds a secret. */
   configFiles(tenant: Tenant): Readonly<Record<string, string>>;
   readiness: {
@@ -25,6 +27,8 @@ export interface RuntimeDefinition {
   hooks?: {
     /** What it is doing that must not be interrupted, or null. */
     busy?(ask: Ask): Promise<string | null>;
+    /** How it is: the fields of the protocol and nothing else, whatever more the runtime says. */
+    status?(ask: Ask): Promise<RuntimeStatus>;
     /** When its next own job is due, in milliseconds since the epoch, or null. */
     nextRunMs?(ask: Ask): Promise<number | null>;
   };

@@ -88,10 +88,10 @@ describe("OpenClaw's configuration", () => {
       trustedProxy: {
         userHeader: "x-chelar-user",
         requiredHeaders: ["x-forwarded-proto", "x-forwarded-host"],
-        allowUsers: ["usr_1"],
+        allowUsers: ["usr_1", "control-plane"],
         deviceAutoApprove: { enabled: true },
       },
-      identityScopes: { usr_1: ["operator.admin"] },
+      identityScopes: { usr_1: ["operator.admin"], "control-plane": ["operator.read"] },
     });
     expect(config.gateway.controlUi.allowedOrigins).toEqual(["https://ada.example"]);
   });

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Depth, Journal, TenantRecord } from "../journal.ts";
 import type { Tenant } from "../tenants/layout.ts";
-import type { Containers, Routes, Runtimes, Volumes } from "../tenants/ports.ts";
+import type { Containers, Routes, Runtimes, Vitals, Volumes } from "../tenants/ports.ts";
 import { type Connections, connectionsOf } from "./connections.ts";
 import type { MeterOptions } from "./meter.ts";
 import { lookAgainMs, nextRest, occupation, wakeTime } from "./rules.ts";
@@ -45,17 +45,23 @@ export function createSlumber({ ports, tenantOf, nowMs }: SlumberOptions) {
     return connectionsOf(pid, runtimes.port(tenantOf(record).spec.runtime));
   }
 
+  /** Of a container that was started again meanwhile: more than there is. */
+  async function cpuShareOf(tenantId: string, before: Vitals): Promise<number> {
+    const began = performance.now();
+    await pause(CPU_SAMPLE_MS);
+    const after = await containers.vitals(tenantId);
+    if (after?.pid !== before.pid) return Number.POSITIVE_INFINITY;
+    return (after.cpuNs - before.cpuNs) / ((performance.now() - began) * 1e6);
+  }
+
   /** Asks everybody who can tell whether something is going on: the kernel, the runtime, the engine. */
   async function occupied(record: TenantRecord): Promise<{ why: string } | { why: null; pid: number }> {
     const before = await containers.vitals(record.id);
     if (!before) return { why: "it does not run" };
-    const began = performance.now();
-    const [runtime] = await Promise.all([runtimes.busy(tenantOf(record)), pause(CPU_SAMPLE_MS)]);
-    const after = await containers.vitals(record.id);
-    if (after?.pid !== before.pid) return { why: "it was started again" };
-    const cpuShare = (after.cpuNs - before.cpuNs) / ((performance.now() - began) * 1e6);
-    const why = occupation({ runtime, connections: connections(record, after.pid), cpuShare });
-    return why === null ? { why, pid: after.pid } : { why };
+    const runtime = await runtimes.busy(tenantOf(record));
+    const cpuShare = runtime === undefined ? await cpuShareOf(record.id, before) : 0;
+    const why = occupation({ runtime, connections: connections(record, before.pid), cpuShare });
+    return why === null ? { why, pid: before.pid } : { why };
   }
 
   function hold(record: TenantRecord, knock: () => void): void {
@@ -91,17 +97,21 @@ export function createSlumber({ ports, tenantOf, nowMs }: SlumberOptions) {
       const { hostname } = tenant.spec;
       const looked = await occupied(record);
       if (looked.why !== null) return { asleep: false, why: looked.why };
-      const nextRunMs = await runtimes.nextRunMs(tenant);
+      const nextRunMs = await runtimes.nextRunMs(tenant).catch(() => undefined);
+      if (nextRunMs === undefined) return { asleep: false, why: "its own jobs cannot be read" };
       const { sleep, wakeAtMs } = wakeTime(nextRunMs, depth, nowMs());
       if (!sleep) return { asleep: false, why: "a job of its own is due soon" };
       const next = this.next(record);
       if (next.do !== "sleep") return { asleep: false, why: "a visitor came" };
       hold(record, knock);
+      // Once more, now that no visitor can give it work.
+      const busy = await runtimes.busy(tenant);
+      if (busy) return { asleep: false, why: busy };
       const stillOpen = connections(record, looked.pid);
       if (routes.waiting(hostname) > 0 || (stillOpen?.inbound ?? 1) + (stillOpen?.outbound ?? 1) > 0) {
         return { asleep: false, why: "something began" };
       }
-      commit(wakeAtMs);
+      if (!commit(wakeAtMs)) return { asleep: false, why: "its owner wants something else" };
       await (depth === "paused" ? containers.pause(record.id) : end(tenant));
       if (depth === "paused") {
         // What began between the look and the frost would be frozen with it.
@@ -134,5 +144,6 @@ export type Slumber = ReturnType<typeof createSlumber>;
 interface Bed {
   /** A visitor stands at the shut door. */
   knock: () => void;
-  commit: (wakeAtMs: number | null) => void;
+  /** False: a newer word has come. */
+  commit: (wakeAtMs: number | null) => boolean;
 }

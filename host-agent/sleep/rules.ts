@@ -57,10 +57,10 @@ export function lookAgainMs(policy: SleepPolicy | undefined): number {
 }
 
 export interface Signs {
-  /** The runtime's own word; null where it has none. */
-  runtime: string | null;
+  /** The runtime's own word: what it is doing, or null. Undefined where it has none; then its CPU has to tell. */
+  runtime: string | null | undefined;
   connections: Connections | null;
-  /** Of one core, over the last moment. */
+  /** Of one core, over the last moment; not asked where the runtime has a word. */
   cpuShare: number;
 }
 
@@ -71,8 +71,8 @@ const BUSY_CPU_SHARE = 0.1;
 export function occupation({ runtime, connections, cpuShare }: Signs): string | null {
   if (connections === null) return "its connections cannot be seen";
   if (connections.inbound > 0) return `${connections.inbound} open connections of visitors`;
-  if (runtime !== null) return runtime;
+  if (runtime) return runtime;
   if (connections.outbound > 0) return `${connections.outbound} open connections of its own`;
-  if (cpuShare > BUSY_CPU_SHARE) return `${Math.round(cpuShare * 100)} % of a core`;
+  if (runtime === undefined && cpuShare > BUSY_CPU_SHARE) return `${Math.round(cpuShare * 100)} % of a core`;
   return null;
 }

@@ -173,9 +173,11 @@ export function createModelHost() {
           need(containers.get(spec.id)?.running === true, "it ended before it was ready");
         },
         upstream: ({ layout }) => `${layout.address}:8080`,
+        closed: () => undefined,
         port: () => 8080,
         busy: async () => null,
         nextRunMs: async () => null,
+        status: async () => null,
         stopTimeoutSeconds: () => 1,
       },
       images: {
@@ -211,6 +213,7 @@ export function createModelHost() {
       runtimes: {
         ...watched("runtimes", raw.runtimes, before, after),
         upstream: raw.runtimes.upstream,
+        closed: raw.runtimes.closed,
         port: raw.runtimes.port,
         stopTimeoutSeconds: raw.runtimes.stopTimeoutSeconds,
       },

@@ -1,4 +1,4 @@
-import type { ImageState, RuntimeName } from "../../schema/protocol/index.ts";
+import type { ImageState, RuntimeName, RuntimeStatus } from "../../schema/protocol/index.ts";
 import type { Snapshots } from "../storage/index.ts";
 import type { Tenant, TenantLayout } from "./layout.ts";
 
@@ -133,10 +133,14 @@ export interface Runtimes {
   untilReady(tenant: Tenant, signal: AbortSignal): Promise<void>;
   /** Where a request goes: `address:port`. */
   upstream(tenant: Tenant): string;
+  /** Paths that are for this host alone. */
+  closed(runtime: RuntimeName): readonly string[] | undefined;
   /** Where it listens inside its container. */
   port(runtime: RuntimeName): number;
-  /** What the runtime itself says that it is doing; null: nothing, or it cannot tell. */
-  busy(tenant: Tenant): Promise<string | null>;
+  /** What the runtime itself says that it is doing; null: nothing; undefined: it cannot tell. */
+  busy(tenant: Tenant): Promise<string | null | undefined>;
+  /** Null where the runtime has no way to say. Rejects when it does not answer as it should. */
+  status(tenant: Tenant): Promise<RuntimeStatus | null>;
   /** When the agent's own next job is due (milliseconds since the epoch); null: it has none. */
   nextRunMs(tenant: Tenant): Promise<number | null>;
   /** How long a graceful stop of this runtime may take. */
@@ -179,4 +183,6 @@ export interface Held extends Bounds {
 }
 export interface Route extends Bounds {
   upstream: string;
+  /** Paths below which no visitor may come: what the runtime offers its host alone. */
+  closed?: readonly string[];
 }

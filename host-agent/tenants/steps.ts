@@ -148,7 +148,8 @@ export function createSteps({
       const { hostname, limits } = tenant.spec;
       const { requestsPerMinute, openConnections } = limits;
       const upstream = runtimes.upstream(tenant);
-      routes.set(hostname, { tenantId: record.id, upstream, requestsPerMinute, openConnections });
+      const closed = runtimes.closed(tenant.spec.runtime);
+      routes.set(hostname, { tenantId: record.id, upstream, requestsPerMinute, openConnections, closed });
     },
 
     async unroute({ record }) {

@@ -122,9 +122,8 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
 
   async function fallAsleep(record: TenantRecord, slumber: Slumber, depth: Depth): Promise<number> {
     const { id, generation } = record;
-    const commit = (wakeAtMs: number | null) => {
+    const commit = (wakeAtMs: number | null) =>
       journal.tenants.sleep({ tenantId: id, generation, depth, sinceMs: nowMs(), wakeAtMs, atMs: nowMs() });
-    };
     const fallen = await slumber.fallAsleep(record, depth, { knock: rouse, commit });
     if (fallen.asleep) {
       log.info("tenant.asleep", { tenant: id, depth, wakeAt: fallen.wakeAtMs ?? undefined });

@@ -3,9 +3,19 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { dockerContainers } from "../../host-agent/containers/index.ts";
 import { imageRef } from "../../host-agent/runtimes/images.ts";
 import { RUNTIME_TABLE, runtimes } from "../../host-agent/runtimes/index.ts";
+import {
+  CONTROL_PLANE,
+  MethodRefused,
+  OPENCLAW_HOOKS,
+  OPENCLAW_METHODS,
+  type OpenclawMethod,
+  openclawRpc,
+  RPC_PATH,
+} from "../../host-agent/runtimes/openclaw-rpc.ts";
+import type { Ask } from "../../host-agent/runtimes/runtime.ts";
 import { createVolumes, ensureMemoryBacked } from "../../host-agent/storage/index.ts";
 import { type Tenant, tenantLayout } from "../../host-agent/tenants/layout.ts";
-import { newId } from "../../schema/protocol/index.ts";
+import { newId, runtimeStatus } from "../../schema/protocol/index.ts";
 import { createTestHost, internet, type TestHost } from "../hosts/index.ts";
 
 const ownerId = "usr_owner";
@@ -101,4 +111,68 @@ test("a key from the memory-backed file is in its environment and nowhere in Doc
   expect(inspected).not.toContain("sk-ant-stand-in");
   const state = await host.run("grep", ["-rlF", "sk-ant-stand-in", `${host.dir}/data/containers`]).catch(() => "");
   expect(state).toBe("");
+});
+
+/** As the host agent asks: from the server's own network, where its address is the trusted proxy's. */
+const ask: Ask = async ({ method = "GET", path, headers = {}, body }) => {
+  const lines = Object.entries(headers).flatMap(([name, value]) => ["--header", `${name}: ${value}`]);
+  const json = body === undefined ? [] : ["--header", "content-type: application/json", "--data", JSON.stringify(body)];
+  const url = `http://${tenant.layout.address}:${port}${path}`;
+  return JSON.parse(
+    await host.run("curl", ["--silent", "--max-time", "20", "--request", method, ...lines, ...json, url]),
+  );
+};
+
+test("its status is what the protocol has and no word more, and its next job is known", async () => {
+  const status = await OPENCLAW_HOOKS.status(ask);
+  expect(runtimeStatus.parse(status)).toEqual(status);
+  expect(status.healthy).toBe(true);
+  // Its heartbeat, for one.
+  expect(await OPENCLAW_HOOKS.nextRunMs(ask)).toBeGreaterThan(Date.now());
+});
+
+test("of every method that the gateway lists only the platform's own are ever sent", async () => {
+  const source = await inside("cat dist/method-scopes-*.mjs");
+  const listed = new Set(source.match(/(?<=")[a-z][A-Za-z0-9-]*(?:\.[A-Za-z0-9-]+)*(?=")/g));
+  for (const method of ["chat.history", "sessions.list", "config.get", "config.set", "logs.tail", "agents.files.get"]) {
+    expect(listed).toContain(method);
+  }
+  let sent = 0;
+  const counted: Ask = async () => {
+    sent += 1;
+    return { ok: true, payload: null };
+  };
+  const passed = [];
+  for (const method of listed) {
+    const refused = await openclawRpc(counted, method as OpenclawMethod).then(
+      () => false,
+      (error) => error instanceof MethodRefused,
+    );
+    if (!refused) passed.push(method);
+  }
+  expect(passed.sort()).toEqual([...OPENCLAW_METHODS].sort());
+  expect(sent).toBe(OPENCLAW_METHODS.length);
+});
+
+test("with the scope of reading, the gateway itself refuses every change", async () => {
+  const headers = { ...readiness.headers, "x-chelar-user": CONTROL_PLANE, "x-openclaw-scopes": "operator.read" };
+  for (const method of ["config.set", "cron.add", "cron.run", "agents.create", "gateway.suspend.prepare"]) {
+    expect(await ask({ method: "POST", path: RPC_PATH, headers, body: { method, params: {} } })).toMatchObject({
+      ok: false,
+    });
+  }
+});
+
+test("says itself when it is idle, and answers at once after it was frozen", async () => {
+  const deadline = Date.now() + 120_000;
+  let busy = await OPENCLAW_HOOKS.busy(ask);
+  while (busy !== null && Date.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    busy = await OPENCLAW_HOOKS.busy(ask);
+  }
+  expect(busy).toBeNull();
+  await host.docker.pauseContainer(tenant.layout.containerName);
+  await host.docker.unpauseContainer(tenant.layout.containerName);
+  expect(await status("/healthz", {})).toBe("200");
+  expect(await OPENCLAW_HOOKS.busy(ask)).toBeNull();
 });

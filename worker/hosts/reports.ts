@@ -1,6 +1,6 @@
 import { and, eq, lte } from "drizzle-orm";
 import { z } from "zod";
-import { hosts, tenantEvents, tenants, tickets } from "../../schema/db/index.ts";
+import { hosts, tenantEvents, tenantStatus, tenants, tickets } from "../../schema/db/index.ts";
 import { fromBase64url, hostId, type Report, type ReportClaims, verifyEnvelope } from "../../schema/protocol/index.ts";
 import type { World } from "../clock.ts";
 import { receiptStatements, releaseName, storageStatement } from "../data/index.ts";
@@ -12,6 +12,7 @@ import { raiseAlert } from "./alerts.ts";
 import { ledgerStatement } from "./ledger.ts";
 import { wasAway } from "./rules.ts";
 import { signFor } from "./sign.ts";
+import { statusStatement } from "./status.ts";
 import * as store from "./store.ts";
 
 type Progress = Extract<Report, { type: "tenant.progress" }>;
@@ -98,6 +99,9 @@ async function statementsFor(
       case "tenant.storage":
         if (own.has(report.tenantId)) statements.push(storageStatement(db, report));
         break;
+      case "tenant.status":
+        if (own.has(report.tenantId)) statements.push(statusStatement(db, report));
+        break;
       case "tenant.receipt": {
         const tenant = own.get(report.tenantId);
         if (tenant) statements.push(...(await receiptStatements(context, host, tenant, report)));
@@ -166,6 +170,7 @@ function stateStatements(db: Database, tenant: store.TenantRow, report: State, n
     // Sealed values and tickets of what is gone have no further use to anybody honest.
     ...eraseTenant(db, tenantId, now),
     db.delete(tickets).where(eq(tickets.tenantId, tenantId)),
+    db.delete(tenantStatus).where(eq(tenantStatus.tenantId, tenantId)),
     ...(tenant.purgedAt === null ? [releaseName(db, tenant, now)] : []),
     store.insertAudit(db, {
       at: now,
