@@ -1,6 +1,6 @@
 import { eq } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
-import { account, mails, session, user } from "../../schema/db/index.ts";
+import { account, mails, session, user, verification } from "../../schema/db/index.ts";
 import { Client, OPERATOR_TOKEN, randomText, startTestEdge, type TestEdge } from "../testing/edge.ts";
 
 let edge: TestEdge;
@@ -29,6 +29,7 @@ describe("before an address is confirmed", () => {
     expect(client.cookie).toBe("");
     const right = await post(client, "/sign-in/email", { email: client.email, password: client.password });
     expect([right.status, await codeOf(right)]).toEqual([403, "email_not_verified"]);
+    expect(lettersTo(client)).toHaveLength(1);
     const wrong = await post(client, "/sign-in/email", { email: client.email, password: "wrong password!" });
     expect([wrong.status, await codeOf(wrong)]).toEqual([401, "invalid_email_or_password"]);
     expect(await edge.db.select().from(session)).toEqual([]);
@@ -140,6 +141,8 @@ describe("a new password", () => {
     const { cookie } = client;
     await post(client, "/request-password-reset", { email: client.email });
     const token = client.tokenInMail("/reset");
+    const links = JSON.stringify(await edge.db.select().from(verification));
+    expect(links).not.toContain(token);
     const weak = await post(client, "/reset-password", { token, newPassword: "short" });
     expect([weak.status, await codeOf(weak)]).toEqual([400, "password_too_short"]);
     expect((await post(client, "/reset-password", { token, newPassword: "a better password" })).status).toBe(200);

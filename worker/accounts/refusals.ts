@@ -20,7 +20,7 @@ const WORDS: Readonly<Record<string, { field?: Field; message: string }>> = {
   INVALID_EMAIL_OR_PASSWORD: { message: "E-mail address or password is wrong." },
   INVALID_PASSWORD: { field: "password", message: "This password is wrong." },
   INVALID_TOKEN: { message: "This link is not valid, or it is too old. Ask for a new one." },
-  EMAIL_NOT_VERIFIED: { message: "Please confirm your address first. We have just sent you a new link." },
+  EMAIL_NOT_VERIFIED: { message: "Please confirm your address first: the link is in your mail." },
   EMAIL_ALREADY_VERIFIED: { message: "This address is confirmed already. Please sign in." },
   ACCOUNT_SUSPENDED: { message: "This account is suspended. Please write to us." },
   INVALID_CODE: WRONG_CODE,
