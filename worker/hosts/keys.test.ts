@@ -1,4 +1,4 @@
-import { eq } from "drizzle-orm";
+import { and, eq, isNull } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { alerts, hosts, outbox } from "../../schema/db/index.ts";
 import { generateSigningKey, keyId, newId } from "../../schema/protocol/index.ts";
@@ -100,6 +100,8 @@ describe("the edge's command key", () => {
     await edge.tick();
     expect(knows()).toEqual([kid]);
     expect(await openAlerts()).toContain("keyset_behind");
+    const waiting = and(eq(outbox.hostId, host.enrolment.hostId), isNull(outbox.tenantId), isNull(outbox.deliveredAt));
+    expect(await edge.db.select().from(outbox).where(waiting)).toEqual([]);
     edge = only;
     owner = await new Client(edge).signUp();
   });
