@@ -2,9 +2,9 @@ import { toBase64url } from "../../schema/protocol/index.ts";
 import type { Person } from "../accounts/index.ts";
 import { atomically, retryingGuards } from "../db.ts";
 import type { PlanId } from "../tenants/index.ts";
+import type { Payments } from "./payments.ts";
 import { type BillingContext, review } from "./review.ts";
 import * as store from "./store.ts";
-import type { Payments } from "./stripe.ts";
 
 /** A checkout that was begun so long ago and never came to light is begun anew; well below the provider's own limits. */
 const ATTEMPT_MS = 20 * 60_000;

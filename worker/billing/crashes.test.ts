@@ -114,7 +114,7 @@ describe("an edge that ends anywhere on the way to a checkout", () => {
 describe("a checkout", () => {
   it("asked for in many tabs at once can be paid once", async () => {
     const ada = await lab.person();
-    const plans = ["starter", "pro", "team", "pro", "starter", "pro"];
+    const plans = ["starter", "pro", "team", "pro"];
     const answers = await Promise.all(plans.map((plan) => ada.post("/billing/checkout", { plan })));
     expect(answers.some(({ status }) => status === 303)).toBe(true);
     payEverything(ada);

@@ -4,11 +4,12 @@ import { atomically, type Database } from "../db.ts";
 import { backgroundOf, describeError } from "../http.ts";
 import type { Post } from "../mail/index.ts";
 import type { AllowancePort, HostsPort } from "../tenants/service.ts";
+import { isOutage } from "./payments.ts";
 import { type BillingContext, peek, review } from "./review.ts";
 import type { BillingConfig } from "./rules.ts";
 import { createBillingService } from "./service.ts";
 import * as store from "./store.ts";
-import { createStripe, isOutage } from "./stripe.ts";
+import { createStripe } from "./stripe.ts";
 import type { BillingService } from "./types.ts";
 import { takeEvent, WEBHOOK_PATH } from "./webhook.ts";
 

@@ -116,7 +116,7 @@ describe("a subscription's events", () => {
           expect(shuffledOutcome).toEqual(await outcome(ownerId));
         },
       ),
-      { seed, numRuns: 8, endOnFailure: true },
+      { seed, numRuns: 6, endOnFailure: true },
     );
     console.log(`seed ${seed}`);
   });

@@ -3,9 +3,9 @@ import { atomically, type Database, isUniqueViolation, retryingGuards, type Stat
 import type { Post } from "../mail/index.ts";
 import { agentsOf, settle } from "../tenants/service.ts";
 import { noticeOf } from "./notices.ts";
+import type { BillingEvent, Payments } from "./payments.ts";
 import { type BillingConfig, type Entitlement, entitlements, nextReview } from "./rules.ts";
 import * as store from "./store.ts";
-import type { BillingEvent, Payments } from "./stripe.ts";
 
 export interface BillingContext {
   db: Database;

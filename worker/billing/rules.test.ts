@@ -47,7 +47,14 @@ describe("entitlements", () => {
     const trial = facts({ trialEndsAt: NOW + days(14) });
     const walk = [0, 10.9, 11, 12.9, 13, 13.9, 14, 400].map((day) => stageAt(trial, NOW + days(day)));
     expect(walk).toEqual([
-      ...["trial", "trial", "trial_3_days", "trial_3_days", "trial_1_day", "trial_1_day", "trial_ended", "trial_ended"],
+      "trial",
+      "trial",
+      "trial_3_days",
+      "trial_3_days",
+      "trial_1_day",
+      "trial_1_day",
+      "trial_ended",
+      "trial_ended",
     ]);
     expect(entitlements(trial, NOW)).toMatchObject({ plan: "pro", tenants: PLANS.pro.tenants });
     expect(entitlements(trial, NOW + days(14))).toMatchObject({ tenants: 0, until: null });
@@ -64,7 +71,11 @@ describe("entitlements", () => {
         NOW + days(day),
       );
     expect([0, 6.9, 7, 36.9, 37].map((day) => at(day).stage)).toEqual([
-      ...["grace", "grace", "suspended", "suspended", "warned"],
+      "grace",
+      "grace",
+      "suspended",
+      "suspended",
+      "warned",
     ]);
     expect(at(6.9).tenants).toBe(1);
     expect(at(7).tenants).toBe(0);

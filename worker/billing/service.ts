@@ -6,10 +6,10 @@ import { good, type Result, refuse } from "../problem.ts";
 import { PLANS } from "../tenants/index.ts";
 import type { Background } from "../tenants/types.ts";
 import { startCheckout } from "./checkout.ts";
+import { Declined, isProviderError, type Payments } from "./payments.ts";
 import { type BillingContext, type Peek, peek, type Review, review } from "./review.ts";
 import { comparePlans, DAY_MS, isTrial, planBody } from "./rules.ts";
 import * as store from "./store.ts";
-import { Declined, isProviderError, type Payments } from "./stripe.ts";
 import { type BillingService, type BillingView, type Papers, taxIdView } from "./types.ts";
 
 type Paying = BillingContext & { payments: Payments };

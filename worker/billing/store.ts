@@ -8,8 +8,8 @@ import {
   user,
 } from "../../schema/db/index.ts";
 import { changedOne, type Database, insist, type Row, type Statement } from "../db.ts";
+import type { BillingEvent } from "./payments.ts";
 import { type Stage, type Subscription, TRIAL_MS } from "./rules.ts";
-import type { BillingEvent } from "./stripe.ts";
 
 export type AccountRow = Row<typeof billingAccounts>;
 export type CheckoutRow = Row<typeof billingCheckouts>;

@@ -1,8 +1,9 @@
 import type { Stripe } from "stripe";
 import { z } from "zod";
 import { PLAN_IDS, type PlanId } from "../tenants/index.ts";
-import type { StripeConfig, Subscription } from "./rules.ts";
-import type { Bill, TaxId } from "./types.ts";
+import { Declined, type Payments } from "./payments.ts";
+import type { StripeConfig } from "./rules.ts";
+import { isEnded, readSubscription } from "./subscription.ts";
 
 /** How old a webhook's signature may be. */
 const TOLERANCE_SECONDS = 300;
@@ -10,69 +11,6 @@ const TIMEOUT_MS = 10_000;
 /** Stripe takes at least 30 minutes; short, so that a forgotten tab cannot be paid tomorrow. */
 const CHECKOUT_OPEN_SECONDS = 3_600;
 const INVOICES_SHOWN = 24;
-
-export interface OpenCheckout {
-  id: string;
-  url: string;
-  plan: PlanId | null;
-  attempt: string | null;
-  expiresAt: number;
-}
-/** What of an event is believed: that it is Stripe's, and whose account to look at. */
-export interface BillingEvent {
-  id: string;
-  type: string;
-  at: number;
-  customerId: string | null;
-}
-
-/** A payment or a value was refused for what it is; the same again would be refused again. */
-export class Declined extends Error {
-  override name = "Declined";
-}
-
-/** What the provider or the way to it threw, as against a mistake of ours. */
-export const isProviderError = (error: unknown): boolean =>
-  error instanceof Error && "type" in error && String(error.type).startsWith("Stripe");
-
-/** It is away for everybody, not only for one account. */
-export const isOutage = (error: unknown): boolean =>
-  isProviderError(error) &&
-  ["StripeConnectionError", "StripeAPIError", "StripeRateLimitError"].includes(
-    (error as unknown as { type: string }).type,
-  );
-
-/**
- * The payment provider, as this room needs it. All amounts in cents, all times in milliseconds. Every call either does
- * what it says, throws {@link Declined}, or throws another error after which nothing is known: call it again.
- */
-export interface Payments {
-  /** One customer per owner, however often it is asked for. */
-  createCustomer(owner: { id: string; email: string; name: string }): Promise<string>;
-  /** The subscription that counts, fetched now; null before the first payment. */
-  subscription(customerId: string): Promise<Subscription | null>;
-  openCheckouts(customerId: string): Promise<OpenCheckout[]>;
-  /** The same `attempt` gives the same checkout. */
-  createCheckout(order: {
-    attempt: string;
-    startedAt: number;
-    customerId: string;
-    plan: PlanId;
-    backTo: string;
-  }): Promise<{ id: string; url: string }>;
-  /** False when it was paid meanwhile. */
-  expireCheckout(id: string): Promise<boolean>;
-  /** An upgrade is billed for the rest of the period at once and happens only if that is paid; a downgrade is credited. */
-  changePlan(subscription: Subscription, plan: PlanId, change: "upgrade" | "downgrade"): Promise<void>;
-  setCancellation(subscriptionId: string, atPeriodEnd: boolean): Promise<void>;
-  cancelNow(subscriptionId: string): Promise<void>;
-  portal(customerId: string, backTo: string): Promise<string>;
-  bills(customerId: string): Promise<Bill[]>;
-  taxIds(customerId: string): Promise<TaxId[]>;
-  addTaxId(customerId: string, taxId: TaxId): Promise<void>;
-  /** Null when the signature is of none of our secrets, too old, or of other bytes. */
-  event(raw: string, signature: string, nowMs: number): Promise<BillingEvent | null>;
-}
 
 export function createStripe(config: StripeConfig, reach: typeof fetch): Payments {
   let made: Stripe | undefined;
@@ -117,25 +55,13 @@ export function createStripe(config: StripeConfig, reach: typeof fetch): Payment
     async subscription(customerId) {
       const stripe = await client();
       const { data } = await stripe.subscriptions.list({ customer: customerId, status: "all", limit: 100 });
-      const it = chooseSubscription(data.map((one) => subscriptionShape.parse(one)));
-      if (!it) return null;
-      const standing = STANDING[it.status];
-      if (!standing) return null;
-      const item = it.items.data[0];
-      const period = (item?.current_period_end ?? it.created) * 1000;
-      const ended = it.ended_at === null ? null : it.ended_at * 1000;
-      // Ended because it was not paid: then the lapse began with the bill, not with the end.
-      const unpaid = standing === "owing" || it.cancellation_details?.reason === "payment_failed";
-      const began = (item?.current_period_start ?? it.created) * 1000;
-      return {
-        id: it.id,
-        plan: planOfPrice(item?.price.id ?? ""),
-        standing,
-        periodEndsAt: period,
-        cancelsAt: it.cancel_at !== null ? it.cancel_at * 1000 : it.cancel_at_period_end ? period : null,
-        owingSince: unpaid ? ((await owingSince(stripe, it.id)) ?? began) : null,
-        endedAt: ended,
-      };
+      const read = readSubscription(data, planOfPrice);
+      if (!read) return null;
+      const { subscription, others } = read;
+      // We never make a second one; somebody did, and it is for the operator to say which of them goes.
+      if (others.length > 0) console.warn(JSON.stringify({ event: "two_subscriptions", customer: customerId, others }));
+      if (subscription.owingSince === null) return subscription;
+      return { ...subscription, owingSince: (await owingSince(stripe, subscription.id)) ?? subscription.owingSince };
     },
 
     async openCheckouts(customerId) {
@@ -208,7 +134,7 @@ export function createStripe(config: StripeConfig, reach: typeof fetch): Payment
         await stripe.subscriptions.cancel(subscriptionId);
       } catch (error) {
         const { status } = await stripe.subscriptions.retrieve(subscriptionId);
-        if (STANDING[status] !== "ended") throw error;
+        if (!isEnded(status)) throw error;
       }
     },
 
@@ -288,16 +214,6 @@ async function declining<T>(call: Promise<T>): Promise<T> {
   }
 }
 
-/** Of Stripe's states, https://docs.stripe.com/api/subscriptions/object#subscription_object-status; others do not count. */
-const STANDING: Readonly<Record<string, Subscription["standing"] | undefined>> = {
-  active: "paid",
-  trialing: "paid",
-  past_due: "owing",
-  unpaid: "owing",
-  paused: "owing",
-  canceled: "ended",
-};
-
 const customerId = z.union([z.string(), z.object({ id: z.string() }).transform(({ id }) => id)]).nullish();
 const eventShape = z.object({
   id: z.string().max(255),
@@ -305,36 +221,3 @@ const eventShape = z.object({
   created: z.number(),
   data: z.object({ object: z.object({ customer: customerId }) }),
 });
-
-const subscriptionShape = z.object({
-  id: z.string(),
-  status: z.string(),
-  created: z.number(),
-  cancel_at: z.number().nullable(),
-  cancel_at_period_end: z.boolean(),
-  ended_at: z.number().nullable(),
-  cancellation_details: z.object({ reason: z.string().nullish() }).nullish(),
-  items: z.object({
-    data: z.array(
-      z.object({
-        current_period_start: z.number(),
-        current_period_end: z.number(),
-        price: z.object({ id: z.string() }),
-      }),
-    ),
-  }),
-});
-type RawSubscription = z.infer<typeof subscriptionShape>;
-
-const RANK = ["paid", "owing", "ended"];
-
-/** Of several, the one that serves its owner best; of equals the newest. */
-function chooseSubscription(all: readonly RawSubscription[]): RawSubscription | null {
-  const rank = (it: RawSubscription) => RANK.indexOf(STANDING[it.status] ?? "");
-  const counting = all.filter((it) => rank(it) >= 0);
-  const living = counting.filter((it) => STANDING[it.status] !== "ended");
-  // We never make a second one; somebody did, and it is for the operator to say which of them goes.
-  if (living.length > 1) console.warn(JSON.stringify({ event: "two_subscriptions", ids: living.map(({ id }) => id) }));
-  counting.sort((a, b) => rank(a) - rank(b) || b.created - a.created || (a.id < b.id ? 1 : -1));
-  return counting[0] ?? null;
-}

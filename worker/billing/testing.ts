@@ -1,10 +1,11 @@
-import { eq } from "drizzle-orm";
+import { eq, sql } from "drizzle-orm";
 import { inject } from "vitest";
 import { billingAccounts } from "../../schema/db/index.ts";
 import type { Command } from "../../schema/protocol/index.ts";
 import { eventRequest, type StripeEvent, StripeStandIn } from "../../test/stand-ins/stripe.ts";
 import { Client, startTestEdge, type TestEdge } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
+import { createBilling } from "./index.ts";
 import { DAY_MS } from "./rules.ts";
 
 export const STRIPE_KEY = "sk_test_standin";
@@ -99,6 +100,19 @@ export class Payer extends Client {
     const mine = this.edge.letters.filter(({ to, text }) => to === this.email && text.startsWith("Hello Test Person,"));
     return mine.map(({ subject }) => subject);
   }
+}
+
+export const desiredOf = async (payer: Payer) => (await payer.agents()).map(({ desired, held }) => [desired, held]);
+
+/** The room alone, on a lab's database and provider. */
+export function roomOf({ edge: { config, db, world }, stripe }: BillingLab) {
+  const nothing = () => db.run(sql`select 1`);
+  return createBilling({
+    ...{ db, world, config: config.billing, dashboardOrigin: config.dashboardOrigin },
+    hosts: { announce: nothing, deliver: async () => {} },
+    post: { posting: nothing },
+    fetch: stripe.fetch as typeof fetch,
+  });
 }
 
 export async function startBillingLab(billing: object = STRIPE_BINDING): Promise<BillingLab> {

@@ -1,9 +1,9 @@
 import type { Context } from "hono";
 import { describeError, readLimited } from "../http.ts";
 import type { Background } from "../tenants/types.ts";
+import type { BillingEvent, Payments } from "./payments.ts";
 import { type BillingContext, review } from "./review.ts";
 import * as store from "./store.ts";
-import type { BillingEvent, Payments } from "./stripe.ts";
 
 export const WEBHOOK_PATH = "/api/billing/events";
 /** Bills with many lines are long. */
