@@ -191,7 +191,7 @@ const notTaken = ({ deploy }: RingStore): string =>
   `the edge has not taken the ring in time.${deploy ? ` Deploy it: ${deploy}.` : ""} Nothing is lost: run the same command again, it goes on from here.`;
 
 /** The running edge of this machine watches its secrets, and starts anew with them. */
-function localRing(dir: string): RingStore {
+export function localRing(dir: string): RingStore {
   return {
     read: () => readSecrets(dir)?.VAULT_KEYS ?? "",
     write: (VAULT_KEYS) => changeSecrets(dir, (secrets) => ({ ...secrets, VAULT_KEYS })),

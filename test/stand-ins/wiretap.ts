@@ -19,7 +19,7 @@ export async function startWiretap(address: string, target = "", asItself = true
   const heard: Buffer[] = [];
   const keep = (...parts: (string | Buffer)[]) => void heard.push(...parts.map((part) => Buffer.from(part)));
   const server = createServer((incoming, outgoing) => {
-    if (tap.isDown) return outgoing.destroy();
+    if (tap.isDown || !tap.target) return outgoing.destroy();
     const { method = "", url = "", rawHeaders } = incoming;
     keep(`${method} ${url}\n${rawHeaders.join("\n")}\n`);
     const headers = { ...incoming.headers, ...(asItself ? { host: new URL(tap.target).host } : {}) };
