@@ -69,7 +69,13 @@ export async function startProduct(): Promise<Product> {
       purged: row.purged_at !== null,
     }));
   }
-  const row = async (name: string) => (await rows()).find(({ slug }) => slug === name) ?? null;
+  /** A deleted agent gives its name back: from then on it is found by its id. */
+  const ids = new Map<string, string>();
+  async function row(name: string): Promise<Row | null> {
+    const found = (await rows()).find(({ id, slug }) => (ids.has(name) ? id === ids.get(name) : slug === name)) ?? null;
+    if (found) ids.set(name, found.id);
+    return found;
+  }
 
   async function ask(action: Action, name: string, timeoutMs = 30_000): Promise<number | null> {
     try {

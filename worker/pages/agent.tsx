@@ -8,7 +8,7 @@ import { Walls } from "./posture.tsx";
 import { actionsFor, fortOf, isMilestone, isMoving, readableMiB, storyOf } from "./rules.ts";
 import { Story } from "./story.tsx";
 import { readableTime } from "./time.ts";
-import { ACTION_WORDS, eventWords, PROBLEM_WORDS, RUNTIME_WORDS, STATE_WORDS } from "./words.ts";
+import { ACTION_WORDS, eventWords, PROBLEM_WORDS, RUNTIME_WORDS, STATE_WORDS, STORAGE_WORDS } from "./words.ts";
 
 const RECENT_EVENTS = 20;
 
@@ -78,6 +78,9 @@ export const Agent: FC<AgentProps> = ({ view, events, posture, problem, confirm 
           </div>
           <Walls id={view.id} posture={posture} />
           <Limits view={view} />
+          <div id="status" data-live>
+            {view.status ? <Status status={view.status} /> : null}
+          </div>
         </aside>
       </div>
     </article>
@@ -130,7 +133,7 @@ const Events: FC<{ events: readonly TenantEvent[] }> = ({ events }) => (
   </section>
 );
 
-const Limits: FC<{ view: TenantView }> = ({ view: { limits } }) => (
+const Limits: FC<{ view: TenantView }> = ({ view: { limits, storage } }) => (
   <>
     <h2>Its bounds</h2>
     <dl class="limits">
@@ -141,12 +144,40 @@ const Limits: FC<{ view: TenantView }> = ({ view: { limits } }) => (
       <dt>Processes</dt>
       <dd>{limits.pids}</dd>
       <dt>Storage</dt>
-      <dd>{readableMiB(limits.diskMiB)}</dd>
+      <dd>
+        {storage
+          ? `${readableMiB(storage.usedMiB)} of ${readableMiB(storage.limitMiB)} used`
+          : readableMiB(limits.diskMiB)}
+        {storage?.warning ? <strong class="warn">{STORAGE_WORDS[storage.warning]}</strong> : null}
+      </dd>
       <dt>Requests</dt>
       <dd>
         {limits.requestsPerMinute} a minute, {limits.openConnections} at a time
       </dd>
     </dl>
+  </>
+);
+
+const Status: FC<{ status: NonNullable<TenantView["status"]> }> = ({ status }) => (
+  <>
+    <h2>How it is</h2>
+    <dl class="limits">
+      <dt>Health</dt>
+      <dd>{status.healthy === null ? "it does not say" : status.healthy ? "well" : "not well"}</dd>
+      <dt>Memory in use</dt>
+      <dd>{readableMiB(status.memoryMiB)}</dd>
+      <dt>CPU in use</dt>
+      <dd>{status.cpuPercent} % of a core</dd>
+      <dt>Jobs of its own</dt>
+      <dd>{status.nextJobAt ? `${status.jobs}, next ${readableTime(status.nextJobAt)}` : status.jobs}</dd>
+      {status.channels.map(({ name, connected }) => (
+        <>
+          <dt>{name}</dt>
+          <dd>{connected ? "connected" : "not connected"}</dd>
+        </>
+      ))}
+    </dl>
+    <p class="hint">{`As its server saw it on ${readableTime(status.at)}. Nobody sees what it says or reads.`}</p>
   </>
 );
 

@@ -50,6 +50,8 @@ export function agentView(change: Partial<TenantView> = {}): TenantView {
     observedGeneration: 1,
     failure: null,
     limits: { memoryMiB: 2048, cpuMillis: 2000, pids: 256, diskMiB: 4096, requestsPerMinute: 600, openConnections: 64 },
+    status: null,
+    storage: null,
     image: null,
     createdAt: "2026-11-22T09:02:11.123Z",
     updatedAt: "2026-11-22T09:02:11.123Z",

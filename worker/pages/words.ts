@@ -264,3 +264,10 @@ export const LAYERS = [
     kept: "asks at every request",
   },
 ] as const;
+
+/** What an owner is told from 80, 95 and 99 % of the quota on. */
+export const STORAGE_WORDS = {
+  nearly_full: " More than four fifths are full.",
+  almost_full: " Almost full: soon it can write nothing more.",
+  full: " Full: it can write nothing more until it deletes something.",
+} as const;

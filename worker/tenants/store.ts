@@ -1,5 +1,5 @@
 import { and, asc, count, desc, eq, gt, isNull, ne, sql } from "drizzle-orm";
-import { audit, hosts, tenantEvents, tenants } from "../../schema/db/index.ts";
+import { audit, hosts, tenantEvents, tenantStatus, tenantStorage, tenants } from "../../schema/db/index.ts";
 import { changedOne, type Database, insist, type Statement } from "../db.ts";
 import type { TenantRow } from "./rules.ts";
 
@@ -7,10 +7,18 @@ import type { TenantRow } from "./rules.ts";
 const withImages = {
   tenant: tenants,
   images: sql<string | null>`json_extract(${hosts.inventory}, '$.images')`,
+  /** What its host last said of how it is, as JSON text. */
+  status: tenantStatus.report,
+  usedBytes: tenantStorage.usedBytes,
+  limitBytes: tenantStorage.limitBytes,
 };
 export interface TenantRecord {
   tenant: TenantRow;
   images: string | null;
+  status: string | null;
+  /** Of ciphertext; null before its host has said anything about it. */
+  usedBytes: number | null;
+  limitBytes: number | null;
 }
 
 export function listOwned(db: Database, ownerId: string): Promise<TenantRecord[]> {
@@ -18,6 +26,8 @@ export function listOwned(db: Database, ownerId: string): Promise<TenantRecord[]
     .select(withImages)
     .from(tenants)
     .leftJoin(hosts, eq(hosts.id, tenants.hostId))
+    .leftJoin(tenantStorage, eq(tenantStorage.tenantId, tenants.id))
+    .leftJoin(tenantStatus, eq(tenantStatus.tenantId, tenants.id))
     .where(and(eq(tenants.ownerId, ownerId), isNull(tenants.purgedAt)))
     .orderBy(desc(tenants.createdAt));
 }
@@ -28,6 +38,8 @@ export async function findOwned(db: Database, ownerId: string, id: string): Prom
     .select(withImages)
     .from(tenants)
     .leftJoin(hosts, eq(hosts.id, tenants.hostId))
+    .leftJoin(tenantStorage, eq(tenantStorage.tenantId, tenants.id))
+    .leftJoin(tenantStatus, eq(tenantStatus.tenantId, tenants.id))
     .where(and(eq(tenants.id, id), eq(tenants.ownerId, ownerId)));
   return rows[0] ?? null;
 }

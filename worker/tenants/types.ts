@@ -10,6 +10,18 @@ export const imageView = z.object({
   detail: z.string().nullable(),
 });
 
+/** How the agent is, by its server's last look. Nothing of what it says, hears, reads or knows. */
+export const statusView = z.object({
+  at: z.iso.datetime(),
+  healthy: z.boolean().nullable().openapi({ description: "Null where the runtime did not say." }),
+  memoryMiB: z.int(),
+  cpuPercent: z.int().openapi({ description: "Of one core." }),
+  pids: z.int().openapi({ description: "Processes and threads." }),
+  jobs: z.int().openapi({ description: "Jobs of its own that are switched on." }),
+  nextJobAt: z.iso.datetime().nullable(),
+  channels: z.array(z.object({ name: z.string(), connected: z.boolean() })),
+});
+
 /** One agent, as its owner sees it, over the API and on the pages. Times are ISO 8601 in UTC. */
 export const tenantView = z
   .object({
@@ -46,7 +58,16 @@ export const tenantView = z
       requestsPerMinute: z.int(),
       openConnections: z.int().openapi({ description: "Requests and WebSockets open at the same time." }),
     }),
+    storage: z
+      .object({
+        usedMiB: z.int(),
+        limitMiB: z.int(),
+        warning: z.enum(["nearly_full", "almost_full", "full"]).nullable(),
+      })
+      .nullable()
+      .openapi({ description: "Against the hard quota, from 80 % on with a warning; null before it is known." }),
     image: imageView.nullable().openapi({ description: "Of this runtime on its host, while pending or creating." }),
+    status: statusView.nullable().openapi({ description: "Of an agent that runs or sleeps, once it was looked at." }),
     createdAt: z.iso.datetime(),
     updatedAt: z.iso.datetime(),
   })

@@ -7,6 +7,7 @@ import {
   type LedgerEntry,
   type LedgerVerdict,
 } from "../../schema/protocol/index.ts";
+import { storageWarning } from "../data/rules.ts";
 import { limitsOf } from "./plans.ts";
 import { displayState } from "./rules.ts";
 import type { TenantRecord } from "./store.ts";
@@ -16,7 +17,7 @@ const images = z.array(imageState);
 
 /** The row as its owner may see it: no host, no address, no internals. */
 export function tenantViewOf(
-  { tenant, images: imagesJson }: TenantRecord,
+  { tenant, status, images: imagesJson, usedBytes, limitBytes }: TenantRecord,
   { hostname, url }: { hostname: string; url: string },
 ): TenantView {
   const state = displayState(tenant);
@@ -38,16 +39,38 @@ export function tenantViewOf(
     observedGeneration: tenant.observedGeneration,
     failure: state === "failed" ? tenant.failure : null,
     limits: { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute, openConnections },
+    storage: usedBytes === null || limitBytes === null ? null : storageOf({ usedBytes, limitBytes }),
     image: state === "pending" || state === "creating" ? imageOf(tenant.runtime, imagesJson) : null,
+    status: state === "running" || state === "asleep" ? statusOf(status) : null,
     createdAt: new Date(tenant.createdAt).toISOString(),
     updatedAt: new Date(tenant.updatedAt).toISOString(),
   };
+}
+
+function storageOf(bytes: { usedBytes: number; limitBytes: number }): TenantView["storage"] {
+  const mib = (count: number) => Math.ceil(count / 2 ** 20);
+  return { usedMiB: mib(bytes.usedBytes), limitMiB: mib(bytes.limitBytes), warning: storageWarning(bytes) };
 }
 
 function imageOf(runtime: TenantView["runtime"], json: string | null): TenantView["image"] {
   if (json === null) return null;
   const image = images.safeParse(JSON.parse(json)).data?.find((candidate) => candidate.runtime === runtime);
   return image ? { state: image.state, fraction: image.fraction ?? null, detail: image.detail ?? null } : null;
+}
+
+function statusOf(json: string | null): TenantView["status"] {
+  const report = json === null ? null : tenantStatus.safeParse(JSON.parse(json)).data;
+  if (!report) return null;
+  const { at, memoryMiB, cpuPercent, pids, runtime } = report;
+  const jobs = runtime?.jobs.filter(({ enabled }) => enabled) ?? [];
+  const due = jobs.flatMap(({ nextRunAt }) => (nextRunAt === null ? [] : [nextRunAt]));
+  return {
+    ...{ at: new Date(at).toISOString(), memoryMiB, cpuPercent, pids },
+    healthy: runtime?.healthy ?? null,
+    jobs: jobs.length,
+    nextJobAt: due.length > 0 ? new Date(Math.min(...due)).toISOString() : null,
+    channels: runtime?.channels ?? [],
+  };
 }
 
 export function tenantEventOf(row: typeof tenantEvents.$inferSelect): TenantEvent {

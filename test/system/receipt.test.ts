@@ -1,0 +1,176 @@
+import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { createClient } from "@libsql/client/http";
+import { compactVerify, createLocalJWKSet } from "jose";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { Account } from "../../stack/client.ts";
+import { runDir } from "../../stack/testnet-cleanup.ts";
+import { internet, type TestHost, testRun } from "../hosts/index.ts";
+import { type S3StandIn, startS3 } from "../stand-ins/s3.ts";
+import { gone, takeCensus } from "./agent-lab.ts";
+import { type Platform, startPlatform } from "./platform.ts";
+
+const S3_PORT = 9_444;
+const S3_DIR = `${runDir(testRun())}/s3`;
+const canary = randomBytes(12).toString("hex");
+let s3: S3StandIn;
+let platform: Platform;
+let account: Account;
+
+const openS3 = async () => {
+  s3 = await startS3({ directory: S3_DIR, address: internet.address, port: S3_PORT });
+};
+
+beforeAll(async () => {
+  mkdirSync(S3_DIR, { recursive: true });
+  await openS3();
+  const credentialsFile = `${S3_DIR}/keys.json`;
+  writeFileSync(credentialsFile, JSON.stringify(s3.credentials), { mode: 0o600 });
+  const copies = { endpoint: s3.endpoint, bucket: s3.bucket, region: "us-east-1", credentialsFile };
+  platform = await startPlatform({ hosts: 2, place: { agent: { copies, spareNetworks: 0 } } });
+  account = new Account(platform.edge.dashboard);
+  const tag = randomBytes(6).toString("hex");
+  await account.signUp({ name: "keeper", email: `${tag}@example.test`, password: `${tag}-correct-horse` });
+});
+afterAll(async () => {
+  await platform?.stop();
+  await s3?.close().catch(() => {});
+});
+
+const until = <T>(check: () => T | Promise<T>) => vi.waitFor(check, { timeout: 120_000, interval: 250 });
+const api = async <T>(path: string, options: Parameters<Account["api"]>[1] = {}): Promise<T> => {
+  const answer = await account.api(path, options);
+  if (answer.status >= 300) throw new Error(`${path}: ${answer.status} ${answer.text.slice(0, 200)}`);
+  return (answer.text === "" ? null : answer.json()) as T;
+};
+
+async function create(name: string): Promise<string> {
+  const { id } = await api<{ id: string }>("/api/v1/tenants", { body: { name, runtime: "echo" } });
+  await running(id);
+  return id;
+}
+const running = (id: string) =>
+  until(async () => expect((await api<{ state: string }>(`/api/v1/tenants/${id}`)).state).toBe("running"));
+
+interface Storage {
+  snapshots: string[];
+  backup: { at: string } | null;
+  restored: { from: string; ok: boolean; tookMs: number } | null;
+}
+const storageOf = async (id: string) =>
+  (await api<{ storage: Storage | null }>(`/api/v1/tenants/${id}/storage`)).storage;
+
+/** Asked of Docker: on which server it runs. */
+async function serverOf(id: string): Promise<{ server: TestHost; stateDir: string; other: Platform["hosts"][number] }> {
+  for (const [index, { server, host }] of platform.hosts.entries()) {
+    const census = await takeCensus({ host: server, stateDir: host.place.dir, tenantId: id });
+    const other = platform.hosts[1 - index];
+    if (census.running === 1 && other) return { server, stateDir: host.place.dir, other };
+  }
+  throw new Error(`${id} runs nowhere`);
+}
+async function inside(id: string, script: string): Promise<string> {
+  const { server } = await serverOf(id);
+  const { output } = await server.docker.exec(`chelar-${id}`, ["/chelar/busybox", "sh", "-c", script]);
+  return output.trim();
+}
+const copiesOf = (id: string) =>
+  readdirSync(s3.directory, { recursive: true })
+    .map(String)
+    .filter((path) => path.includes(id) && path.endsWith("_object"));
+
+describe("an agent's data", () => {
+  it("is what it was again, from a copy that was asked for, and follows it to another server", async () => {
+    const id = await create(`mover-${canary.slice(0, 6)}`);
+    await inside(id, `echo ${canary} > /data/notes`);
+    await api(`/api/v1/tenants/${id}/backup`, { method: "POST" });
+    await until(async () => expect((await storageOf(id))?.backup).toBeTruthy());
+    await inside(id, "rm /data/notes; echo spoilt > /data/other");
+    await api(`/api/v1/tenants/${id}/restore`, { body: { from: "backup" } });
+    await until(async () => expect((await storageOf(id))?.restored).toMatchObject({ from: "backup", ok: true }));
+    await running(id);
+    await until(async () => expect(await inside(id, "cat /data/notes; ls /data")).toContain(canary));
+    expect(await inside(id, "ls /data")).not.toContain("other");
+    expect((await account.api(`/api/v1/tenants/${id}/restore`, { body: { from: "20200101T000000Z" } })).status).toBe(
+      409,
+    );
+
+    const before = await serverOf(id);
+    await inside(id, "echo last words > /data/last");
+    const askedMs = performance.now();
+    await api(`/api/v1/tenants/${id}/move`, { method: "POST" });
+    await until(async () => {
+      await platform.edge.tick();
+      expect((await serverOf(id)).server.namespace).toBe(before.other.server.namespace);
+    });
+    await running(id);
+    const tookMs = performance.now() - askedMs;
+    expect(await inside(id, "cat /data/notes /data/last")).toBe(`${canary}\nlast words`);
+    console.log(`move: ${(tookMs / 1_000).toFixed(1)} s from the wish until it ran elsewhere`);
+    // What it left behind goes when its old server tells of it.
+    await until(async () => {
+      await platform.edge.tick();
+      expect(await takeCensus({ host: before.server, stateDir: before.stateDir, tenantId: id })).toEqual(gone);
+    });
+    expect(copiesOf(id).length).toBeGreaterThan(0);
+    await api(`/api/v1/tenants/${id}`, { method: "DELETE" });
+    await until(() => expect(copiesOf(id)).toEqual([]));
+  });
+});
+
+describe("a deletion", () => {
+  it("goes on while object storage is away, and ends with a receipt that a stock tool verifies", async () => {
+    const name = `gone-${canary.slice(0, 6)}`;
+    const id = await create(name);
+    await inside(id, `echo ${canary} > /data/notes`);
+    await api(`/api/v1/tenants/${id}/backup`, { method: "POST" });
+    await until(async () => expect((await storageOf(id))?.backup).toBeTruthy());
+    const { server, stateDir } = await serverOf(id);
+    const receipts = () => api<{ receipts: { tenantId: string; receipt: string }[] }>("/api/v1/receipts");
+    const mine = async () => (await receipts()).receipts.find(({ tenantId }) => tenantId === id);
+
+    await s3.close();
+    await api(`/api/v1/tenants/${id}`, { method: "DELETE" });
+    await until(async () => expect(await takeCensus({ host: server, stateDir, tenantId: id })).toEqual(gone));
+    await sleep(1_000);
+    expect(await mine()).toBeUndefined();
+    expect(
+      (await account.client.ask(`${platform.host.place.tenantSite.replace("*", name)}/`).catch(() => null))?.status ??
+        404,
+    ).toBe(404);
+
+    await openS3();
+    await until(async () => expect(await mine()).toBeDefined());
+    expect(copiesOf(id)).toEqual([]);
+    expect(readdirSync(`${stateDir}/volumes`).join()).not.toContain(id);
+    expect(execFileSync("btrfs", ["subvolume", "list", `${stateDir}/volumes`], { encoding: "utf8" })).not.toContain(id);
+
+    const { edge } = platform;
+    const database = createClient({ url: edge.databaseUrl, authToken: edge.databaseAuthToken });
+    for (const table of ["secrets", "tickets"]) {
+      expect((await database.execute(`select * from ${table} where tenant_id = '${id}'`)).rows).toEqual([]);
+    }
+    database.close();
+
+    const keys = createLocalJWKSet((await account.api("/.well-known/chelar-receipt-keys.json")).json());
+    const words = async (compact: string) =>
+      JSON.parse(new TextDecoder().decode((await compactVerify(compact, keys)).payload)) as {
+        sub: string;
+        name?: string;
+        host?: string;
+        steps: { step: string; checked: string }[];
+      };
+    const whole = await words((await mine())?.receipt ?? "");
+    expect(whole).toMatchObject({ sub: id, name });
+    const hosts = await words(whole.host ?? "");
+    console.log(hosts.steps.map(({ step, checked }) => `${step}: ${checked}`).join("\n"));
+    expect(hosts.steps.map(({ step }) => step)).toEqual([
+      ...["remove_container", "remove_network", "remove_volume", "remove_copies"].filter((step) =>
+        hosts.steps.some((one) => one.step === step),
+      ),
+    ]);
+    expect(hosts.steps).toHaveLength(4);
+  });
+});
