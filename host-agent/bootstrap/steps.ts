@@ -61,6 +61,8 @@ export const STEPS: readonly Step[] = [
     missing: async (site) => {
       const id = await hostIdOf(site);
       if (id === null) return ["the server has no identity"];
+      const key = await site.server.exec(["test", "-s", `${PATHS.state}/ingress.env`]);
+      if (key.code !== 0) return ["its ingress has no key for the edge"];
       return (await site.edge.hosts()).some((host) => host.id === id) ? [] : [`the edge does not know ${id}`];
     },
     act: async (site) => {
