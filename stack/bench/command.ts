@@ -8,6 +8,7 @@ const benches: Readonly<Record<string, (json: boolean) => Promise<number>>> = {
   gate: async (json) => (await import("./gate.ts")).benchGate(json),
   reconcile: async (json) => (await import("./reconcile.ts")).benchReconcile(json),
   scale: async (json) => (await import("./scale.ts")).benchScale(json),
+  storage: async (json) => (await import("./storage.ts")).benchStorage(json),
   wake: async (json) => (await import("./wake.ts")).benchWake(json),
 };
 

@@ -1,0 +1,131 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, open, rm } from "node:fs/promises";
+import { createVolumes } from "../../host-agent/storage/index.ts";
+import { type TenantLayout, tenantLayout } from "../../host-agent/tenants/layout.ts";
+import type { Volumes } from "../../host-agent/tenants/ports.ts";
+import { newId } from "../../schema/protocol/index.ts";
+import { createTestHost } from "../hosts/index.ts";
+
+const MIB = 2 ** 20;
+const SEQUENTIAL_MIB = 512;
+const RANDOM_WRITES = 4_000;
+const SNAPSHOT_MIB = 1_024;
+const VOLUMES = 100;
+/** Each thing is measured this often, in turns, and the median counts: other work on the machine hits both sides. */
+const TURNS = 3;
+
+const json = process.argv.includes("--json");
+const say = (line: string) => (json ? undefined : console.log(line));
+const median = (values: number[]) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+
+/** Every turn writes what cannot be compressed or guessed, and ends on the disk. In MiB per second. */
+async function sequential(directory: string): Promise<number> {
+  const chunk = randomBytes(MIB);
+  const file = await open(`${directory}/sequential`, "w");
+  const began = performance.now();
+  for (let mib = 0; mib < SEQUENTIAL_MIB; mib++) await file.write(chunk);
+  await file.sync();
+  const seconds = (performance.now() - began) / 1_000;
+  await file.close();
+  return SEQUENTIAL_MIB / seconds;
+}
+
+/** 4 KiB at a time, anywhere in a file that is there. In writes per second. */
+async function random(directory: string): Promise<number> {
+  const block = randomBytes(4_096);
+  const file = await open(`${directory}/sequential`, "r+");
+  const blocks = (SEQUENTIAL_MIB * MIB) / block.length;
+  const began = performance.now();
+  for (let n = 0; n < RANDOM_WRITES; n++) {
+    await file.write(block, 0, block.length, Math.floor(Math.random() * blocks) * block.length);
+  }
+  await file.sync();
+  const seconds = (performance.now() - began) / 1_000;
+  await file.close();
+  return RANDOM_WRITES / seconds;
+}
+
+const host = await createTestHost({ docker: false });
+try {
+  const stateDir = `${host.dir}/chelar`;
+  await mkdir(stateDir);
+  const storage = { backing: "btrfs", sizeMiB: 8_192 } as const;
+  const volumes = createVolumes({ stateDir, storage });
+  const layoutOf = (slot: number) =>
+    tenantLayout({
+      tenantId: newId("tnt"),
+      uid: 300_000 + slot,
+      slot,
+      pool: "10.213.0.0/16",
+      stateDir,
+      runDir: "/run",
+    });
+  const key = randomBytes(32).toString("base64url");
+  const layout = layoutOf(0);
+  await volumes.open(layout, { diskMiB: 4_096, key });
+  const bare = `${stateDir}/volumes/bare`;
+  await mkdir(bare);
+
+  const measured = { sequential: [[], []] as number[][], random: [[], []] as number[][] };
+  for (let turn = 0; turn < TURNS; turn++) {
+    for (const [index, directory] of [bare, layout.dataDir].entries()) {
+      measured.sequential[index]?.push(await sequential(directory));
+      measured.random[index]?.push(await random(directory));
+    }
+  }
+  const [bareMiB = 0, volumeMiB = 0] = measured.sequential.map(median);
+  const [bareWrites = 0, volumeWrites = 0] = measured.random.map(median);
+
+  await rm(bare, { recursive: true });
+  const snapshotMs = await snapshotOf(volumes, layout);
+  await volumes.destroy(layout);
+  const openMs = await openMany(volumes, layoutOf, key, () => createVolumes({ stateDir, storage }));
+
+  const result = {
+    sequential: { bareMiBps: bareMiB, volumeMiBps: volumeMiB, ratio: volumeMiB / bareMiB },
+    random4k: { barePerSecond: bareWrites, volumePerSecond: volumeWrites, ratio: volumeWrites / bareWrites },
+    snapshot: { mib: SNAPSHOT_MIB, ms: snapshotMs },
+    opened: { volumes: VOLUMES, ms: openMs },
+  };
+  if (json) console.log(JSON.stringify(result));
+  const figure = (value: number) => value.toFixed(value < 10 ? 2 : 0);
+  say(
+    `sequential write   bare ${figure(bareMiB)} MiB/s   volume ${figure(volumeMiB)} MiB/s   ratio ${figure(volumeMiB / bareMiB)}`,
+  );
+  say(
+    `random 4 KiB       bare ${figure(bareWrites)} /s   volume ${figure(volumeWrites)} /s   ratio ${figure(volumeWrites / bareWrites)}`,
+  );
+  say(`snapshot of ${SNAPSHOT_MIB} MiB   ${figure(snapshotMs)} ms`);
+  say(`${VOLUMES} volumes opened   ${figure(openMs)} ms`);
+} finally {
+  await host.destroy();
+}
+
+async function snapshotOf({ snapshots }: Volumes, layout: TenantLayout): Promise<number> {
+  const file = await open(`${layout.dataDir}/large`, "w");
+  const chunk = randomBytes(MIB);
+  for (let mib = 0; mib < SNAPSHOT_MIB; mib++) await file.write(chunk);
+  await file.sync();
+  await file.close();
+  const began = performance.now();
+  await snapshots.take(layout, "20261122T100000Z");
+  return performance.now() - began;
+}
+
+/** As a host does after its start: volumes that are there, all at once, by an agent that has just begun. */
+async function openMany(
+  volumes: Volumes,
+  layoutOf: (slot: number) => TenantLayout,
+  key: string,
+  again: () => Volumes,
+): Promise<number> {
+  const layouts = Array.from({ length: VOLUMES }, (_, slot) => layoutOf(slot));
+  for (const layout of layouts) await volumes.open(layout, { diskMiB: 64, key });
+  await Promise.all(layouts.map((layout) => volumes.close(layout)));
+  const fresh = again();
+  const began = performance.now();
+  await Promise.all(layouts.map((layout) => fresh.open(layout, { diskMiB: 64, key })));
+  const tookMs = performance.now() - began;
+  for (const layout of layouts) await fresh.destroy(layout);
+  return tookMs;
+}
