@@ -1,6 +1,6 @@
 import { eq } from "drizzle-orm";
 import { beforeAll, expect, it } from "vitest";
-import { outbox, tenants } from "../../schema/db/index.ts";
+import { outbox, tenantStatus, tenants } from "../../schema/db/index.ts";
 import { Client, startTestEdge, type TestEdge } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
 
@@ -43,4 +43,27 @@ it("sleep is a matter of the plan: who pays for an agent that is always on gets 
   await edge.db.update(tenants).set({ plan: "starter" }).where(eq(tenants.id, id));
   await owner.request("POST", `/api/v1/tenants/${id}/restart`);
   expect(spec()).toHaveProperty("tenant.sleep", { pauseAfterSeconds: 300, stopAfterSeconds: 3600 });
+});
+
+it("how an agent is stands on its page while it lives, and is forgotten with it", async () => {
+  const { id } = (await owner.create()).body;
+  await host.post(edge, await host.report({ type: "tenant.state", tenantId: id, generation: 1, state: "running" }));
+  const read = async () => (await owner.request("GET", `/api/v1/tenants/${id}`)).json();
+  expect(await read()).toMatchObject({ status: null });
+  const jobs = [
+    { enabled: false, nextRunAt: 1_000 },
+    { enabled: true, nextRunAt: 2_000 },
+  ];
+  const channels = [{ name: "telegram", connected: true }];
+  const status = { type: "tenant.status" as const, tenantId: id, memoryMiB: 700, cpuPercent: 3, pids: 33 };
+  await host.post(edge, await host.report({ ...status, runtime: { healthy: true, jobs, channels } }));
+  expect(await read()).toMatchObject({
+    status: { healthy: true, memoryMiB: 700, jobs: 1, nextJobAt: "1970-01-01T00:00:02.000Z", channels },
+  });
+  const html = await (await owner.request("GET", `/agents/${id}`)).text();
+  expect(html).toContain("How it is");
+  expect(html).toContain("700 MiB");
+  await owner.request("DELETE", `/api/v1/tenants/${id}`);
+  await host.post(edge, await host.report({ type: "tenant.state", tenantId: id, generation: 2, state: "purged" }));
+  expect(await edge.db.select().from(tenantStatus).where(eq(tenantStatus.tenantId, id))).toEqual([]);
 });

@@ -6,6 +6,7 @@ import {
   imageState,
   type LedgerEntry,
   type LedgerVerdict,
+  tenantStatus,
 } from "../../schema/protocol/index.ts";
 import { storageWarning } from "../data/rules.ts";
 import { limitsOf } from "./plans.ts";
