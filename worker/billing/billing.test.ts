@@ -1,5 +1,6 @@
 import { sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
+import { tenantStorage } from "../../schema/db/index.ts";
 import { atomically, isGuardFailure } from "../db.ts";
 import { agentsOf, settle } from "../tenants/service.ts";
 import { type BillingLab, desiredOf, roomOf, startBillingLab } from "./testing.ts";
@@ -39,6 +40,15 @@ describe("what a plan gives", () => {
     for (const action of ["start", "restart"]) {
       const answer = await ada.json<{ code: string }>("POST", `/api/v1/tenants/${body.id}/${action}`);
       expect([answer.status, answer.body.code]).toEqual([402, "payment_required"]);
+    }
+    await lab.edge.db.insert(tenantStorage).values({
+      ...{ tenantId: body.id, usedBytes: 1, limitBytes: 2, strays: 0, at: 0 },
+      snapshots: '["20260101T000000Z"]',
+    });
+    const around = [["restore", { from: "20260101T000000Z" }] as const, ["move", undefined] as const];
+    for (const [action, wish] of around) {
+      const answer = await ada.json<{ code: string }>("POST", `/api/v1/tenants/${body.id}/${action}`, wish);
+      expect([answer.status, answer.body.code], action).toEqual([402, "payment_required"]);
     }
     await ada.json("PUT", `/api/v1/tenants/${body.id}/secrets/ANTHROPIC_API_KEY`, {
       value: "sk-ant-0123456789abcdefghij",

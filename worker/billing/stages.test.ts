@@ -1,6 +1,6 @@
 import { and, eq, like } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
-import { audit, tenants, user } from "../../schema/db/index.ts";
+import { audit, secrets, tenants, user } from "../../schema/db/index.ts";
 import { randomText } from "../testing/edge.ts";
 import { type BillingLab, desiredOf, Payer, startBillingLab } from "./testing.ts";
 
@@ -99,7 +99,7 @@ describe("dunning", () => {
   it("goes from a failed payment over grace, suspension and warning to deletion, each told once", async () => {
     const lab = await startBillingLab();
     const ada = await lab.person();
-    const { body } = await ada.create();
+    const { body } = await ada.create(undefined, { secrets: { ANTHROPIC_API_KEY: "sk-ant-0123456789abcdefghij" } });
     await ada.subscribe("pro");
     await lab.deliverNew();
     lab.stripe.setCard((await ada.account())?.customerId as string, "declined");
@@ -116,6 +116,7 @@ describe("dunning", () => {
     expect(lab.host.commands.some(({ type }) => type === "tenant.purge")).toBe(false);
     await lab.forward(3);
     expect(lab.told(body.id)).toMatchObject({ type: "tenant.purge" });
+    expect(await lab.edge.db.select().from(secrets).where(eq(secrets.tenantId, body.id))).toEqual([]);
     expect(ada.mailSubjects()).toEqual([
       "A payment failed",
       "Your agents are stopped",

@@ -11,6 +11,8 @@ const TIMEOUT_MS = 10_000;
 /** Stripe takes at least 30 minutes; short, so that a forgotten tab cannot be paid tomorrow. */
 const CHECKOUT_OPEN_SECONDS = 3_600;
 const INVOICES_SHOWN = 24;
+/** For what a page can do without: nobody waits for a provider that is away. */
+const BRIEFLY = { timeout: 3_000, maxNetworkRetries: 0 };
 
 export function createStripe(config: StripeConfig, reach: typeof fetch): Payments {
   let made: Stripe | undefined;
@@ -145,7 +147,7 @@ export function createStripe(config: StripeConfig, reach: typeof fetch): Payment
 
     async bills(customerId) {
       const stripe = await client();
-      const { data } = await stripe.invoices.list({ customer: customerId, limit: INVOICES_SHOWN });
+      const { data } = await stripe.invoices.list({ customer: customerId, limit: INVOICES_SHOWN }, BRIEFLY);
       return data
         .filter(({ status }) => status !== "draft")
         .map((it) => ({
@@ -161,7 +163,7 @@ export function createStripe(config: StripeConfig, reach: typeof fetch): Payment
     },
 
     async taxIds(customerId) {
-      const { data } = await (await client()).customers.listTaxIds(customerId, { limit: 10 });
+      const { data } = await (await client()).customers.listTaxIds(customerId, { limit: 10 }, BRIEFLY);
       return data.map(({ type, value }) => ({ type, value }));
     },
 

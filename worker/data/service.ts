@@ -82,7 +82,7 @@ export function createDataService({
   /** What is wanted, why, and the word to the host: one transaction, or nothing. */
   function change(
     row: TenantRow,
-    to: Partial<Pick<TenantRow, "desired" | "restarts" | "hostId">>,
+    to: Partial<Pick<TenantRow, "desired" | "restarts" | "hostId" | "heldFrom">>,
     {
       actor,
       action,
@@ -127,7 +127,9 @@ export function createDataService({
     const { moveTo: hostId } = wishes;
     if (hostId === null) return;
     const wish = { moveTo: null, restores: wishes.restores + 1, restoreFrom: "backup" };
-    const to = { hostId, desired: "running" as const, restarts: tenant.restarts + 1 };
+    // Held meanwhile, it arrives without being started, and is started when it is let go.
+    const goal = tenant.heldFrom === null ? ({ desired: "running" } as const) : ({ heldFrom: "running" } as const);
+    const to = { hostId, ...goal, restarts: tenant.restarts + 1 };
     const more = [
       db.update(tenants).set({ observed: "pending", observedGeneration: 0 }).where(eq(tenants.id, tenant.id)),
       ...port.takeRoom(hostId, { region: null }),
@@ -168,6 +170,8 @@ export function createDataService({
       act(person, id, later, async ({ tenant, facts, wishes }) => {
         const isThere = from === "backup" ? facts?.backup !== undefined : facts?.snapshots.includes(from);
         if (!isThere) return refuse("no_such_copy", { field: "from" });
+        // Both end with a start.
+        if (tenant.heldFrom !== null) return refuse("payment_required");
         const to = { desired: "running" as const, restarts: tenant.restarts + 1 };
         const wish = { restores: (wishes?.restores ?? 0) + 1, restoreFrom: from };
         return good(change(tenant, to, { actor: person.id, action: "restore", wishes: wish }));
@@ -176,6 +180,7 @@ export function createDataService({
     move: (person, id, later) =>
       act(person, id, later, async ({ tenant, wishes }) => {
         if (wishes?.moveTo) return refuse("tenant_moving");
+        if (tenant.heldFrom !== null) return refuse("payment_required");
         const { runtime, plan, hostId } = tenant;
         const moveTo = await port.place({ runtime, plan, region: null }, hostId);
         if (!moveTo) return refuse("no_capacity");

@@ -32,7 +32,7 @@ export const PROBLEM_WORDS: Record<ProblemCode, { title: string; advice: string 
   },
   payments_unavailable: {
     title: "The payment provider does not answer right now",
-    advice: "Nothing has changed. Please try again in a few minutes.",
+    advice: "Please look again in a few minutes: the billing page then shows what came of it.",
   },
   already_subscribed: {
     title: "You have a subscription already",

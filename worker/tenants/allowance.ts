@@ -1,6 +1,7 @@
 import { and, asc, count, eq, ne, sql } from "drizzle-orm";
 import { tenants } from "../../schema/db/index.ts";
 import { type Database, insist, type Statement } from "../db.ts";
+import { eraseTenant } from "../vault/service.ts";
 import type { TenantRow } from "./rules.ts";
 import * as store from "./store.ts";
 
@@ -89,6 +90,7 @@ export function settle(
         subject: tenantId,
         detail: JSON.stringify({ generation, plan: to.plan }),
       }),
+      ...(to.desired === "deleted" ? eraseTenant(db, tenantId, now) : []),
       announce({ hostId, tenantId, generation }),
     ];
   });
