@@ -74,14 +74,14 @@ export interface BareServer extends Place {
   console(file: string, ...args: string[]): Promise<string>;
 }
 
-/** Machines of namespaces lack what only a real kernel's owner may write; here both are given back before Docker starts. */
+/** Machines of namespaces lack what only a real kernel's owner has: what he may write, and loop devices. Given back before Docker starts. */
 const OWN_KERNEL_UNIT = `[Unit]
 DefaultDependencies=no
 Before=sysinit.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -c 'mount -o remount,bind,rw /proc/sys; for c in /sys/fs/cgroup/*; do mount -o remount,bind,rw "$c"; done'
+ExecStart=/bin/sh -c 'mount -o remount,bind,rw /proc/sys; for c in /sys/fs/cgroup/*; do mount -o remount,bind,rw "$c"; done; mknod -m 600 /dev/loop-control c 10 237; for n in $(seq 0 31); do mknod -m 660 /dev/loop$n b 7 $n; done'
 [Install]
 WantedBy=sysinit.target
 `;

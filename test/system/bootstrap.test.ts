@@ -10,6 +10,7 @@ import { type Edge, startEdge } from "../../stack/edge.ts";
 import { bringSecrets, type EdgeSecrets } from "../../stack/secrets.ts";
 import { ROOT } from "../../stack/worker.ts";
 import { type BareServer, createBareServer, internet } from "../hosts/index.ts";
+import { type HetznerStandIn, startHetznerStandIn } from "../stand-ins/hetzner.ts";
 
 const execute = promisify(execFile);
 const EDGE_PORT = 8799;
@@ -18,6 +19,7 @@ const EDGE = `http://${internet.address}:${EDGE_PORT}`;
 let dir: string;
 let secrets: EdgeSecrets;
 let edge: Edge;
+let cloud: HetznerStandIn;
 let server: BareServer;
 let fingerprint: string;
 let owner: Account;
@@ -29,6 +31,7 @@ beforeAll(async () => {
     await execute("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", name, "-f", `${dir}/${name}`]);
   }
   secrets = await bringSecrets(dir);
+  cloud = await startHetznerStandIn("cloud-token", [7, 8]);
   [edge, server] = await Promise.all([
     startEdge({
       dir,
@@ -42,10 +45,12 @@ beforeAll(async () => {
     createBareServer((await readFile(`${dir}/key.pub`, "utf8")).trim()),
   ]);
   fingerprint = await server.fingerprint();
+  cloud.addresses.set(7, server.address);
 });
 
 afterAll(async () => {
   await server?.destroy();
+  await cloud?.close();
   await edge?.stop();
   await rm(dir, { recursive: true, force: true });
 });
@@ -67,7 +72,12 @@ async function host(
     ["--disable-warning=ExperimentalWarning", `${ROOT}/stack/cli.ts`, "host", ...args],
     {
       cwd: ROOT,
-      env: { ...process.env, CHELAR_OPERATOR_TOKEN: secrets.OPERATOR_TOKEN, SSH_AUTH_SOCK: "", TMPDIR: dir, ...more },
+      env: {
+        ...process.env,
+        ...{ CHELAR_OPERATOR_TOKEN: secrets.OPERATOR_TOKEN, SSH_AUTH_SOCK: "", TMPDIR: dir },
+        ...{ HCLOUD_TOKEN: "cloud-token", HCLOUD_ENDPOINT: cloud.endpoint },
+        ...more,
+      },
       stdio: ["ignore", "pipe", "pipe"],
     },
   );
@@ -88,7 +98,8 @@ async function host(
 
 const add = (...more: string[]) => [
   ...["add", `root@${server.address}`, "--dir", dir, "--edge", EDGE, "--name", "bare", "--resolver", "9.9.9.9"],
-  ...["--prebuild", "echo", "--admin-network", `${internet.address}/32`, ...more],
+  ...["--prebuild", "echo", "--admin-network", `${internet.address}/32`],
+  ...["--cloud", "hetzner", "--cloud-server", "7", ...more],
 ];
 const withKey = (...more: string[]) => add("--key", `${dir}/key`, "--fingerprint", fingerprint, ...more);
 
@@ -165,6 +176,12 @@ describe("a server that cannot become a host is told why, and nothing on it is c
     expect(await refusedWithoutTrace(withKey())).toContain("does not accept this operator token");
     secrets.OPERATOR_TOKEN = OPERATOR_TOKEN;
   });
+
+  test("a server at the provider that is somebody else's", async () => {
+    const text = await refusedWithoutTrace(withKey("--cloud-server", "8"));
+    expect(text).toContain(`wrong_server: server 8 is at 203.0.113.8, not at ${server.address}`);
+    expect(cloud.writes).toEqual([]);
+  });
 });
 
 describe("from SSH to an enrolled host", () => {
@@ -180,6 +197,8 @@ describe("from SSH to an enrolled host", () => {
     expect(steps.map((step) => step.split(" ")[0])).toEqual(["look", ...STEP_IDS, "posture"]);
     expect(text).toMatch(/^posture held: \d+ of \d+ attacks held, 0 breached, 0 not proven/m);
     expect((await listed()).map(({ name, state }) => [name, state])).toEqual([["bare", "enrolled"]]);
+    expect([...(cloud.servers.get(7) ?? [])]).toEqual([...cloud.firewalls.keys()]);
+    expect(await server.console("cat", "/etc/modprobe.d/chelar.conf")).toContain("install algif_aead /bin/false");
   });
 
   test("run once more with the key in an ssh-agent, it finds everything as it should be", async () => {
@@ -275,8 +294,12 @@ describe("the same server, later", () => {
     expect((await run("list")).text).toContain("No host is enrolled.");
   });
 
-  test("removed, it can be taken in again under another host key, as a new host", async () => {
-    const { text, code } = await host(withKey());
+  test("removed, it can be taken in again under another host key, as a new host, its walls put right", async () => {
+    await server.console("rm", "/etc/modprobe.d/chelar.conf");
+    cloud.servers.get(7)?.clear();
+    const { text, code, steps } = await host(withKey());
+    expect(steps).toEqual(expect.arrayContaining(["kernel done", "walls done"]));
+    expect(cloud.servers.get(7)?.size).toBe(1);
     expect(text).toContain("is enrolled as hst_");
     expect(code).toBe(0);
     expect((await listed()).map(({ state }) => state)).toEqual(["enrolled"]);
