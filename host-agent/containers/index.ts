@@ -112,7 +112,8 @@ export function dockerContainers(options: ContainerOptions): Containers {
 
     async start({ spec }) {
       try {
-        await absentIs("", () => docker.startContainer(containerName(spec.id)), 304);
+        const ran = await absentIs(null, () => docker.startContainer(containerName(spec.id)), 304);
+        return ran === null ? ((await inspect(spec.id))?.State.Pid ?? null) : null;
       } catch (error) {
         if (error instanceof DockerError && canNeverStart(error)) await removeByName(containerName(spec.id));
         throw error;

@@ -1,5 +1,6 @@
-import { chmod, chown, lstat, readdir, rename, rmdir } from "node:fs/promises";
+import { chmod, chown, lstat, mkdir, readdir, rename, rmdir, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { DATA_PATH } from "../runtimes/runtime.ts";
 import type { TenantLayout } from "../tenants/layout.ts";
 import { StepError, type Volumes } from "../tenants/ports.ts";
 import type { Backing } from "./backing.ts";
@@ -66,6 +67,9 @@ export function volumesOn(backing: Backing): Volumes {
   return {
     snapshots,
 
+    // No look at what is there: when it is opened, whoever made it must be root.
+    ensureMountPoint: async ({ dataDir }) => void (await mkdir(dataDir, { recursive: true, mode: 0o700 })),
+
     open: (layout, { diskMiB, key }) =>
       guarded("open", async () => {
         await prepare();
@@ -76,15 +80,20 @@ export function volumesOn(backing: Backing): Volumes {
         const isNew = !(await exists(live));
         if (isNew) await create(layout, diskMiB, key);
         else await ensureLimit(live, diskMiB);
-        const fresh = isNew || !(await isOpen(layout.dataDir));
-        if (fresh) {
+        if (isNew || !(await isOpen(layout.dataDir))) {
           // What served it before may still hold its key, or write to it.
           if (!isNew) await close(layout);
           await mount(layout, key);
         }
         await own(layout);
-        return { fresh };
       }),
+
+    isOpenIn: async ({ dataDir }, pid) => {
+      // Every mount of a FUSE file system has a device number of its own; one whose daemon died answers nothing.
+      const device = async (path: string) => (await stat(path).catch(() => null))?.dev ?? null;
+      const [ours, theirs] = await Promise.all([device(dataDir), device(`/proc/${pid}/root${DATA_PATH}`)]);
+      return ours !== null && ours === theirs;
+    },
 
     close: (layout) => guarded("close", () => close(layout)),
 
@@ -132,7 +141,7 @@ export function volumesOn(backing: Backing): Volumes {
   async function traces({ tenantId, dataDir, volumeDir }: Place): Promise<string[]> {
     return [
       ...((await mountOn(dataDir)) ? [`a mount on ${dataDir}`] : []),
-      ...(await daemonsOf(dataDir)).map((pid) => `gocryptfs ${pid}`),
+      ...daemonsOf(dataDir).map((pid) => `gocryptfs ${pid}`),
       ...((await exists(dataDir)) ? [dataDir] : []),
       ...((await exists(volumeDir)) ? [volumeDir] : []),
       ...(await backing.traces(tenantId)),

@@ -13,8 +13,9 @@ export class KillError extends Error {}
  */
 export function createModelHost() {
   const networks = new Set<string>();
-  const containers = new Map<string, ContainerFacts & { network: string; starts: number }>();
-  const volumes = new Map<string, { uid: number; open: boolean }>();
+  const containers = new Map<string, ContainerFacts & { network: string; starts: number; instance: number }>();
+  const volumes = new Map<string, { uid: number; open: boolean; instance: number }>();
+  const mounts = new Set<string>();
   const configs = new Set<string>();
   const envs = new Map<string, Record<string, string>>();
   const images = new Set<string>();
@@ -59,11 +60,17 @@ export function createModelHost() {
   function ports(before: (call: string) => void, after: (call: string) => void): Ports {
     const raw: Ports = {
       volumes: {
+        ensureMountPoint: async ({ tenantId }) => void mounts.add(tenantId),
+        isOpenIn: async ({ tenantId }) => {
+          const volume = volumes.get(tenantId);
+          return volume?.open === true && volume.instance === containers.get(tenantId)?.instance;
+        },
         async open(layout) {
           const known = volumes.get(layout.tenantId);
           if (known && known.uid !== layout.uid) host.violations.push(`volume of ${layout.tenantId} changed its UID`);
-          volumes.set(layout.tenantId, { uid: layout.uid, open: true });
-          return { fresh: known?.open !== true };
+          mounts.add(layout.tenantId);
+          const instance = known?.open ? known.instance : (known?.instance ?? 0) + 1;
+          volumes.set(layout.tenantId, { uid: layout.uid, open: true, instance });
         },
         async close(layout) {
           const volume = volumes.get(layout.tenantId);
@@ -73,6 +80,7 @@ export function createModelHost() {
         async destroy(layout) {
           need(!containers.has(layout.tenantId), "volume in use");
           volumes.delete(layout.tenantId);
+          mounts.delete(layout.tenantId);
           return "no volume in the model";
         },
         usage: async () => new Map(),
@@ -113,26 +121,30 @@ export function createModelHost() {
           if (found?.planHash === wanted) return structuredClone(found);
           if (found?.running) host.violations.push(`running container of ${id} was killed instead of stopped`);
           containers.delete(id);
-          need(volumes.get(id)?.open === true, "no such mount: data");
+          need(mounts.has(id), "no such mount: data");
           need(configs.has(id), "no such mount: config");
           need(envs.has(id) || host.startedEnv.has(id), "no such mount: env");
           need(images.has(tenant.spec.runtime), "no such image");
           const made = { tenantId: id, containerId: `${id}-${restarts}`, running: false, exitCode: null };
-          const more = { oomKilled: false, startedAt: "", planHash: wanted, restarts, starts: 0 };
+          const more = { oomKilled: false, startedAt: "", planHash: wanted, restarts, starts: 0, instance: 0 };
           containers.set(id, { ...made, ...more, network: tenant.layout.network });
           return structuredClone(containers.get(id) as ContainerFacts);
         },
         async start({ spec }) {
           const container = containers.get(spec.id);
           need(container !== undefined, "no such container");
-          if (!container || container.running) return;
+          if (!container || container.running) return container?.running ? 1 : null;
           need(networks.has(container.network), "no such network");
           const env = envs.get(spec.id);
           need(env !== undefined, "no environment");
           if (host.firewall.differences.length > 0) host.violations.push(`${spec.id} started without walls`);
           host.startedEnv.set(spec.id, env ?? {});
-          Object.assign(container, { running: true, exitCode: null, starts: container.starts + 1 });
+          const volume = volumes.get(spec.id);
+          if (!volume?.open) host.violations.push(`${spec.id} started without its volume`);
+          const { instance } = volume ?? { instance: 0 };
+          Object.assign(container, { running: true, exitCode: null, starts: container.starts + 1, instance });
           if (host.onStart(spec.id) === "dies") host.crash(spec.id);
+          return null;
         },
         async stop(tenantId) {
           const container = containers.get(tenantId);

@@ -29,11 +29,12 @@ export class SlotBlockedError extends StepError {
 }
 
 export interface Volumes {
-  /**
-   * Creates where missing, opens, sets owner, mode 0700, nosuid and nodev. `key`: 256 bits in base64url; without it
-   * nothing is opened. `fresh`: it was not open before, so what a running container still holds of it is dead.
-   */
-  open(layout: TenantLayout, options: { diskMiB: number; key: string | null }): Promise<{ fresh: boolean }>;
+  /** Where the volume will be open: a container can be made before it is, and not be started. */
+  ensureMountPoint(layout: TenantLayout): Promise<void>;
+  /** Creates where missing, opens, sets owner, mode 0700, nosuid and nodev. `key`: 256 bits in base64url, or nothing opens. */
+  open(layout: TenantLayout, options: { diskMiB: number; key: string | null }): Promise<void>;
+  /** Whether what the process with this PID has as /data is the volume as it is open now, and not a dead mount of before. */
+  isOpenIn(layout: TenantLayout, pid: number): Promise<boolean>;
   close(layout: TenantLayout): Promise<void>;
   /** Closes, and removes every trace; proves it by looking, and says what it has looked at. */
   destroy(layout: TenantLayout): Promise<string>;
@@ -107,7 +108,8 @@ export interface Containers {
   list(): Promise<ContainerFacts[]>;
   /** Creates without starting; a container of another plan is removed first. At most one per tenant, by its name. */
   ensureCreated(tenant: Tenant, restarts: number): Promise<ContainerFacts>;
-  start(tenant: Tenant): Promise<void>;
+  /** Null when it was started now; the PID of its first process when it ran already. */
+  start(tenant: Tenant): Promise<number | null>;
   stop(tenantId: string, timeoutSeconds: number): Promise<void>;
   pause(tenantId: string): Promise<void>;
   unpause(tenantId: string): Promise<void>;

@@ -20,9 +20,9 @@ export const CHAINS: Readonly<Record<Goal, Chain>> = {
     // Read back from the kernel for every start: a process must not start behind rules that are not there. Behind
     // `uid`, since it spawns programs, and what takes longest (`network`) should be on its way before.
     firewall: ["uid"],
-    // Made while its bridge is made; `health` starts it, and only then it needs bridge and walls.
-    container: ["image", "volume", "config"],
-    health: ["container", "network", "firewall"],
+    // Made while its volume is opened and its bridge is made; `health` starts it, and only then it needs them and the walls.
+    container: ["image", "config"],
+    health: ["container", "volume", "network", "firewall"],
     route: ["health"],
   },
   suspended: { unroute: [], stop: ["unroute"] },

@@ -69,8 +69,6 @@ export function createSteps({
   runDir,
 }: StepsOptions): Steps {
   const { volumes, containers, runtimes, images, routes, copies } = ports;
-  /** Volumes opened since their container was last stopped or made. */
-  const reopened = new Set<string>();
   const firewallStands = afterCall(() => requireFirewall(ports.firewall));
 
   const tenantOf = (record: TenantRecord): Tenant => placedTenant(record, { pool, stateDir, runDir });
@@ -100,8 +98,7 @@ export function createSteps({
       const { spec, layout } = tenantOf(record);
       const { volumeKey = null } = await openSealed(record, sealingKey);
       await restore({ spec, layout }, volumeKey);
-      const { fresh } = await volumes.open(layout, { diskMiB: spec.limits.diskMiB, key: volumeKey });
-      if (fresh) reopened.add(record.id);
+      await volumes.open(layout, { diskMiB: spec.limits.diskMiB, key: volumeKey });
     },
     async network({ record }) {
       try {
@@ -119,24 +116,30 @@ export function createSteps({
       const found = await containers.find(record.id);
       // By somebody else, or by a journal that was lost.
       if (found?.paused) await containers.unpause(record.id);
-      // Started before its volume was opened again: what it holds of it is dead.
-      const wanted = found?.running === true && found.restarts === record.restarts && !reopened.has(record.id);
+      const wanted = found?.running === true && found.restarts === record.restarts;
       // Who is held waits on: it is what they wait for.
       if (!wanted && !routes.isHeld(tenant.spec.hostname)) routes.remove(tenant.spec.hostname);
       // Gracefully: making it again would kill it.
       if (found?.running && !wanted) {
         await containers.stop(record.id, runtimes.stopTimeoutSeconds(tenant.spec.runtime));
       }
-      // Before the container is made, since its directory is the source of a mount.
+      // Before the container is made, since these directories are sources of its mounts.
+      await volumes.ensureMountPoint(tenant.layout);
       if (!wanted) await writeEnv(record, tenant);
       const created = await containers.ensureCreated(tenant, record.restarts);
-      reopened.delete(record.id);
       if (wanted && !created.running) await writeEnv(record, tenant);
     },
     async health({ record, signal }) {
       const tenant = tenantOf(record);
       try {
-        await containers.start(tenant);
+        const pid = await containers.start(tenant);
+        // Started before its volume was opened again: what it holds of it is dead.
+        if (pid !== null && !(await volumes.isOpenIn(tenant.layout, pid))) {
+          if (!routes.isHeld(tenant.spec.hostname)) routes.remove(tenant.spec.hostname);
+          await containers.stop(record.id, runtimes.stopTimeoutSeconds(tenant.spec.runtime));
+          await writeEnv(record, tenant);
+          await containers.start(tenant);
+        }
         await orAborted(runtimes.untilReady(tenant, signal), signal);
       } finally {
         // Ready or dead, the entrypoint has read it.

@@ -147,7 +147,7 @@ describe("one tenant", () => {
     const { host, start } = await setUp();
     const agent = await start();
     const id = newId("tnt");
-    host.volumes.set(id, { uid: 200_009, open: false });
+    host.volumes.set(id, { uid: 200_009, open: false, instance: 1 });
     await agent.command({ type: "tenant.purge", tenantId: id, generation: 9 });
     await until(() => expect(agent.states(id)).toContain("purged"));
     expect(census(host)).toEqual(nothingLeft);
@@ -295,6 +295,23 @@ describe("the start of the agent", () => {
     await second.stop();
   });
 
+  test("starts an agent again whose volume was opened anew under it, as gracefully as any restart", async () => {
+    const { edge, host, start } = await setUp();
+    const first = await start();
+    const id = newId("tnt");
+    const secretsJwe = await edge.seal(id, 1, { ANTHROPIC_API_KEY: "sk-test" });
+    await first.command(applyCommand(id, { secretsJwe }));
+    await until(() => expect(host.routes.size).toBe(1));
+    await first.stop();
+    // The process that served the mount has died; the container goes on, and every file of its data answers an error.
+    Object.assign(host.volumes.get(id) ?? {}, { open: false });
+    const second = await start();
+    await until(() => expect(host.containers.get(id)).toMatchObject({ running: true, starts: 2, instance: 2 }));
+    await until(() => expect(host.routes.size).toBe(1));
+    expect(host.violations).toEqual([]);
+    await second.stop();
+  });
+
   test("starts again what a reboot ended", async () => {
     const { host, start } = await setUp();
     const first = await start();
@@ -314,11 +331,11 @@ describe("the start of the agent", () => {
     const { host, start } = await setUp();
     const id = newId("tnt");
     const facts = { tenantId: id, containerId: "x", running: true, exitCode: null, oomKilled: false, startedAt: "" };
-    host.containers.set(id, { ...facts, planHash: "", restarts: 0, network: "chl0", starts: 1 });
+    host.containers.set(id, { ...facts, planHash: "", restarts: 0, network: "chl0", starts: 1, instance: 0 });
     const agent = await start();
     expect(host.containers.size).toBe(0);
     expect(agent.reports()).toContainEqual(expect.objectContaining({ tenantId: id, step: "remove_container" }));
-    host.containers.set(id, { ...facts, planHash: "", restarts: 0, network: "chl0", starts: 1 });
+    host.containers.set(id, { ...facts, planHash: "", restarts: 0, network: "chl0", starts: 1, instance: 0 });
     await agent.supervisor.sweep();
     expect(host.containers.size).toBe(1);
     await agent.supervisor.sweep();
