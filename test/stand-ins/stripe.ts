@@ -67,12 +67,12 @@ export class StripeStandIn {
     if (request.headers.get("authorization") !== `Bearer ${this.#key}`) {
       return json(401, new StripeError(401, "invalid_request_error", "Invalid API Key provided").body);
     }
+    this.calls.push(`${request.method} ${url.pathname}`);
     const fault = this.faults.shift();
     if (fault === "rate_limited" || this.down) {
       return json(429, new StripeError(429, "invalid_request_error", "Too many requests", "rate_limit").body);
     }
     if (fault === "error") return json(500, new StripeError(500, "api_error", "Something went wrong").body);
-    this.calls.push(`${request.method} ${url.pathname}`);
     const answer = this.#once(request.headers.get("idempotency-key"), request.method, url, body);
     await this.#holding(`${request.method} ${url.pathname}`);
     if (fault === "after") return json(500, new StripeError(500, "api_error", "The answer was lost").body);

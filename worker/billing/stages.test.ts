@@ -183,4 +183,14 @@ describe("dunning", () => {
     await lab.forward(0.5, { events: false });
     expect(await desiredOf(ada)).toEqual([["stopped", true]]);
   });
+
+  it("tries one account while the provider is away, and not each of them in vain", async () => {
+    const lab = await startBillingLab();
+    for (let n = 0; n < 3; n += 1) await (await lab.person()).subscribe("pro");
+    await lab.deliverNew();
+    lab.stripe.down = true;
+    const before = lab.stripe.calls.length;
+    await lab.forward(2, { events: false, stepDays: 2 });
+    expect(lab.stripe.calls.length - before).toBe(1);
+  });
 });
