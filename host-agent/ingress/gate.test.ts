@@ -1,7 +1,7 @@
 import { once } from "node:events";
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage, request } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { createGate, type Gate, type GateOptions } from "./gate.ts";
 
 const closers: (() => void)[] = [];
@@ -11,13 +11,13 @@ afterEach(() => {
 
 async function served(
   options?: GateOptions,
-): Promise<{ gate: Gate; ask: (headers: Record<string, string>, path?: string) => Promise<Response> }> {
+): Promise<{ gate: Gate; port: number; ask: (headers: Record<string, string>, path?: string) => Promise<Response> }> {
   const gate = createGate(options);
   const server = createServer(gate.handle).listen(0, "127.0.0.1");
   await once(server, "listening");
   closers.push(() => server.close());
   const { port } = server.address() as AddressInfo;
-  return { gate, ask: (headers, path = "/gate") => fetch(`http://127.0.0.1:${port}${path}`, { headers }) };
+  return { gate, port, ask: (headers, path = "/gate") => fetch(`http://127.0.0.1:${port}${path}`, { headers }) };
 }
 
 const route = { tenantId: "tnt_a", upstream: "10.0.0.2:80", requestsPerMinute: 2 };
@@ -80,5 +80,64 @@ describe("the gate", () => {
     const { gate, ask } = await served();
     gate.set("ada.example", route);
     expect((await ask(known, "/gate?v=1")).status).toBe(200);
+  });
+
+  it("holds whoever comes to a sleeper, knocks, and lets all of them in at once", async () => {
+    const { gate, ask } = await served();
+    let knocks = 0;
+    gate.set("ada.example", route);
+    gate.hold("ada.example", { ...route, requestsPerMinute: 100, knock: () => knocks++ });
+    const held = [ask(known), ask(known), ask(known)];
+    await vi.waitFor(() => expect(gate.waiting("ada.example")).toBe(3));
+    expect(knocks).toBe(3);
+    gate.set("ada.example", { ...route, requestsPerMinute: 100, upstream: "10.0.0.2:99" });
+    for (const answer of await Promise.all(held)) {
+      expect([answer.status, answer.headers.get("x-chelar-upstream")]).toEqual([200, "10.0.0.2:99"]);
+    }
+  });
+
+  it("tells whoever is held when nobody lives there any more", async () => {
+    const { gate, ask } = await served();
+    gate.hold("ada.example", { ...route, knock: () => {} });
+    const held = ask(known);
+    await vi.waitFor(() => expect(gate.waiting("ada.example")).toBe(1));
+    gate.remove("ada.example");
+    expect((await held).status).toBe(404);
+  });
+
+  it("forgets a visitor who has left", async () => {
+    const { gate, port } = await served();
+    gate.hold("ada.example", { ...route, knock: () => {} });
+    const visitor = request({ port, path: "/gate", headers: known }).end();
+    visitor.on("error", () => {});
+    await vi.waitFor(() => expect(gate.waiting("ada.example")).toBe(1));
+    visitor.destroy();
+    await vi.waitFor(() => expect(gate.waiting("ada.example")).toBe(0));
+  });
+
+  it("shows a page that says what is going on, and nothing of a failure can become markup", async () => {
+    const { gate, ask, port } = await served({ patience: { pageMs: 0, clientMs: 0 } });
+    gate.hold("ada.example", { ...route, requestsPerMinute: 100, knock: () => {} });
+    gate.tell("ada.example", { step: "volume", trouble: "<script>alert(1)</script>" });
+    // Not by fetch, which says of itself that it is no browser's page load.
+    const loading = request({ port, path: "/gate", headers: { ...known, accept: "text/html" } }).end();
+    const [page] = (await once(loading, "response")) as [IncomingMessage];
+    expect([page.statusCode, page.headers["retry-after"]]).toEqual([503, "1"]);
+    const text = (await page.setEncoding("utf8").toArray()).join("");
+    expect(text).toContain("Opening its storage");
+    expect(text).not.toContain("<script>");
+    expect((await ask(known)).headers.get("retry-after")).toBe("5");
+    gate.fail("ada.example", "It keeps stopping.");
+    expect(await (await ask(known)).text()).toContain("It keeps stopping.");
+  });
+
+  it("keeps what is the host's from every visitor, and counts what is open", async () => {
+    const { gate, ask } = await served({ admits: (_, limit) => limit > 1 });
+    gate.set("ada.example", { ...route, requestsPerMinute: 100, closed: ["/api/v1/admin"], openConnections: 2 });
+    expect((await ask({ ...known, "x-forwarded-uri": "/api/v1/admin/rpc" })).status).toBe(404);
+    expect((await ask({ ...known, "x-forwarded-uri": "/chat" })).status).toBe(200);
+    gate.set("ada.example", { ...route, requestsPerMinute: 100, openConnections: 1 });
+    const refused = await ask(known);
+    expect([refused.status, refused.headers.get("retry-after")]).toEqual([429, "1"]);
   });
 });

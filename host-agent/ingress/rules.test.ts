@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ingressVariants, requestedHost, takeToken, tenantCookies } from "./rules.ts";
+import { ingressVariants, isClosed, isPageLoad, requestedHost, takeToken, tenantCookies } from "./rules.ts";
 
 describe("tenantCookies", () => {
   it.each([
@@ -85,4 +85,39 @@ describe("ingressVariants", () => {
     const tls = (tenantSite: string) => ingressVariants({ tenantSite, caddyVersion: "2.6.2" }).CHELAR_TLS;
     expect([tls("https://*.a.example"), tls("http://*.a.example:8080")]).toEqual(["on", "off"]);
   });
+});
+
+describe("paths that are for the host alone", () => {
+  const closed = ["/api/v1/admin"];
+  it.each([
+    "/api/v1/admin",
+    "/api/v1/admin/rpc?x=1",
+    "/API/V1/Admin/rpc",
+    "//api//v1///admin/rpc",
+    "/api/v1/./admin/rpc",
+    "/api/v1/x/../admin/rpc",
+    "/api/v1/%61dmin/rpc",
+    "/api/v1%2fadmin%2frpc",
+    "/api/v1/%2561dmin/rpc",
+    "/api\\v1\\admin\\rpc",
+    "/x/%2e%2e/api/v1/admin/rpc",
+    "/x/%252e%252e/api/v1/admin/rpc",
+    "/x%zz/../api/v1/admin/rpc%zz",
+  ])("%s is closed", (path) => expect(isClosed(path, closed)).toBe(true));
+  it.each(["/", "/api/v1/administration", "/api/v1/chat?next=/api/v1/admin", "/files/100%25", "/%zz", undefined])(
+    "%s is open",
+    (path) => expect(isClosed(path, closed)).toBe(false),
+  );
+});
+
+describe("who gets a waiting page", () => {
+  it.each([
+    [{ "sec-fetch-mode": "navigate" }, true],
+    [{ accept: "text/html,*/*;q=0.8" }, true],
+    [{ accept: "text/html", "sec-fetch-mode": "cors" }, false],
+    [{ accept: "text/html", "x-forwarded-method": "POST" }, false],
+    [{ accept: "text/html", upgrade: "websocket" }, false],
+    [{ accept: "application/json" }, false],
+    [{}, false],
+  ])("%j: %s", (headers, expected) => expect(isPageLoad(headers)).toBe(expected));
 });

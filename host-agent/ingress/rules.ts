@@ -68,21 +68,20 @@ export function ingressVariants({ tenantSite, caddyVersion }: { tenantSite: stri
 
 /**
  * Whether a visitor's path lies below a closed one, however it is written: with other letters, escapes (also twice),
- * doubled slashes, dots or backslashes. What cannot be read is closed.
+ * doubled slashes, dots or backslashes.
  */
 export function isClosed(uri: string | undefined, closed: readonly string[]): boolean {
   let path = (uri ?? "").split(/[?#]/)[0] ?? "";
   for (let round = 0; round < 3; round++) {
     const url = URL.parse(`http://gate.invalid/${path.replace(/^[/\\]+/, "")}`);
     if (url === null) return true;
-    try {
-      path = decodeURIComponent(url.pathname)
-        .replace(/[/\\]+/g, "/")
-        .toLowerCase();
-    } catch {
-      return true;
-    }
+    path = unescaped(url.pathname)
+      .replace(/[/\\]+/g, "/")
+      .toLowerCase();
     if (closed.some((below) => path === below || path.startsWith(`${below}/`))) return true;
   }
   return false;
 }
+/** Unlike decodeURIComponent it reads what it can where something is no escape: so does who is behind us, maybe. */
+const unescaped = (text: string): string =>
+  text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
