@@ -60,7 +60,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 }
 
 /** The platform's own binary: the launcher in .bin is a Node script that would outlive a SIGKILL of itself. */
-function workerdBinary(): string {
+export function workerdBinary(): string {
   const name = process.arch === "arm64" ? "workerd-linux-arm64" : "workerd-linux-64";
   return `${ROOT}/node_modules/@cloudflare/${name}/bin/workerd`;
 }

@@ -1,4 +1,14 @@
+/** The engine's own where it has one (workerd does, Node 24 does not): many times as fast. */
+interface NativeBase64 {
+  toBase64?(options: { alphabet: "base64url"; omitPadding: true }): string;
+}
+interface FromNativeBase64 {
+  fromBase64?(text: string, options: { alphabet: "base64url" }): Uint8Array;
+}
+
 export function toBase64url(bytes: Uint8Array): string {
+  const native = (bytes as NativeBase64).toBase64?.({ alphabet: "base64url", omitPadding: true });
+  if (native !== undefined) return native;
   let binary = "";
   for (const byte of bytes) binary += String.fromCharCode(byte);
   return btoa(binary).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
@@ -11,6 +21,8 @@ export function fromBase64url(text: string): Uint8Array | null {
   // Two characters carry one byte and four bits more, three carry two bytes and two bits more.
   const spareBits = left === 2 ? 0b1111 : left === 3 ? 0b11 : 0;
   if (ALPHABET.indexOf(text.at(-1) as string) & spareBits) return null;
+  const native = (Uint8Array as FromNativeBase64).fromBase64?.(text, { alphabet: "base64url" });
+  if (native !== undefined) return native;
   const binary = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
   const bytes = new Uint8Array(binary.length);
   for (let at = 0; at < binary.length; at++) bytes[at] = binary.charCodeAt(at);

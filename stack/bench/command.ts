@@ -2,11 +2,13 @@ import { Refusal } from "../system.ts";
 
 /** `npm run bench -- NAME [--json]`: each prints a ratio beside the bare thing, measured in the same run. */
 const benches: Readonly<Record<string, (json: boolean) => Promise<number>>> = {
+  asleep: async (json) => (await import("./asleep.ts")).benchAsleep(json),
   create: async (json) => (await import("./create.ts")).benchCreate(json),
   commands: async (json) => (await import("./commands.ts")).benchCommands(json),
   "forward-auth": async (json) => (await import("./forward-auth.ts")).benchForwardAuth(json),
   gate: async (json) => (await import("./gate.ts")).benchGate(json),
   reconcile: async (json) => (await import("./reconcile.ts")).benchReconcile(json),
+  vault: async (json) => (await import("./vault.ts")).benchVault(json),
   scale: async (json) => (await import("./scale.ts")).benchScale(json),
   storage: async (json) => (await import("./storage.ts")).benchStorage(json),
   wake: async (json) => (await import("./wake.ts")).benchWake(json),

@@ -70,21 +70,22 @@ export function tenantKeys(ring: Keyring, tenantId: string, salt: string | null)
     return crypto.subtle.unwrapKey("raw", wrapped, key, algorithm, "AES-GCM", extractable, ["decrypt"]);
   }
 
-  async function wrappingIn(format: number, keyVersion: number) {
+  function wrappingIn(format: number, keyVersion: number): Promise<{ key: CryptoKey; commitment: string | null }> {
     if (format === FORMAT) return wrappingOf(keyVersion);
     if (format !== FORMAT_BEFORE_SALTS) throw new Error("no such format");
-    return { key: await importKey(ringKey(ring, keyVersion), ["unwrapKey"]), commitment: null };
+    return importKey(ringKey(ring, keyVersion), ["unwrapKey"]).then((key) => ({ key, commitment: null }));
   }
 
   async function wrap(dataKey: Bytes, wrapNonce: Bytes, place: SecretPlace): Promise<Wrap> {
     const keyVersion = ring.current;
     const { key, commitment } = await wrappingOf(keyVersion);
-    const wrapped = await encrypt(key, gcm(wrapNonce, associated("key", FORMAT, place, keyVersion)), dataKey);
+    const algorithm = gcm(wrapNonce, associated("key", FORMAT, place, keyVersion));
+    const wrapped = await crypto.subtle.encrypt(algorithm, key, dataKey);
     return {
       keyVersion,
       keyCommitment: commitment,
       wrapNonce: toBase64url(wrapNonce),
-      wrappedKey: toBase64url(wrapped),
+      wrappedKey: base64urlOf(wrapped),
     };
   }
 
@@ -93,9 +94,10 @@ export function tenantKeys(ring: Keyring, tenantId: string, salt: string | null)
     const dataKey = fresh.subarray(0, DATA_KEY_BYTES);
     const nonce = fresh.subarray(DATA_KEY_BYTES, DATA_KEY_BYTES + NONCE_BYTES);
     const key = await importKey(dataKey, ["encrypt"]);
-    const ciphertext = await encrypt(key, gcm(nonce, associated("value", FORMAT, place)), utf8(secret.reveal()));
+    const value = gcm(nonce, associated("value", FORMAT, place));
+    const ciphertext = await crypto.subtle.encrypt(value, key, utf8(secret.reveal()));
     const wrapped = await wrap(dataKey, fresh.subarray(DATA_KEY_BYTES + NONCE_BYTES), place);
-    const envelope = { format: FORMAT, nonce: toBase64url(nonce), ciphertext: toBase64url(ciphertext), ...wrapped };
+    const envelope = { format: FORMAT, nonce: toBase64url(nonce), ciphertext: base64urlOf(ciphertext), ...wrapped };
     fresh.fill(0);
     return envelope;
   }
@@ -200,10 +202,9 @@ const utf8 = (text: string) => encoder.encode(text) as Bytes;
 
 const rawKey = async (key: CryptoKey) => new Uint8Array((await crypto.subtle.exportKey("raw", key)) as ArrayBuffer);
 
+const base64urlOf = (bytes: ArrayBuffer) => toBase64url(new Uint8Array(bytes));
+
 const gcm = (iv: Bytes, additionalData: Bytes) => ({ name: "AES-GCM", iv, additionalData });
 
 const importKey = (bytes: Bytes, usages: ("encrypt" | "unwrapKey")[]) =>
   crypto.subtle.importKey("raw", bytes, "AES-GCM", false, usages);
-
-const encrypt = async (key: CryptoKey, algorithm: ReturnType<typeof gcm>, plain: Bytes): Promise<Bytes> =>
-  new Uint8Array(await crypto.subtle.encrypt(algorithm, key, plain));

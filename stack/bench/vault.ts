@@ -1,0 +1,209 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { createClient } from "@libsql/client";
+import { build } from "esbuild";
+import { newId } from "../../schema/protocol/index.ts";
+import { newSalt, tenantKeys } from "../../worker/vault/envelope.ts";
+import { type Keyring, parseKeyring } from "../../worker/vault/rules.ts";
+import { Secret } from "../../worker/vault/secret.ts";
+import { type Edge, startEdge } from "../edge.ts";
+import { openOperator } from "../operator.ts";
+import { startPart, untilReady } from "../processes.ts";
+import { bringSecrets } from "../secrets.ts";
+import { localRing, rotate } from "../vault.ts";
+import { ROOT, workerdBinary } from "../worker.ts";
+
+const ALLOWED_RATIO = 0.3;
+/** As long as an Anthropic key, and as long as the longest that any row of the table takes. */
+const SIZES = [108, 400] as const;
+const ROUNDS = 15;
+const PER_ROUND = 1_000;
+const SECRETS = 10_000;
+
+const WHATS = ["vault", "bare", "bareOneKey"] as const;
+interface Measured {
+  bytes: number;
+  rates: Rates;
+  ratio: number;
+}
+type Rates = Record<(typeof WHATS)[number], number>;
+
+/**
+ * Seal and open, one after another inside workerd, beside bare AES-GCM of the same size; in turns. Then a whole rotation
+ * of the ring over ten thousand secrets, through the operator's API of a real edge and its real database.
+ */
+export async function benchVault(json: boolean): Promise<number> {
+  mkdirSync(`${ROOT}/.chelar`, { recursive: true });
+  const dir = mkdtempSync(`${ROOT}/.chelar/bench-`);
+  try {
+    const sizes = await rates(dir);
+    const rotation = await rotateMany(dir, json ? () => {} : console.log);
+    return tell(sizes, rotation, json);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+async function rates(dir: string): Promise<Measured[]> {
+  await build({
+    entryPoints: [`${ROOT}/stack/bench/vault-worker.ts`],
+    outfile: `${dir}/bench.js`,
+    ...{ bundle: true, format: "esm", target: "es2024", external: ["node:*"], logLevel: "error" },
+  });
+  const port = await freePort();
+  writeFileSync(`${dir}/bench.capnp`, configOf(port));
+  const part = startPart({
+    ...{ name: "workerd", command: workerdBinary(), args: ["serve", `${dir}/bench.capnp`], cwd: dir },
+    logFile: `${dir}/bench.log`,
+  });
+  const perSecond = async (what: string, bytes: number) => {
+    const began = performance.now();
+    const answer = await fetch(`http://127.0.0.1:${port}/${what}?n=${PER_ROUND}&size=${bytes}`);
+    if ((await answer.text()) !== "done") throw new Error(`${what} failed: its log is in ${dir}`);
+    return (PER_ROUND * 1_000) / (performance.now() - began);
+  };
+  try {
+    await untilReady(part, "it answered", async () => (await fetch(`http://127.0.0.1:${port}/`)).ok);
+    const sizes: Measured[] = [];
+    for (const bytes of SIZES) {
+      const seen: Record<(typeof WHATS)[number], number[]> = { vault: [], bare: [], bareOneKey: [] };
+      // The first round warms everything up and is not counted.
+      for (let round = -1; round < ROUNDS; round++) {
+        for (const what of WHATS) {
+          const rate = await perSecond(what, bytes);
+          if (round >= 0) seen[what].push(rate);
+        }
+      }
+      const { vault, bare, bareOneKey } = seen;
+      // Of neighbours in time, so that what else the machine does falls on both.
+      const ratio = median(vault.map((rate, round) => rate / (bare[round] as number)));
+      sizes.push({ bytes, ratio, rates: { vault: median(vault), bare: median(bare), bareOneKey: median(bareOneKey) } });
+    }
+    return sizes;
+  } finally {
+    await part.stop();
+  }
+}
+
+const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1] as number;
+
+const configOf = (port: number) => `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [(name = "bench", worker = .bench)],
+  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "bench")],
+);
+const bench :Workerd.Worker = (
+  modules = [(name = "bench.js", esModule = embed "bench.js")],
+  compatibilityDate = "2026-08-01",
+  compatibilityFlags = ["nodejs_compat"],
+);
+`;
+
+interface Rotation {
+  secrets: number;
+  tookMs: number;
+  sweepPerSecond: number;
+}
+
+async function rotateMany(dir: string, say: (line: string) => void): Promise<Rotation> {
+  const home = `${dir}/edge`;
+  mkdirSync(home, { recursive: true, mode: 0o700 });
+  const secrets = await bringSecrets(home);
+  const edge = await startEdge({
+    ...{ dir: home, runDir: `${home}/run`, listen: "127.0.0.1", port: await freePort(), secrets },
+    tenantOrigin: "http://*.agents.localhost:8080",
+  });
+  try {
+    const ring = parseKeyring(secrets.VAULT_KEYS);
+    if (!ring.ok) throw new Error(ring.refusal);
+    await seed(edge, ring.ring);
+    const { vault } = openOperator({ dir: home, edge: edge.dashboard });
+    let sweepMs = 0;
+    const timed: typeof vault = {
+      ...vault,
+      async sweep(from) {
+        const began = performance.now();
+        const pass = await vault.sweep(from);
+        sweepMs += performance.now() - began;
+        return pass;
+      },
+    };
+    const began = performance.now();
+    await rotate(timed, localRing(home), { waitSeconds: 60, say });
+    const tookMs = performance.now() - began;
+    const { current, stale, keys } = await vault.status();
+    const held = keys.find(({ version }) => version === current)?.secrets ?? 0;
+    if (stale !== 0 || held !== SECRETS) throw new Error(`${held} of ${SECRETS} secrets are under the new key`);
+    return { secrets: SECRETS, tookMs, sweepPerSecond: (SECRETS * 1_000) / sweepMs };
+  } finally {
+    await edge.stop();
+  }
+}
+
+/** Five secrets for each of two thousand agents, sealed by the vault's own code, written past its API. */
+async function seed(edge: Edge, ring: Keyring): Promise<void> {
+  const random = (bytes: number) => crypto.getRandomValues(new Uint8Array(bytes));
+  const client = createClient({ url: edge.databaseUrl, authToken: edge.databaseAuthToken });
+  const names = ["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "MISTRAL_API_KEY", "TELEGRAM_BOT_TOKEN"];
+  for (let begun = 0; begun < SECRETS; begun += 1_000) {
+    const statements: { sql: string; args: (string | number)[] }[] = [];
+    for (let tenant = 0; tenant < 1_000 / names.length; tenant++) {
+      const [id, salt] = [newId("tnt"), newSalt(random)];
+      statements.push({
+        sql: "insert into tenant_salts (tenant_id, salt, created_at) values (?, ?, 0)",
+        args: [id, salt],
+      });
+      const keys = tenantKeys(ring, id, salt);
+      for (const name of names) {
+        const { format, keyVersion, keyCommitment, wrapNonce, wrappedKey, nonce, ciphertext } = await keys.seal(
+          ...([new Secret("k".repeat(SIZES[0])), { name, version: 1 }, random] as const),
+        );
+        statements.push({
+          sql: `insert into secrets (tenant_id, name, version, format, key_version, key_commitment, wrap_nonce, wrapped_key,
+            nonce, ciphertext, last_four, created_at, created_by) values (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, '', 0, 'bench')`,
+          args: [id, name, format, keyVersion, keyCommitment ?? "", wrapNonce, wrappedKey, nonce, ciphertext],
+        });
+      }
+    }
+    await client.batch(statements, "write");
+  }
+  client.close();
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+function tell(sizes: Measured[], rotation: Rotation, json: boolean): number {
+  const seen = sizes.map(({ bytes, rates, ratio }) => ({
+    bytes,
+    sealAndOpenPerSecond: rates.vault,
+    barePerSecond: rates.bare,
+    bareOneKeyPerSecond: rates.bareOneKey,
+    ratio,
+  }));
+  const ratio = Math.min(...seen.map((one) => one.ratio));
+  const within = ratio >= ALLOWED_RATIO;
+  if (json) console.log(JSON.stringify({ ratio, within, sizes: seen, rotation }, null, 2));
+  else {
+    for (const { bytes, sealAndOpenPerSecond, barePerSecond, bareOneKeyPerSecond, ratio: own } of seen) {
+      console.log(`${bytes} bytes`);
+      console.log(`  vault: seal and open              ${sealAndOpenPerSecond.toFixed(0).padStart(8)} per second`);
+      console.log(`  bare AES-GCM, a key for each      ${barePerSecond.toFixed(0).padStart(8)} per second`);
+      console.log(`  bare AES-GCM, one key for all     ${bareOneKeyPerSecond.toFixed(0).padStart(8)} per second`);
+      console.log(
+        `  ratio to a key for each ${own.toFixed(2)}, to one key ${(sealAndOpenPerSecond / bareOneKeyPerSecond).toFixed(2)}`,
+      );
+    }
+    const { secrets, tookMs, sweepPerSecond } = rotation;
+    console.log(
+      `rotation of ${secrets} secrets: ${(tookMs / 1_000).toFixed(1)} s in all, swept at ${sweepPerSecond.toFixed(0)} per second`,
+    );
+    console.log(`ratio ${ratio.toFixed(2)}; needed ${ALLOWED_RATIO}: ${within ? "within" : "UNDER"}`);
+  }
+  return within ? 0 : 1;
+}
