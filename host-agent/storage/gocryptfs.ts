@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /**
@@ -70,18 +70,23 @@ function gocryptfs(what: string, args: readonly string[], key: string): Promise<
   });
 }
 
-/** Daemons of root's that serve this mount point: each holds the volume's key in its memory. */
-export async function daemonsOf(dataDir: string): Promise<number[]> {
-  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
-  const found = await Promise.all(
-    pids.map(async (pid) => {
-      const argv = (await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")).split("\0");
-      if (!argv[0]?.endsWith("gocryptfs") || argv.at(-2) !== dataDir) return [];
-      const owner = await stat(`/proc/${pid}`).catch(() => null);
-      return owner?.uid === 0 ? [Number(pid)] : [];
-    }),
-  );
-  return found.flat();
+/**
+ * Daemons of root's that serve this mount point: each holds the volume's key in its memory. At once and not file by file
+ * beside others: a hundred volumes that are opened together would open every process's file a hundred times.
+ */
+export function daemonsOf(dataDir: string): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+        return argv[0]?.endsWith("gocryptfs") && argv.at(-2) === dataDir && statSync(`/proc/${pid}`).uid === 0;
+      } catch {
+        // Ended meanwhile.
+        return false;
+      }
+    })
+    .map(Number);
 }
 
 /**
@@ -89,7 +94,7 @@ export async function daemonsOf(dataDir: string): Promise<number[]> {
  */
 export async function endDaemons(dataDir: string): Promise<void> {
   for (let attempt = 0; attempt < 100; attempt++) {
-    const pids = await daemonsOf(dataDir);
+    const pids = daemonsOf(dataDir);
     if (pids.length === 0) return;
     if (attempt === 4) for (const pid of pids) process.kill(pid, "SIGKILL");
     await sleep(25);

@@ -1,4 +1,5 @@
 import { readdir, rename } from "node:fs/promises";
+import { dirname } from "node:path";
 import type { Backing, Usage } from "./backing.ts";
 import { ensureOwn, exists } from "./paths.ts";
 import { ask, mountOn, run } from "./run.ts";
@@ -9,7 +10,9 @@ import { ask, mountOn, run } from "./run.ts";
  * cheaply as the file system can.
  */
 export function mountedBacking({ root, directory }: { root: string; directory: string }): Backing {
+  /** By the tenant's directory: what is in it is made under one name and used under another. */
   const limits = new Map<string, number>();
+  const limit = (path: string, limitMiB: number) => void limits.set(dirname(path), limitMiB);
   const copy = (from: string, to: string) =>
     run("cp", ["--archive", "--reflink=auto", "--one-file-system", "--no-target-directory", "--", from, to]);
   const drop = (path: string) => run("rm", ["-rf", "--one-file-system", "--", path]);
@@ -34,20 +37,20 @@ export function mountedBacking({ root, directory }: { root: string; directory: s
     async create(path, limitMiB) {
       await drop(path);
       await ensureOwn(path);
-      limits.set(path, limitMiB);
+      limit(path, limitMiB);
     },
-    limit: async (path, limitMiB) => void limits.set(path, limitMiB),
+    limit: async (path, limitMiB) => limit(path, limitMiB),
     snapshot: copyWhole,
     async restore(from, to, limitMiB) {
       await copyWhole(from, to);
-      limits.set(to, limitMiB);
+      limit(to, limitMiB);
     },
     drop,
     async usage() {
       const used = new Map<string, Usage>();
       for (const tenantId of await readdir(root)) {
         const live = `${root}/${tenantId}/live`;
-        const limitMiB = limits.get(live);
+        const limitMiB = limits.get(`${root}/${tenantId}`);
         if (limitMiB === undefined || !(await exists(live))) continue;
         const output = await ask("du", ["--summarize", "--one-file-system", "--block-size=1", "--", live]);
         used.set(tenantId, { usedBytes: Number.parseInt(output, 10), limitBytes: limitMiB * 2 ** 20 });

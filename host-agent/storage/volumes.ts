@@ -125,7 +125,9 @@ export function volumesOn(backing: Backing): Volumes {
         const standing = await mountOn(layout.dataDir);
         if (!standing) return;
         const wanted = isFull(usage) ? "ro" : "rw";
-        if (!standing.options.includes(wanted)) await run("mount", ["-o", `remount,${wanted}`, "--", layout.dataDir]);
+        // -i: no helper. The whole file system, so that its container's own mount of it follows.
+        if (!standing.options.includes(wanted))
+          await run("mount", ["-i", "-o", `remount,${wanted}`, "--", layout.dataDir]);
       }),
   };
 

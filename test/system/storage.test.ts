@@ -4,7 +4,7 @@ import { closeSync, lstatSync, openSync, readFileSync, readSync } from "node:fs"
 import { lstat, mkdir, open as openFile, readdir, readFile, rename, symlink, writeFile } from "node:fs/promises";
 import { constants } from "node:os";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cipherDirOf, createVolumes } from "../../host-agent/storage/index.ts";
+import { cipherDirOf, countStrays, createVolumes } from "../../host-agent/storage/index.ts";
 import { type TenantLayout, tenantLayout } from "../../host-agent/tenants/layout.ts";
 import type { Volumes } from "../../host-agent/tenants/ports.ts";
 import { newId } from "../../schema/protocol/index.ts";
@@ -137,8 +137,7 @@ describe("volumes", () => {
     });
     await expect(volumes.open(layout, { diskMiB: QUOTA_MIB, key: null })).rejects.toMatchObject({ retryable: false });
     expect(await readdir(layout.dataDir)).toEqual([]);
-    expect((await open(layout)).fresh).toBe(true);
-    expect((await open(layout)).fresh).toBe(false);
+    await open(layout);
     expect(await readdir(layout.dataDir)).toEqual(["kept"]);
   });
 
@@ -156,7 +155,7 @@ describe("volumes", () => {
     await writeFile(`${layout.dataDir}/kept`, "1");
     execFileSync("pkill", ["-9", "-f", `gocryptfs.*${layout.dataDir}$`]);
     await expect(lstat(`${layout.dataDir}/kept`)).rejects.toMatchObject({ code: "ENOTCONN" });
-    expect((await open(layout)).fresh).toBe(true);
+    await open(layout);
     expect(await readdir(layout.dataDir)).toEqual(["kept"]);
   });
 
@@ -220,6 +219,56 @@ describe("volumes", () => {
     // Only its configuration is readable without the key.
     const readable = execFileSync("grep", ["-rlE", "precious|Creator", copy], { encoding: "utf8" });
     expect(readable.trim()).toBe(`${copy}/gocryptfs.conf`);
+  });
+
+  it("tell files that are not their tenant's own, or open to others", async () => {
+    const layout = newLayout();
+    await open(layout);
+    asTenant(layout, "sh", "-c", "umask 077; mkdir own; echo 1 > own/fine; ln -s /etc/passwd link");
+    expect(await countStrays(layout)).toMatchObject({ strays: 0 });
+    asTenant(layout, "sh", "-c", "echo 1 > own/open; chmod 644 own/open");
+    await writeFile(`${layout.dataDir}/roots`, "1", { mode: 0o600 });
+    expect(await countStrays(layout)).toMatchObject({ strays: 2 });
+  });
+
+  it("are limited on any mounted file system too: read-only above the limit, writable below it again", async () => {
+    const directory = `${host.dir}/shared`;
+    const elsewhere = `${host.dir}/elsewhere`;
+    await mkdir(elsewhere);
+    const shared = createVolumes({ stateDir: elsewhere, storage: { backing: "mounted", directory } });
+    const layout = { ...newLayout() };
+    layout.volumeDir = `${elsewhere}/volumes/${layout.tenantId}`;
+    layout.dataDir = `${elsewhere}/mounts/${layout.tenantId}`;
+    await shared.open(layout, { diskMiB: 16, key: keys.get(layout.tenantId) ?? null });
+    await writeFile(`${layout.dataDir}/large`, randomBytes(20 * MIB));
+    // As its container has it: a mount of its own, made before.
+    const bound = `${host.dir}/bound`;
+    await mkdir(bound);
+    execFileSync("mount", ["--bind", layout.dataDir, bound]);
+    const look = async () => {
+      const usage = (await shared.usage()).get(layout.tenantId);
+      if (!usage) throw new Error("no usage");
+      await shared.freeze(layout, usage);
+      return usage;
+    };
+    expect((await look()).usedBytes).toBeGreaterThan(16 * MIB);
+    for (const place of [layout.dataDir, bound]) {
+      await expect(writeFile(`${place}/more`, "1")).rejects.toMatchObject({ code: "EROFS" });
+    }
+    expect((await readFile(`${layout.dataDir}/large`)).length).toBe(20 * MIB);
+    // Its owner's larger plan.
+    await shared.open(layout, { diskMiB: 64, key: keys.get(layout.tenantId) ?? null });
+    await look();
+    await writeFile(`${layout.dataDir}/more`, "1");
+    execFileSync("umount", [bound]);
+    await shared.snapshots.take(layout, "20261122T100000Z");
+    await writeFile(`${layout.dataDir}/more`, "2");
+    const makeWay = () => shared.close(layout);
+    await shared.snapshots.restore(layout, { name: "20261122T100000Z", diskMiB: 64, makeWay });
+    await shared.open(layout, { diskMiB: 64, key: keys.get(layout.tenantId) ?? null });
+    expect(await readFile(`${layout.dataDir}/more`, "utf8")).toBe("1");
+    await shared.destroy(layout);
+    expect(await readdir(directory)).toEqual([]);
   });
 
   it("cannot be read by another tenant, by whatever path", async () => {
