@@ -118,11 +118,20 @@ describe("a person in Chromium", () => {
     await page.waitForURL(/\/agents$/);
     await signOut();
 
-    // A device that somebody picked up and did not unlock.
+    // A device that somebody picked up and did not unlock, and a browser that tells it not to ask.
+    await page.route("**/generate-authenticate-options", async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, json: { ...(await response.json()), userVerification: "discouraged" } });
+    });
     await devtools.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified: false });
     await open("/sign-in");
-    await press("Sign in with a passkey");
+    const [answer] = await Promise.all([
+      page.waitForResponse(/verify-authentication$/),
+      press("Sign in with a passkey"),
+    ]);
+    expect([answer.status(), await answer.json()]).toMatchObject([401, { code: "user_not_verified" }]);
     await page.getByText("The passkey was not accepted").waitFor();
+    await page.unroute("**/generate-authenticate-options");
     await open("/agents");
     expect(pathOf()).toBe("/sign-in");
     await devtools.send("WebAuthn.removeVirtualAuthenticator", { authenticatorId });
