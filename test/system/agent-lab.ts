@@ -45,6 +45,8 @@ export interface AgentLab {
   /** Ends the running, mortal agent by SIGKILL after its n-th commit from now; null: lets it live. */
   arm(commits: number | null): Promise<void>;
   isDead(): boolean;
+  /** Of the running agent. */
+  pid(): number;
   /** Of the running agent and of the programs that it has started and seen end, since its birth. */
   cpuSeconds(): number;
   /** Enrols this host once more: a new epoch. No agent may run. */
@@ -119,6 +121,7 @@ export async function createAgentLab({ stateMiB }: AgentLabOptions = {}): Promis
       await armed;
     },
     isDead: () => isDead(agent),
+    pid: () => agent?.pid ?? 0,
     cpuSeconds() {
       // proc(5): after the name in brackets, fields 14 to 17 in ticks of 10 ms (USER_HZ, fixed for user space).
       const stat = readFileSync(`/proc/${agent?.pid}/stat`, "utf8");
