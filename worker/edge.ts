@@ -66,7 +66,9 @@ export function createEdge(config: Config, outside: Outside = {}) {
   });
   const data = createData({ db, world, hosts, accounts });
   const access = createAccess({ db, world, config, accounts });
+  const keyChecks = createKeyChecks({ db, world, fetch: reach, at: config.providersAt });
   const pageDeps: PageDeps = {
+    keys: { service: tenants, checks: keyChecks },
     person: accounts.person,
     accounts,
     social: (["google", "github"] as const).filter((site) => config.social[site]),
@@ -104,7 +106,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
   app.route("/api/v1", accountApi(accounts));
   app.route(
     "/api/v1",
-    providerRoutes({ checks: createKeyChecks({ db, world, fetch: reach, at: config.providersAt }), accounts }),
+    providerRoutes({ checks: keyChecks, accounts }),
   );
   app.route("/api/v1", hosts.operatorRoutes);
   app.route(

@@ -34,7 +34,7 @@ export const Agent: FC<AgentProps> = ({ view, events, posture, problem, confirm 
       data-gone="/agents"
     >
       <p class="crumb">
-        <a href="/agents">Your agents</a>
+        <a href="/agents">Your agents</a> · <a href={`/agents/${view.id}/keys`}>Keys</a>
       </p>
       <div class="head" id="head" data-live>
         <div>

@@ -4,6 +4,7 @@ import type { Person } from "../accounts/types.ts";
 import type { BillingService } from "../billing/types.ts";
 import type { Letter } from "../mail/index.ts";
 import type { Background, TenantService } from "../tenants/types.ts";
+import type { KeysPort } from "./secrets.tsx";
 
 export type { Acted, ApiKeyView, Security } from "../accounts/index.ts";
 export type { Person, Scope } from "../accounts/types.ts";
@@ -25,6 +26,7 @@ export interface PageDeps {
   ownHost: string;
   tenants: TenantService;
   billing: BillingService;
+  keys: KeysPort;
   /** To be passed to `create` and `act`: keeps the delivery alive after the answer. */
   background(c: Context): Background;
   /** What follows an agent's name, with the dot: `.agents.localhost`. */

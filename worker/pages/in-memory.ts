@@ -116,6 +116,16 @@ export function inMemory(): InMemory {
     social: [],
     mailbox: null,
     ownHost: "localhost:8787",
+    // Of nobody: the Keys page is tested on a whole edge.
+    keys: {
+      service: {
+        secrets: async () => good([]),
+        secret: async () => refuse("not_found"),
+        putSecret: async () => refuse("not_found"),
+        removeSecret: async () => good(null),
+      },
+      checks: { check: async () => refuse("not_found") },
+    },
     tenants: {
       regions: async () => ["local"],
       list: async (person) => [...agents.values()].filter(({ ownerId }) => ownerId === person.id),

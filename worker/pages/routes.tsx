@@ -8,6 +8,7 @@ import type { PageDeps } from "./deps.ts";
 import { LANDING_TEXT, Landing } from "./landing.tsx";
 import { page } from "./layout.tsx";
 import { mailboxRoutes } from "./mailbox.tsx";
+import { keyRoutes } from "./secrets.tsx";
 
 export { problemPage } from "./errors.tsx";
 
@@ -27,6 +28,7 @@ export function pageRoutes(deps: PageDeps): Hono {
   ownAccountRoutes(app, deps);
   mailboxRoutes(app, deps);
   agentRoutes(app, deps);
+  keyRoutes(app, deps, deps.keys);
   billingRoutes(app, deps);
   return app;
 }

@@ -259,4 +259,5 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
 }
 
 export { agentsOf, settle } from "./allowance.ts";
+export type { SecretService } from "./secrets.ts";
 export type { TenantAction, TenantEvent, TenantService, TenantView };

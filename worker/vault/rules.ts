@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { fromBase64url } from "../../schema/protocol/index.ts";
 
+export { VERDICTS, type Verdict, verdictWords } from "./live.ts";
 export { describeRefusal, isOwnersName, PROVIDERS, parseSecret, variableFor } from "./providers.ts";
 export { Secret } from "./secret.ts";
 

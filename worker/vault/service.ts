@@ -5,6 +5,7 @@ import type { Keyring } from "./rules.ts";
 import type { Secret } from "./secret.ts";
 import * as store from "./store.ts";
 
+export { createKeyChecks, type KeyChecks } from "./checks.ts";
 export { deleteSecret, eraseTenant, listSecrets, markDelivered } from "./store.ts";
 
 export interface Sealing {
