@@ -47,6 +47,14 @@ describe("an enrolment", () => {
     expect(await refusal(compact)).toEqual([403, "enrolment_refused"]);
   });
 
+  it("is refused when whoever relays it calls this edge by his own name", async () => {
+    const lured = await TestHost.make();
+    const body = await lured.signEnrolment(edge, {}, { aud: "https://edge.evil" });
+    const headers = { "content-type": "application/jose" };
+    const response = await edge.send("https://edge.evil/api/hosts/enrol", { method: "POST", headers, body });
+    expect([response.status, await codeOf(response)]).toEqual([403, "enrolment_refused"]);
+  });
+
   it("is refused when it comes again, with its token and without a good one", async () => {
     const fresh = await TestHost.make();
     const compact = await fresh.signEnrolment(edge, {});
