@@ -14,7 +14,8 @@ export interface AccessOptions {
   accounts: Pick<Accounts, "person" | "bearer">;
 }
 
-const isQuestion = /^https?:\/\/[^/]+\/forward-auth$/;
+/** Some Caddys keep the final mark by which the visitor's own query is taken away. */
+const isQuestion = /^https?:\/\/[^/]+\/forward-auth\??$/;
 
 /** The door of every tenant, and the dashboard's half of getting through it. */
 export function createAccess({ db, world, config, accounts }: AccessOptions) {
