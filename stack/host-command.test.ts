@@ -35,3 +35,12 @@ it.each([
   for (const line of lines) expect(line).not.toMatch(/\p{Cc}/u);
   expect(lines.filter((line) => /^state\b/.test(line)).length).toBeLessThanOrEqual(1);
 });
+
+it.each([
+  ["destroys no stranger without --purge", ["stranger", "h1", "tnt_x"], /say so with --purge\. Nothing was done/],
+  ["wants the agent beside the host", ["stranger", "h1", "--purge"], /usage:/],
+  ["waits for a number of seconds only", ["rotate-keys", "--wait", "soon"], /--wait takes a number of seconds/],
+  ["rotates for all hosts or for none", ["rotate-keys", "h1"], /usage:/],
+])("%s", async (_what, args, words) => {
+  await expect(hostCommand(args)).rejects.toThrow(words);
+});
