@@ -1,5 +1,7 @@
+import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdir, open, rm } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { createVolumes } from "../../host-agent/storage/index.ts";
 import { type TenantLayout, tenantLayout } from "../../host-agent/tenants/layout.ts";
 import type { Volumes } from "../../host-agent/tenants/ports.ts";
@@ -79,11 +81,13 @@ try {
   await rm(bare, { recursive: true });
   const snapshotMs = await snapshotOf(volumes, layout);
   await volumes.destroy(layout);
+  const neighbour = await besideFlood(volumes, [layoutOf(1), layoutOf(2)], key);
   const openMs = await openMany(volumes, layoutOf, key, () => createVolumes({ stateDir, storage }));
 
   const result = {
     sequential: { bareMiBps: bareMiB, volumeMiBps: volumeMiB, ratio: volumeMiB / bareMiB },
     random4k: { barePerSecond: bareWrites, volumePerSecond: volumeWrites, ratio: volumeWrites / bareWrites },
+    neighbour,
     snapshot: { mib: SNAPSHOT_MIB, ms: snapshotMs },
     opened: { volumes: VOLUMES, ms: openMs },
   };
@@ -94,6 +98,9 @@ try {
   );
   say(
     `random 4 KiB       bare ${figure(bareWrites)} /s   volume ${figure(volumeWrites)} /s   ratio ${figure(volumeWrites / bareWrites)}`,
+  );
+  say(
+    `neighbour's p99    alone ${neighbour.aloneP99Ms.toFixed(3)} ms   beside a full one ${neighbour.besideP99Ms.toFixed(3)} ms   change ${(100 * neighbour.change).toFixed(0)} %`,
   );
   say(`snapshot of ${SNAPSHOT_MIB} MiB   ${figure(snapshotMs)} ms`);
   say(`${VOLUMES} volumes opened   ${figure(openMs)} ms`);
@@ -128,4 +135,44 @@ async function openMany(
   const tookMs = performance.now() - began;
   for (const layout of layouts) await fresh.destroy(layout);
   return tookMs;
+}
+
+const FLOOD = `const { writeSync, openSync } = require("node:fs");
+  const chunk = Buffer.alloc(65536, 7);
+  const file = openSync(process.argv[1], "w");
+  for (;;) { try { writeSync(file, chunk); } catch {} }`;
+
+/** How long a neighbour's writes take while somebody at its quota writes on without end, beside how long they take alone. */
+async function besideFlood(volumes: Volumes, [flooder, quiet]: [TenantLayout, TenantLayout], key: string) {
+  for (const layout of [flooder, quiet]) await volumes.open(layout, { diskMiB: 64, key });
+  const alone: number[] = [];
+  const beside: number[] = [];
+  for (let turn = 0; turn < TURNS; turn++) {
+    alone.push(...(await latencies(quiet.dataDir)));
+    const flood = spawn(process.execPath, ["-e", FLOOD, `${flooder.dataDir}/flood`], { stdio: "ignore" });
+    // Full after a second; what counts is what comes then.
+    await sleep(3_000);
+    beside.push(...(await latencies(quiet.dataDir)));
+    const ended = new Promise((resolve) => flood.once("exit", resolve));
+    flood.kill("SIGKILL");
+    await ended;
+  }
+  for (const layout of [flooder, quiet]) await volumes.destroy(layout);
+  const p99 = (values: number[]) => [...values].sort((a, b) => a - b)[Math.floor(values.length * 0.99)] ?? 0;
+  const [aloneP99Ms, besideP99Ms] = [p99(alone), p99(beside)];
+  return { aloneP99Ms, besideP99Ms, change: besideP99Ms / aloneP99Ms - 1 };
+}
+
+/** Of single writes of 4 KiB, in milliseconds. */
+async function latencies(directory: string): Promise<number[]> {
+  const file = await open(`${directory}/latency`, "w");
+  const block = randomBytes(4_096);
+  const took: number[] = [];
+  for (let n = 0; n < 2_000; n++) {
+    const began = performance.now();
+    await file.write(block, 0, block.length, (n % 1_000) * block.length);
+    took.push(performance.now() - began);
+  }
+  await file.close();
+  return took;
 }

@@ -11,7 +11,7 @@ import {
 } from "../../schema/protocol/index.ts";
 import { Client, startTestEdge, type TestEdge } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
-import { storageWarning } from "./rules.ts";
+import { decideMove, storageWarning } from "./rules.ts";
 
 let edge: TestEdge;
 let host: TestHost;
@@ -120,5 +120,22 @@ describe("the owner's warning", () => {
     [100, "full"],
   ])("at %d %% of the quota is %s", (percent, warning) => {
     expect(storageWarning({ usedBytes: percent * 1_000, limitBytes: 100_000 })).toBe(warning);
+  });
+});
+
+describe("a move", () => {
+  const stopped = {
+    ...{ desired: "stopped", observed: "stopped", isUpToDate: true, hostSilentMs: 20_000, hasCopy: true },
+    copies: { asked: 2, made: 2 },
+  };
+  it.each([
+    ["its agent has stopped and was copied since", stopped, "switch"],
+    ["it still runs", { ...stopped, observed: "running" }, "wait"],
+    ["what was said of it is older than the wish", { ...stopped, isUpToDate: false }, "wait"],
+    ["the copy is older than its last words", { ...stopped, copies: { asked: 2, made: 1 } }, "wait"],
+    ["its server is lost", { ...stopped, observed: "running", hostSilentMs: 301_000 }, "switch"],
+    ["its server is lost and there never was a copy", { ...stopped, hostSilentMs: 301_000, hasCopy: false }, "wait"],
+  ] as const)("goes on only when that loses nothing: %s", (_, now, step) => {
+    expect(decideMove(now)).toBe(step);
   });
 });
