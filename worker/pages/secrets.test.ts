@@ -21,7 +21,9 @@ beforeAll(async () => {
 });
 
 const post = (by: Client, path: string, fields: Record<string, string>) =>
-  by.request("POST", path, new URLSearchParams(fields).toString(), { "content-type": "application/x-www-form-urlencoded" });
+  by.request("POST", path, new URLSearchParams(fields).toString(), {
+    "content-type": "application/x-www-form-urlencoded",
+  });
 const stored = (id: string) => edge.db.select().from(secrets).where(eq(secrets.tenantId, id));
 const versionOf = async (id: string) => (await stored(id)).find(({ name }) => name === NAME)?.version ?? 0;
 

@@ -41,8 +41,8 @@ const Keys: FC<KeysProps> = ({ view, secrets, said, trouble }) => {
       </p>
       <h1>Keys</h1>
       <p class="lead">
-        Sealed at once, and opened only for this agent's server. A key can be replaced or removed, but never read back. The
-        agent starts again with each change.
+        Sealed at once, and opened only for this agent's server. A key can be replaced or removed, but never read back.
+        The agent starts again with each change.
       </p>
       {said ? (
         <Alert title="Saved">
@@ -100,7 +100,9 @@ const Key: FC<{
 function describe({ lastFour, version, changedAt, deliveredAt }: SecretView): string {
   const ends = lastFour ? `It ends in ${lastFour}. ` : "";
   const day = (iso: string) => `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC`;
-  const delivered = deliveredAt ? `with the agent's server since ${day(deliveredAt)}` : "on its way to the agent's server";
+  const delivered = deliveredAt
+    ? `with the agent's server since ${day(deliveredAt)}`
+    : "on its way to the agent's server";
   return `${ends}Version ${version}, of ${day(changedAt)}, ${delivered}.`;
 }
 
@@ -125,7 +127,10 @@ export function keyRoutes(app: Hono, deps: PageDeps, { service, checks }: KeysPo
     return page(c, { title: `Keys of ${view.value.name}`, person, children }, trouble ? 422 : 200);
   };
 
-  app.get("/agents/:id/keys", signedIn((c, person, id) => show(c, person, id)));
+  app.get(
+    "/agents/:id/keys",
+    signedIn((c, person, id) => show(c, person, id)),
+  );
 
   app.post(
     "/agents/:id/keys/:name",
