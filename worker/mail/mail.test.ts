@@ -83,6 +83,15 @@ describe("the post", () => {
     expect([sent, await waiting()]).toEqual([["ada@example.com"], []]);
   });
 
+  it("tries a provider that is away with one batch, and not with all that waits", async () => {
+    for (let i = 0; i < 45; i++) await post.send(mailTo(`${i}@example.com`));
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    answer = () => Promise.reject(new Error("connection refused"));
+    await post.deliver();
+    log.mockRestore();
+    expect((await waiting()).filter(({ attempts }) => attempts > 0)).toHaveLength(20);
+  });
+
   it("sends each mail once, however many deliver at the same time", async () => {
     const all = Array.from({ length: 45 }, (_, i) => `${i}-${randomText()}@example.com`);
     for (const to of all) await post.send(mailTo(to));

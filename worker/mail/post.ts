@@ -51,13 +51,14 @@ export function createPost({ db, world, config, fetch }: PostOptions): Post {
     return db.insert(mails).values({ recipient: to, subject, body: text, createdAt: now, dueAt: now });
   };
 
-  async function deliverOne(provider: Provider, row: typeof mails.$inferSelect): Promise<void> {
+  /** Whether the provider had something to say about this mail: false when it is away. */
+  async function deliverOne(provider: Provider, row: typeof mails.$inferSelect): Promise<boolean> {
     const attempts = row.attempts + 1;
     const claimed = await db
       .update(mails)
       .set({ attempts, dueAt: world.now() + LEASE_MS })
       .where(and(eq(mails.id, row.id), eq(mails.attempts, row.attempts)));
-    if (claimed.rowsAffected !== 1) return;
+    if (claimed.rowsAffected !== 1) return true;
     const mail = { to: row.recipient, subject: row.subject, text: row.body };
     const status = await attempt(provider, mail, `chelar-mail-${row.id}-${row.createdAt}`);
     const next = afterSending(status, attempts);
@@ -66,11 +67,12 @@ export function createPost({ db, world, config, fetch }: PostOptions): Post {
         .update(mails)
         .set({ dueAt: world.now() + next.inMs })
         .where(eq(mails.id, row.id));
-      return;
+      return status !== null;
     }
     // Neither address nor text: the log is not where a link that opens an account may lie.
     if (next.kind === "given_up") console.error(JSON.stringify({ event: "mail_given_up", id: row.id, status }));
     await db.delete(mails).where(eq(mails.id, row.id));
+    return true;
   }
 
   async function attempt(provider: Provider, mail: Mail, id: string): Promise<number | null> {
@@ -113,8 +115,9 @@ export function createPost({ db, world, config, fetch }: PostOptions): Post {
     // A new letter must not wait behind many old ones until the clock asks again.
     for (let batch = 0; batch < MAX_BATCHES; batch++) {
       const due = await db.select().from(mails).where(lte(mails.dueAt, world.now())).orderBy(mails.id).limit(BATCH);
-      await Promise.all(due.map((row) => deliverOne(config, row)));
-      if (due.length < BATCH) return;
+      const answered = await Promise.all(due.map((row) => deliverOne(config, row)));
+      // Away: one batch has waited in vain, and the rest of the clock's work waits behind this.
+      if (due.length < BATCH || !answered.includes(true)) return;
     }
   }
 }
