@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { StepError } from "../tenants/ports.ts";
 import { connectDocker, demultiplex } from "./docker.ts";
 import { dockerContainers } from "./index.ts";
-import { factsOf, networkMatches, reconnectDelayMs } from "./rules.ts";
+import { factsOf, factsOfEnded, networkMatches, reconnectDelayMs } from "./rules.ts";
 import { olderVersion } from "./socket.ts";
 import { networkSpec } from "./spec.ts";
 
@@ -171,6 +171,17 @@ describe("rules", () => {
       Buffer.concat([Buffer.from([stream, 0, 0, 0, 0, 0, 0, text.length]), Buffer.from(text)]);
     expect(demultiplex(Buffer.concat([piece(1, "out"), piece(2, "err")]))).toBe("outerr");
     expect(demultiplex(Buffer.from([1, 0, 0]))).toBe("");
+  });
+
+  it("reads of an ended container in a list what it would read of it alone, and of no other", () => {
+    const summary = { Id: "1", Status: "Exited (137) 2 hours ago", Labels: { "dev.chelar.tenant": "tnt_a" } };
+    expect(factsOfEnded({ ...summary, State: "exited" })).toMatchObject({
+      ...{ tenantId: "tnt_a", running: false, paused: false, exitCode: 137 },
+    });
+    for (const State of ["running", "paused", "created", "restarting", "removing", "dead"]) {
+      expect(factsOfEnded({ ...summary, State })).toBeNull();
+    }
+    expect(factsOfEnded({ ...summary, State: "exited", Status: "Terminado" })).toBeNull();
   });
 
   it("gives no exit code to a container that never ran", () => {

@@ -30,6 +30,15 @@ export interface NetworkState {
   Options: Record<string, string>;
   Containers: Record<string, unknown> | null;
 }
+/** What a list of many says of one. */
+export interface ContainerSummary {
+  Id: string;
+  /** `exited`, `running`, `paused`, `created` … */
+  State: string;
+  /** For people: `Exited (0) 3 minutes ago`. */
+  Status: string;
+  Labels: Record<string, string> | null;
+}
 /** Of one moment; `memory_stats` as the kernel counts, page cache included. */
 export interface ContainerStats {
   cpu_stats: { cpu_usage: { total_usage: number } };
@@ -74,7 +83,7 @@ export function connectDocker({ socketPath }: { socketPath: string }) {
     inspectContainer: (name: string) =>
       json<ContainerState>({ method: "GET", path: `/containers/${segment(name)}/json` }),
     listContainers: (label: string) =>
-      json<{ Id: string }[]>({
+      json<ContainerSummary[]>({
         method: "GET",
         path: "/containers/json",
         query: { all: "1", ...filters({ label: [label] }) },

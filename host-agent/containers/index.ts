@@ -3,9 +3,9 @@ import { readFile } from "node:fs/promises";
 import type { RuntimeName } from "../../schema/protocol/index.ts";
 import { RUNTIME_TABLE } from "../runtimes/table.ts";
 import { type Containers, type NetworkLayout, SlotBlockedError, StepError } from "../tenants/ports.ts";
-import { type ContainerState, type Docker, DockerError } from "./docker.ts";
+import { type Docker, DockerError } from "./docker.ts";
 import { watchExits } from "./exits.ts";
-import { factsOf, networkMatches, vitalsOf } from "./rules.ts";
+import { factsOf, factsOfEnded, networkMatches, vitalsOf } from "./rules.ts";
 import { containerSpec, LABELS, networkSpec, type SpecOptions } from "./spec.ts";
 
 export { connectDocker, type Docker } from "./docker.ts";
@@ -90,8 +90,15 @@ export function dockerContainers(options: ContainerOptions): Containers {
 
     async list() {
       const found = await docker.listContainers(ours);
-      const states = await Promise.all(found.map(({ Id }) => absentIs(null, () => docker.inspectContainer(Id), 404)));
-      return states.filter((state): state is ContainerState => state !== null).map(factsOf);
+      const facts = await Promise.all(
+        found.map(async (summary) => {
+          const ended = factsOfEnded(summary);
+          if (ended) return ended;
+          const state = await absentIs(null, () => docker.inspectContainer(summary.Id), 404);
+          return state && factsOf(state);
+        }),
+      );
+      return facts.filter((one) => one !== null);
     },
 
     async ensureCreated(tenant, restarts) {

@@ -1,5 +1,5 @@
 import type { ContainerFacts, Vitals } from "../tenants/ports.ts";
-import type { ContainerState, ContainerStats, NetworkState } from "./docker.ts";
+import type { ContainerState, ContainerStats, ContainerSummary, NetworkState } from "./docker.ts";
 import { LABELS, type NetworkSpec } from "./spec.ts";
 
 /** Docker's words for one container in ours. A container whose labels are missing matches no plan. */
@@ -17,6 +17,17 @@ export function factsOf({ Id, Config, State }: ContainerState): ContainerFacts {
     planHash: labels[LABELS.plan] ?? "",
     restarts: Number(labels[LABELS.restarts] ?? 0),
   };
+}
+
+/**
+ * The same of one that has ended, from a list of many: hundreds of sleepers are not asked one by one twice a minute. Null
+ * where the list does not say enough.
+ */
+export function factsOfEnded({ Id, State, Status, Labels }: ContainerSummary): ContainerFacts | null {
+  const exitCode = State === "exited" ? /^Exited \((\d+)\)/.exec(Status)?.[1] : undefined;
+  if (exitCode === undefined) return null;
+  const state = { Status: State, Running: false, Paused: false, OOMKilled: false, StartedAt: "", Pid: 0 };
+  return factsOf({ Id, Config: { Labels }, State: { ...state, ExitCode: Number(exitCode) } });
 }
 
 /** Memory without the page cache that the kernel would give back (cgroup v1 and v2 call it by different names). */
