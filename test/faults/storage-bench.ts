@@ -16,6 +16,12 @@ const VOLUMES = 100;
 /** Each thing is measured this often, in turns, and the median counts: other work on the machine hits both sides. */
 const TURNS = 3;
 
+/** Writes without end, whatever the answer. */
+const FLOOD = `const { writeSync, openSync } = require("node:fs");
+  const chunk = Buffer.alloc(65536, 7);
+  const file = openSync(process.argv[1], "w");
+  for (;;) { try { writeSync(file, chunk); } catch {} }`;
+
 const json = process.argv.includes("--json");
 const say = (line: string) => (json ? undefined : console.log(line));
 const median = (values: number[]) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
@@ -136,11 +142,6 @@ async function openMany(
   for (const layout of layouts) await fresh.destroy(layout);
   return tookMs;
 }
-
-const FLOOD = `const { writeSync, openSync } = require("node:fs");
-  const chunk = Buffer.alloc(65536, 7);
-  const file = openSync(process.argv[1], "w");
-  for (;;) { try { writeSync(file, chunk); } catch {} }`;
 
 /** How long a neighbour's writes take while somebody at its quota writes on without end, beside how long they take alone. */
 async function besideFlood(volumes: Volumes, [flooder, quiet]: [TenantLayout, TenantLayout], key: string) {
