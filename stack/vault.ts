@@ -29,12 +29,12 @@ export interface RingStore {
 export async function vaultCommand(args: string[]): Promise<number> {
   const { values, positionals } = parse(args);
   const { edge, keyring, dir = defaultDir } = values;
-  const operator = openOperator({ dir, edge: edge ?? null });
   const [verb, ...more] = positionals;
   if (more.length > 0) throw new Refusal(USAGE);
+  const operatorOf = () => openOperator({ dir, edge: edge ?? null });
   switch (verb) {
     case "status":
-      return status(operator, values.json === true);
+      return status(operatorOf(), values.json === true);
     case "rotate": {
       if (edge !== undefined && keyring === undefined) {
         throw new Refusal(
@@ -43,7 +43,7 @@ export async function vaultCommand(args: string[]): Promise<number> {
       }
       const waitSeconds = Number(values.wait);
       if (!Number.isInteger(waitSeconds) || waitSeconds < 1) throw new Refusal("--wait takes a number of seconds.");
-      return rotate(operator.vault, keyring === undefined ? localRing(dir) : fileRing(keyring), {
+      return rotate(operatorOf().vault, keyring === undefined ? localRing(dir) : fileRing(keyring), {
         waitSeconds,
         say: console.log,
       });

@@ -136,8 +136,11 @@ test("the search finds a key that was left lying, however it is written down", a
   await rm(directory, { recursive: true });
 });
 
-test("swap is off: what is in memory stays there", async () => {
-  expect((await readFile("/proc/swaps", "utf8")).trim().split("\n").slice(1)).toEqual([]);
+test("what lies in memory for a start is never swapped out", async () => {
+  const swaps = (await readFile("/proc/swaps", "utf8")).trim().split("\n").slice(1);
+  const mounts = (await readFile("/proc/mounts", "utf8")).split("\n").map((line) => line.split(" "));
+  const options = mounts.find(([, path]) => path === memory())?.[3] ?? "";
+  expect(swaps.length === 0 || options.split(",").includes("noswap")).toBe(true);
 });
 
 test("creation: the key is in the environment of the agent's own process and nowhere else", async () => {
@@ -198,6 +201,8 @@ test("a crash in the middle of a start: of the agent's process, and of the host 
   const hanging = fresh("sk-or-hang-at-start-*");
   await put(hanging);
   await until(() => onlyItsProcessHolds(hanging));
+  // While it starts, and only there: so the search would see a file that stays.
+  expect((await searchDisk(memory())).found).toHaveLength(1);
   await searchEverywhere("mid-start", true);
   await platform.host.killAgent();
   await docker("kill", `chelar-${id}`);
