@@ -104,10 +104,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
   app.route("/api/v1/tenants", tenantRoutes({ service: tenants, accounts, news }));
   app.route("/api/v1/billing", billingApi(billing.service, accounts));
   app.route("/api/v1", accountApi(accounts));
-  app.route(
-    "/api/v1",
-    providerRoutes({ checks: keyChecks, accounts }),
-  );
+  app.route("/api/v1", providerRoutes({ checks: keyChecks, accounts }));
   app.route("/api/v1", hosts.operatorRoutes);
   app.route(
     "/api/v1",
