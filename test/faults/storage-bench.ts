@@ -19,8 +19,7 @@ const TURNS = 3;
 /** Writes without end, whatever the answer. */
 const FLOOD = `const { writeSync, openSync } = require("node:fs");
   const chunk = Buffer.alloc(65536, 7);
-  const file = openSync(process.argv[1], "w");
-  for (;;) { try { writeSync(file, chunk); } catch {} }`;
+  for (let file; ; ) { try { file ??= openSync(process.argv[1], "a"); writeSync(file, chunk); } catch {} }`;
 
 const json = process.argv.includes("--json");
 const say = (line: string) => (json ? undefined : console.log(line));
@@ -151,10 +150,10 @@ async function besideFlood(volumes: Volumes, [flooder, quiet]: [TenantLayout, Te
   for (let turn = 0; turn < TURNS; turn++) {
     alone.push(...(await latencies(quiet.dataDir)));
     const flood = spawn(process.execPath, ["-e", FLOOD, `${flooder.dataDir}/flood`], { stdio: "ignore" });
+    const ended = new Promise((resolve) => flood.once("exit", resolve));
     // Full after a second; what counts is what comes then.
     await sleep(3_000);
     beside.push(...(await latencies(quiet.dataDir)));
-    const ended = new Promise((resolve) => flood.once("exit", resolve));
     flood.kill("SIGKILL");
     await ended;
   }
