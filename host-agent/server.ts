@@ -73,7 +73,9 @@ export async function listen(server: SocketServer, socketPath: string, groupId: 
   try {
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
-      server.listen(socketPath, resolve);
+      // A unix socket refuses at once where TCP would let a client knock again: visitors who come together to a sleeping
+      // agent would see that. The kernel's own limit (net.core.somaxconn) is 4096, Node's 511.
+      server.listen({ path: socketPath, backlog: 4_096 }, resolve);
     });
   } finally {
     process.umask(umask);

@@ -114,9 +114,12 @@ describe.concurrent("an agent with plans of its own", { timeout: 90_000 }, () =>
     await one.visit(`/cron?inMs=${dueAt - Date.now()}`);
     await one.untilStatus("paused");
     await one.untilStatus("running");
+    const ranAt = async () => (JSON.parse((await one.visit("/cron")).text) as { ranAtMs: number | null }).ranAtMs;
+    // Nobody visits before: it is the clock that has to wake it.
     while (Date.now() < dueAt) await sleep(100);
-    const { ranAtMs } = JSON.parse((await one.visit("/cron")).text) as { ranAtMs: number };
-    expect(Math.abs(ranAtMs - dueAt)).toBeLessThan(5_000);
+    let ranAtMs = await ranAt();
+    while (ranAtMs === null) ranAtMs = await ranAt();
+    expect(ranAtMs - dueAt).toBeLessThan(5_000);
   });
 });
 

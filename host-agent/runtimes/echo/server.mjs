@@ -292,4 +292,5 @@ if (keys.includes("-hang-at-start-")) await sleep(3_600_000);
 const planned = Number(read("/data/cron-next"));
 if (planned > 0) schedule(planned);
 await sleep(Number(process.env.ECHO_SLOW_START_MS ?? 0));
-server.listen(port, "0.0.0.0");
+// A thousand visitors who were held come in at one moment: with Node's 511 half of them would have to knock again.
+server.listen({ port, host: "0.0.0.0", backlog: 4_096 });
