@@ -6,8 +6,7 @@ import { type Connections, connectionsOf } from "./connections.ts";
 import type { MeterOptions } from "./meter.ts";
 import { lookAgainMs, nextRest, occupation, wakeTime } from "./rules.ts";
 
-export { connectionsOf } from "./connections.ts";
-export { createMeter, type Meter } from "./meter.ts";
+export { createMeter } from "./meter.ts";
 
 const CPU_SAMPLE_MS = 400;
 

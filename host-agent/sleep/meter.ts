@@ -73,4 +73,3 @@ export function createMeter({ pidOf, count, now = () => performance.now() }: Met
     },
   };
 }
-export type Meter = ReturnType<typeof createMeter>;
