@@ -44,7 +44,7 @@ export async function load(
           else if (dueAt > now) setTimeout(send, dueAt - now);
           else send();
         });
-        socket.once("connect", () => (gapMs > 0 ? setTimeout(send, dueAt - performance.now()) : send()));
+        socket.once("connect", () => (gapMs > 0 ? setTimeout(send, Math.max(0, dueAt - performance.now())) : send()));
         socket.once("error", reject);
         socket.once("close", () => reject(new Error("the server closed the connection")));
       });
