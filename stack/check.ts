@@ -5,8 +5,13 @@ import { makeTestImages } from "./test-images.ts";
 import { withTestNetwork } from "./testnet.ts";
 import { ROOT } from "./worker.ts";
 
+/** Tests that walk through everything that could happen, for seconds each: by name, and not for the inner loop. */
+const LONG = "**/*.long.test.ts";
+
 /** What the inner loop runs: types, lint, unit tests in both runtimes. Needs no root and no system package. */
-export async function check(args: string[] = []): Promise<number> {
+export const check = (args: string[] = []): Promise<number> => unitTests(["--exclude", LONG, ...args]);
+
+async function unitTests(args: string[]): Promise<number> {
   const steps: [command: string, ...args: string[]][] = [
     ["tsc", "-p", "tsconfig.json"],
     ["tsc", "-p", "worker/tsconfig.json"],
@@ -20,10 +25,10 @@ export async function check(args: string[] = []): Promise<number> {
   return 0;
 }
 
-/** Everything: the fast part, then the system tests on real parts, in a network of their own. */
+/** Everything: the unit tests with the long ones, then the system tests on real parts, in a network of their own. */
 export async function test(args: string[]): Promise<number> {
   await bringPackages("test", true);
-  const code = await check();
+  const code = await unitTests([]);
   if (code !== 0) return code;
   await makeTestImages(`${ROOT}/.chelar/test`, (line) => console.error(line));
   await makeBareServerArchive((line) => console.error(line));
