@@ -51,12 +51,9 @@ export async function startDoor(agentsPort: number): Promise<Door> {
   };
   try {
     const [edgePort, emptyPort, adminPort] = [await freePort(), await freePort(), await freePort()];
-    const [database, secrets] = await Promise.all([
-      startSqld({ dir: `${dir}/sqld`, adminPort }),
-      bringSecrets(dir),
-      buildWorker(`${dir}/worker`),
-    ]);
+    const database = await startSqld({ dir: `${dir}/sqld`, adminPort });
     undo.push(database.stop);
+    const [secrets] = await Promise.all([bringSecrets(dir), buildWorker(`${dir}/worker`)]);
     await migrate(database.url, database.authToken);
     await build({
       stdin: { contents: EMPTY, resolveDir: ROOT },
