@@ -1,5 +1,7 @@
+import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { promisify } from "node:util";
 import type { RuntimeName } from "../../schema/protocol/index.ts";
 import { RUNTIME_TABLE } from "../runtimes/table.ts";
 import { type Containers, type NetworkLayout, SlotBlockedError, StepError } from "../tenants/ports.ts";
@@ -20,6 +22,12 @@ export interface ContainerOptions {
   busyboxPath?: string;
   log?: (line: string) => void;
 }
+
+const run = promisify(execFile);
+
+/** Asked of our own network namespace, which /sys may not be. */
+const hasBridge = async (network: string): Promise<boolean> =>
+  (await readFile("/proc/self/net/dev", "utf8")).includes(` ${network}:`);
 
 /** The lifecycle's containers and networks on a Docker engine. */
 export function dockerContainers(options: ContainerOptions): Containers {
@@ -75,12 +83,13 @@ export function dockerContainers(options: ContainerOptions): Containers {
 
     async removeNetwork(layout) {
       await absentIs("", () => docker.removeNetwork(layout.network), 404);
+      // An engine that was killed while it made the network forgets it, and its bridge stays in the kernel.
+      if (await hasBridge(layout.network)) await run("ip", ["link", "delete", layout.network, "type", "bridge"]);
     },
 
     async hasNetwork({ network }) {
       if (await absentIs(null, () => docker.inspectNetwork(network), 404)) return true;
-      // Of our own network namespace, which /sys may not be.
-      return (await readFile("/proc/self/net/dev", "utf8")).includes(` ${network}:`);
+      return hasBridge(network);
     },
 
     async find(tenantId) {
