@@ -14,7 +14,7 @@ import { callGuards, mustBeVerified, rowGuards } from "./guards.ts";
 import { letterDesk } from "./letters.ts";
 import type { Limits } from "./limits.ts";
 import { hashPassword, verifyPassword } from "./passwords.ts";
-import { MAX_PASSWORD_CHARACTERS, MIN_PASSWORD_CHARACTERS } from "./rules.ts";
+import { forgivenByReset, MAX_PASSWORD_CHARACTERS, MIN_PASSWORD_CHARACTERS } from "./rules.ts";
 
 const HOUR_SECONDS = 3600;
 const DAY_SECONDS = 24 * HOUR_SECONDS;
@@ -60,7 +60,8 @@ export function createAuth({ db, limits, post, config, hash = hashPassword }: Au
       password: { hash: (password) => hash(password), verify: verifyPassword },
       sendResetPassword: async ({ user, token }) => post.send(letters.reset(user.email, token)),
       // The link in the mail has shown whose address it is.
-      onPasswordReset: async ({ user }) => {
+      onPasswordReset: async ({ user }, request) => {
+        await limits.forgive(forgivenByReset(user.email, request?.headers.get("cf-connecting-ip") ?? "unknown"));
         await db.update(schema.user).set({ emailVerified: true }).where(eq(schema.user.id, user.id));
         await post.send(letters.changed(user.email, "A new password was chosen, and all sessions have ended"));
       },
@@ -81,6 +82,8 @@ export function createAuth({ db, limits, post, config, hash = hashPassword }: Au
     // Whoever reads the database finds no link that still opens something.
     verification: { storeIdentifier: "hashed" },
     socialProviders: config.social,
+    // Somebody else's word for an address opens no account that has a password, and perhaps asks for a code after it.
+    account: { accountLinking: { disableImplicitLinking: true } },
     session: {
       expiresIn: 7 * DAY_SECONDS,
       updateAge: DAY_SECONDS,

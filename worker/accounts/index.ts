@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { type Context, Hono } from "hono";
 import { z } from "zod";
 import type { World } from "../clock.ts";
@@ -12,7 +11,7 @@ import { Bearers } from "./bearer.ts";
 import { createKeys, type Keys } from "./keys.ts";
 import { Limits } from "./limits.ts";
 import { type Refusal, refusalOf, tooOften } from "./refusals.ts";
-import { authDoor, bucketsOf } from "./rules.ts";
+import { accountKey, authDoor, bucketsOf, forgivenOf } from "./rules.ts";
 import * as store from "./store.ts";
 import type { Caller, Holder, Person } from "./types.ts";
 
@@ -78,7 +77,7 @@ export function createAccounts({ db, world, post, config, hash }: AccountsOption
     if (door.account && email === null) {
       return problemResponse(problem("invalid_body", { field: "email", detail: "This is not an e-mail address." }));
     }
-    const account = email && createHash("sha256").update(email).digest("base64url");
+    const account = email && accountKey(email);
     const buckets = bucketsOf(door, path, c.req.header("cf-connecting-ip") ?? "unknown", account);
     const waitSeconds = config.authRateLimit ? await limits.take(buckets) : null;
     if (waitSeconds !== null) {
@@ -89,9 +88,7 @@ export function createAccounts({ db, world, post, config, hash }: AccountsOption
     const later = backgroundOf(c);
     const work = async () => {
       const response = await auth().handler(request);
-      // Of the address's own bucket nothing is forgiven: else one account of one's own would reset it at will.
-      if (door.forgives && response.ok && config.authRateLimit)
-        await limits.forgive([...buckets[0].slice(1), ...buckets[1]]);
+      if (door.forgives && response.ok && config.authRateLimit) await limits.forgive(forgivenOf(buckets));
       post.deliverSoon(later);
       return response;
     };

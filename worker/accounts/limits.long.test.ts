@@ -91,6 +91,24 @@ it("the owner's mistakes are forgiven at their next success, the guesses of othe
   expect(seen).toEqual([401, 200, 401, 200, 401, 200, 401, 200, 401, 200, 429, 429]);
 });
 
+it("a new password lets its owner in at once, however many have guessed the old one", async () => {
+  const edge = await startTestEdge({ bindings: { AUTH_RATE_LIMIT: "on" } });
+  const owner = await new Client(edge).signUp();
+  const signIn = async (password: string, address: string) => {
+    const headers = { "cf-connecting-ip": address };
+    return (
+      await new Client(edge).request("POST", "/api/auth/sign-in/email", { email: owner.email, password }, headers)
+    ).status;
+  };
+  for (let i = 0; i < 100; i++) await signIn("wrong password!", `198.18.0.${i >> 2}`);
+  expect(await signIn(owner.password, "198.18.1.1")).toBe(429);
+  await owner.request("POST", "/api/auth/request-password-reset", { email: owner.email });
+  const newPassword = "a better password";
+  const reset = { token: owner.tokenInMail("/reset"), newPassword };
+  expect((await owner.request("POST", "/api/auth/reset-password", reset)).status).toBe(200);
+  expect(await signIn(newPassword, "198.18.1.1")).toBe(200);
+});
+
 it("mail that somebody else can cause is little, whoever asks for it", async () => {
   const edge = await startTestEdge({ bindings: { AUTH_RATE_LIMIT: "on" } });
   const owner = await new Client(edge).signUp();

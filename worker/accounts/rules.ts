@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { Caller, Scope } from "./types.ts";
 
 export const MIN_PASSWORD_CHARACTERS = 10;
@@ -82,6 +83,18 @@ export function bucketsOf(door: AuthDoor, path: string, address: string, account
   own.push({ key: `pair ${path} ${account} ${from}`, ...door.account.perAddress });
   return [own, [{ key: `account ${path} ${account}`, ...door.account.inAll }]];
 }
+
+/** Nothing of the address's own count: one account of one's own would reset it at will. */
+export const forgivenOf = ([own, all]: [Bucket[], Bucket[]]): Bucket[] => [...own.slice(1), ...all];
+
+/** Whose tries are counted, without the address standing in one more table. */
+export const accountKey = (email: string): string => createHash("sha256").update(email).digest("base64url");
+
+/** What a new password forgives: else the guesses of others would keep its owner out with it. */
+export const forgivenByReset = (email: string, address: string): Bucket[] => {
+  const path = "/sign-in/email";
+  return forgivenOf(bucketsOf(DOORS[`POST ${path}`] as AuthDoor, path, address, accountKey(email)));
+};
 
 /** An IPv6 customer has at least a /64 to send from: its first half is the address that counts. */
 export function addressKey(address: string): string {

@@ -81,7 +81,7 @@ describe("sign-in through another site", () => {
     expect(JSON.stringify(await edge.db.select().from(account))).not.toContain("token-of-github");
   });
 
-  it("opens somebody's account only when that site has checked the address", async () => {
+  it("opens what it has made, and never an account with a password, which may ask for a code after it", async () => {
     const owner = await new Client(edge).signUp();
     for (const [id, verified] of [
       [4713, false],
@@ -89,9 +89,14 @@ describe("sign-in through another site", () => {
     ] as const) {
       github({ id, email: owner.email, verified });
       const client = new Client(edge);
-      await through(client);
-      expect(await isIn(client)).toBe(verified);
+      expect(await through(client)).toContain("/sign-in?error=");
+      expect(await isIn(client)).toBe(false);
       vi.unstubAllGlobals();
+    }
+    github({ id: 4718, email: `${randomText()}@example.com`, verified: true });
+    for (const client of [new Client(edge), new Client(edge)]) {
+      await through(client);
+      expect(await isIn(client)).toBe(true);
     }
   });
 
