@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { LEDGER_START, type LedgerEntry, ledgerText, toBase64url } from "../../schema/protocol/index.ts";
+import { ledger } from "../../schema/db/index.ts";
+import { LEDGER_START, type LedgerEntry, ledgerText, newId, toBase64url } from "../../schema/protocol/index.ts";
 import { Client, startTestEdge, type TestEdge } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
 
@@ -34,6 +35,24 @@ describe("what a host has accepted about an agent", () => {
     expect(mine.body).toMatchObject({ intact: true, brokenAt: null, commands: [{ number: 1 }, { number: 2 }] });
     const somebody = await new Client(edge).signUp();
     expect((await somebody.request("GET", `/api/v1/tenants/${id}/commands`)).status).toBe(404);
+  });
+
+  it("is a chain of each host that it lived on: a move breaks none of them, and hides no gap", async () => {
+    const { id } = (await owner.create()).body;
+    const first = await entryOf(id, 1, LEDGER_START);
+    await tell(id, first, await entryOf(id, 2, first.hash));
+    // Its hosts count their enrolments for themselves: after a move the epoch may be the same, or a lower one.
+    const later = newId("hst").replace(/^hst_./, "hst_z");
+    const moved = await entryOf(id, 1, LEDGER_START);
+    await edge.db.insert(ledger).values({ tenantId: id, hostId: later, ...moved });
+    const read = () => owner.json("GET", `/api/v1/tenants/${id}/commands`);
+    expect((await read()).body).toMatchObject({
+      intact: true,
+      commands: [{ number: 1 }, { number: 2 }, { number: 1 }],
+    });
+    const gap = await entryOf(id, 3, moved.hash);
+    await edge.db.insert(ledger).values({ tenantId: id, hostId: later, ...gap });
+    expect((await read()).body).toMatchObject({ intact: false, brokenAt: 3 });
   });
 
   it("cannot be told otherwise later: the first word stays, and a chain that does not fit is shown as broken", async () => {

@@ -22,7 +22,7 @@ export function ledgerStatement(
     .onConflictDoNothing();
 }
 
-/** Every command that the hosts of a tenant say they have accepted about it, and whether their chain holds. */
+/** Every command that the hosts of a tenant say they have accepted about it, and whether each one's chain holds. */
 export async function readLedger(
   db: Database,
   tenantId: string,
@@ -32,6 +32,10 @@ export async function readLedger(
     .from(ledger)
     .where(eq(ledger.tenantId, tenantId))
     .orderBy(asc(ledger.hostId), asc(ledger.epoch), asc(ledger.number));
-  const entries = rows.map(({ tenantId: _, hostId: __, ...entry }) => ledgerEntry.parse(entry));
-  return { entries, verdict: await verifyLedger(tenantId, entries) };
+  const chains = Map.groupBy(rows, ({ hostId }) => hostId)
+    .values()
+    .map((chain) => chain.map(({ tenantId: _, hostId: __, ...entry }) => ledgerEntry.parse(entry)))
+    .toArray();
+  const verdicts = await Promise.all(chains.map((chain) => verifyLedger(tenantId, chain)));
+  return { entries: chains.flat(), verdict: verdicts.find(({ ok }) => !ok) ?? { ok: true } };
 }
