@@ -1,5 +1,5 @@
-import { and, count, eq, gt } from "drizzle-orm";
 import { audit } from "../../schema/db/index.ts";
+import { Limits } from "../accounts/limits.ts";
 import type { Person } from "../accounts/types.ts";
 import type { World } from "../clock.ts";
 import type { Database } from "../db.ts";
@@ -11,9 +11,8 @@ import type { Secret } from "./secret.ts";
 
 const TIMEOUT_MS = 4_000;
 const MAX_ANSWER_BYTES = 64 * 1024;
-const HOUR_MS = 3_600_000;
 /** Whoever tries more keys than that in an hour has not come by them honestly. */
-const MOST_PER_HOUR = 30;
+const CHECKS = { max: 30, windowSeconds: 3_600 };
 
 export interface KeyCheck {
   verdict: Verdict;
@@ -24,6 +23,7 @@ export interface KeyCheck {
 /** `at`: stand-ins of the providers, each below its own id; null for the real ones. */
 export function createKeyChecks(context: { db: Database; world: World; fetch: typeof fetch; at: string | null }) {
   const { db, world } = context;
+  const limits = new Limits(db, world);
   return {
     /** Asks the provider. Nothing is stored but that it was asked; a verdict decides nothing by itself. */
     async check(person: Person, name: string, value: string): Promise<Result<KeyCheck>> {
@@ -31,13 +31,14 @@ export function createKeyChecks(context: { db: Database; world: World; fetch: ty
       if (!parsed.ok) return refuse("invalid_secret", { field: "value", detail: describeRefusal(parsed.refusal) });
       const provider = providerOf(name);
       if (!provider) return refuse("internal");
-      const now = world.now();
-      const mine = and(eq(audit.subject, person.id), eq(audit.action, "secret.check"), gt(audit.at, now - HOUR_MS));
-      const [made] = await db.select({ n: count() }).from(audit).where(mine);
-      if ((made?.n ?? 0) >= MOST_PER_HOUR) return refuse("rate_limited", { retryAfterSeconds: HOUR_MS / 1_000 });
+      // Counted before the provider is asked: many at once are as many.
+      const waitSeconds = await limits.take([[{ key: `key-check ${person.id}`, ...CHECKS }]]);
+      if (waitSeconds !== null) return refuse("rate_limited", { retryAfterSeconds: waitSeconds });
       const verdict = await askProvider(context, provider, parsed.secret);
       const detail = JSON.stringify({ name, verdict });
-      await db.insert(audit).values({ at: now, actor: person.id, action: "secret.check", subject: person.id, detail });
+      await db
+        .insert(audit)
+        .values({ at: world.now(), actor: person.id, action: "secret.check", subject: person.id, detail });
       return good({ verdict, words: verdictWords(verdict, provider.label) });
     },
   };
