@@ -1,12 +1,16 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { mountOn } from "./run.ts";
 
 /**
  * gocryptfs (AES-256-GCM per 4 KiB block, names too). The key is 256 random bits, so stretching it would only cost time:
  * 2^10 is the least that gocryptfs takes. It comes by standard input, never as an argument or in a file.
  */
 const SCRYPT_LOG_N = "10";
+
+/** What /proc/self/mountinfo calls it. */
+export const FILE_SYSTEM = "fuse.gocryptfs";
 
 /** Exit codes of gocryptfs(1), as far as they tell an operator more than a number. */
 const EXITS: Readonly<Record<number, string>> = {
@@ -26,49 +30,52 @@ export class CryptError extends Error {
 }
 
 /** Makes an empty directory a volume. */
-export const initialise = (cipherDir: string, key: string): Promise<void> =>
-  gocryptfs("-init", ["-q", "-init", "-scryptn", SCRYPT_LOG_N, "--", cipherDir], key);
+export async function initialise(cipherDir: string, key: string): Promise<void> {
+  const code = await exitOf(gocryptfs(["-q", "-init", "-scryptn", SCRYPT_LOG_N, "--", cipherDir], key));
+  if (code !== 0) throw new CryptError("-init", code);
+}
+
+const MOUNT = ["-q", "-nosyslog", "-noprealloc", "-allow_other", "-nosuid", "-nodev", "-fsname", "chelar"];
+const LOOK_EVERY_MS = 4;
 
 /**
  * Opens a volume. `allow_other`, since its only user is not root; the kernel checks owners and modes
- * (`default_permissions`). Without preallocation a full quota costs one failed write and not two.
+ * (`default_permissions`). Without preallocation a full quota costs one failed write and not two. In the foreground: as
+ * its own daemon it would start a second time, which a creation waits for. The mount is there when the key was right.
  */
-export const mountVolume = (cipherDir: string, dataDir: string, key: string): Promise<void> =>
-  gocryptfs(
-    "mount",
-    [
-      "-q",
-      "-nosyslog",
-      "-noprealloc",
-      "-allow_other",
-      "-nosuid",
-      "-nodev",
-      "-fsname",
-      "chelar",
-      "--",
-      cipherDir,
-      dataDir,
-    ],
-    key,
-  );
+export async function mountVolume(cipherDir: string, dataDir: string, key: string): Promise<void> {
+  const child = gocryptfs(["-fg", ...MOUNT, "--", cipherDir, dataDir], key);
+  child.unref();
+  let ended: { code: number | null } | null = null;
+  const exit = exitOf(child).then((code) => {
+    ended = { code };
+  });
+  while (!ended && (await mountOn(dataDir))?.fileSystem !== FILE_SYSTEM) {
+    await Promise.race([exit, sleep(LOOK_EVERY_MS)]);
+  }
+  if (ended) throw new CryptError("mount", (ended as { code: number | null }).code);
+}
 
 /**
- * The daemon that serves the mount outlives us, so it gets no pipe of ours: its next word after our death would kill
- * it. And no log: at the quota it says a line for every failed write, which a tenant could make millions of.
+ * The process that serves a mount outlives us, so it gets no pipe of ours: its next word after our death would kill it.
+ * And no log: at the quota it says a line for every failed write, which a tenant could make millions of.
  */
-function gocryptfs(what: string, args: readonly string[], key: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn("gocryptfs", args, {
-      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
-      stdio: ["pipe", "ignore", "ignore"],
-      detached: true,
-    });
-    child.once("error", reject);
-    child.once("exit", (code) => (code === 0 ? resolve() : reject(new CryptError(what, code))));
-    child.stdin?.on("error", () => {});
-    child.stdin?.end(`${key}\n`);
+function gocryptfs(args: readonly string[], key: string): ChildProcess {
+  const child = spawn("gocryptfs", args, {
+    env: { PATH: "/usr/bin:/usr/sbin:/bin:/sbin", LC_ALL: "C" },
+    stdio: ["pipe", "ignore", "ignore"],
+    detached: true,
   });
+  child.stdin?.on("error", () => {});
+  child.stdin?.end(`${key}\n`);
+  return child;
 }
+
+const exitOf = (child: ChildProcess): Promise<number | null> =>
+  new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("exit", resolve);
+  });
 
 /**
  * Daemons of root's that serve this mount point: each holds the volume's key in its memory. At once and not file by file

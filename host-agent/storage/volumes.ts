@@ -4,7 +4,7 @@ import { DATA_PATH } from "../runtimes/runtime.ts";
 import type { TenantLayout } from "../tenants/layout.ts";
 import { StepError, type Volumes } from "../tenants/ports.ts";
 import type { Backing } from "./backing.ts";
-import { CryptError, daemonsOf, endDaemons, initialise, mountVolume } from "./gocryptfs.ts";
+import { CryptError, daemonsOf, endDaemons, FILE_SYSTEM, initialise, mountVolume } from "./gocryptfs.ts";
 import { ensureOwn, exists, ignore } from "./paths.ts";
 import { isFull, mountFaults } from "./rules.ts";
 import { mountOn, run } from "./run.ts";
@@ -159,7 +159,7 @@ async function close({ dataDir }: Place): Promise<void> {
 /** Whether what is mounted is a volume and answers: a daemon that died leaves its mount behind. */
 async function isOpen(dataDir: string): Promise<boolean> {
   const mounted = await mountOn(dataDir);
-  if (mounted?.fileSystem !== "fuse.gocryptfs" || mountFaults(mounted).length > 0) return false;
+  if (mounted?.fileSystem !== FILE_SYSTEM || mountFaults(mounted).length > 0) return false;
   return lstat(dataDir).then(
     () => true,
     () => false,
