@@ -32,10 +32,9 @@ export async function readLedger(
     .from(ledger)
     .where(eq(ledger.tenantId, tenantId))
     .orderBy(asc(ledger.hostId), asc(ledger.epoch), asc(ledger.number));
-  const chains = Map.groupBy(rows, ({ hostId }) => hostId)
-    .values()
-    .map((chain) => chain.map(({ tenantId: _, hostId: __, ...entry }) => ledgerEntry.parse(entry)))
-    .toArray();
+  const chains = [...Map.groupBy(rows, ({ hostId }) => hostId).values()].map((chain) =>
+    chain.map(({ tenantId: _, hostId: __, ...entry }) => ledgerEntry.parse(entry)),
+  );
   const verdicts = await Promise.all(chains.map((chain) => verifyLedger(tenantId, chain)));
   return { entries: chains.flat(), verdict: verdicts.find(({ ok }) => !ok) ?? { ok: true } };
 }
