@@ -77,6 +77,28 @@ describe("a new agent", () => {
   });
 });
 
+describe("a server that has fallen silent", () => {
+  const silentFor = (host: TestHost, ms: number) => {
+    const at = edge.world.now() - ms;
+    return setHost(host, { lastReportAt: at, enrolledAt: at });
+  };
+
+  it("gets no agent while another speaks, however much room it has", async () => {
+    await setHost(far, { memoryMiB: 10_000_000 });
+    expect(await hostOf((await owner.create()).body.id)).toBe(far.enrolment.hostId);
+    await silentFor(far, 100_000);
+    expect(await hostOf((await owner.create()).body.id)).toBe(near.enrolment.hostId);
+    expect((await owner.create(undefined, { region: "far" })).body.code).toBe("no_capacity");
+  });
+
+  it("gets agents when all are silent: then it is the edge that was away", async () => {
+    await silentFor(near, 110_000);
+    expect(await hostOf((await owner.create()).body.id)).toBe(far.enrolment.hostId);
+    for (const host of [near, far]) await silentFor(host, 0);
+    expect((await owner.create(undefined, { region: "far" })).status).toBe(201);
+  });
+});
+
 describe("an agent that the edge has never heard of", () => {
   const stranger = newId("tnt");
   const purge = (tenantId: string, headers = operator.headers as Record<string, string>) =>

@@ -5,7 +5,7 @@ import type { World } from "../clock.ts";
 import { type Database, insist, type Statement } from "../db.ts";
 import { DEFAULT_PLAN, limitsOf, PLAN_IDS } from "../tenants/index.ts";
 import { raiseAlert, resolveAlert } from "./alerts.ts";
-import { choosePlace, type HostRoom } from "./rules.ts";
+import { choosePlace, type HostRoom, wasAway } from "./rules.ts";
 
 /** What somebody wants a place for. `region` null: wherever there is room. */
 export interface Wish {
@@ -49,6 +49,16 @@ export function createPlacement({ db, world }: { db: Database; world: World }) {
   };
 }
 
+/**
+ * Without the hosts that have fallen silent while others speak: a dead one empties itself by moves, and would be the
+ * first choice for its room. Not by the clock: if all are silent, it is the edge that was away.
+ */
+function speaking<H extends { lastReportAt: number | null; enrolledAt: number }>(among: readonly H[]): H[] {
+  const lastWordAt = ({ lastReportAt, enrolledAt }: H) => Math.max(lastReportAt ?? 0, enrolledAt);
+  const newestAt = Math.max(...among.map(lastWordAt));
+  return among.filter((host) => !wasAway(lastWordAt(host), newestAt));
+}
+
 /** Everything that its tenants were promised, by host. */
 async function readRooms(db: Database): Promise<HostRoom[]> {
   const [open, used] = await Promise.all([
@@ -59,7 +69,7 @@ async function readRooms(db: Database): Promise<HostRoom[]> {
       .where(isNull(tenants.purgedAt))
       .groupBy(tenants.hostId, tenants.runtime, tenants.plan),
   ]);
-  return open.map(({ id, region, memoryMiB, diskMiB, maxTenants }) => {
+  return speaking(open).map(({ id, region, memoryMiB, diskMiB, maxTenants }) => {
     const here = used.filter((row) => row.hostId === id);
     const promised = (what: "memoryMiB" | "diskMiB") =>
       here.reduce((sum, row) => sum + row.n * limitsOf(row.runtime, row.plan)[what], 0);
