@@ -13,8 +13,8 @@ export interface Backing {
   hasLimits: boolean;
   /** Makes the root usable, or throws why it cannot be. */
   prepare(): Promise<void>;
-  /** An empty directory with a limit; what was there goes. */
-  create(path: string, limitMiB: number): Promise<void>;
+  /** An empty directory, without a limit yet; what was there goes. */
+  create(path: string): Promise<void>;
   limit(path: string, limitMiB: number): Promise<void>;
   /** A copy that nothing changes any more. Crash-consistent. */
   snapshot(from: string, to: string): Promise<void>;

@@ -66,10 +66,9 @@ export function btrfsBacking({ root, device, sizeMiB }: BtrfsOptions): Backing {
   return {
     hasLimits: true,
     prepare,
-    async create(path, limitMiB) {
+    async create(path) {
       await drop(path);
       await btrfs("subvolume", "create", path);
-      await btrfs("qgroup", "limit", `${limitMiB}M`, path);
     },
     limit: (path, limitMiB) => btrfs("qgroup", "limit", `${limitMiB}M`, path),
     async snapshot(from, to) {

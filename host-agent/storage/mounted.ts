@@ -34,10 +34,9 @@ export function mountedBacking({ root, directory }: { root: string; directory: s
       await ensureOwn(directory);
       await run("mount", ["--bind", "-o", "nosuid,nodev,noexec", "--", directory, root]);
     },
-    async create(path, limitMiB) {
+    async create(path) {
       await drop(path);
       await ensureOwn(path);
-      limit(path, limitMiB);
     },
     limit: async (path, limitMiB) => limit(path, limitMiB),
     snapshot: copyWhole,

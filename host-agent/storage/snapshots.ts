@@ -67,7 +67,8 @@ export function snapshotsOn(backing: Backing, prepare: () => Promise<void>) {
     async receive(layout: Place, { diskMiB, fill, makeWay }: { diskMiB: number; fill: Fill } & Swap): Promise<void> {
       await prepare();
       await replaceLive(layout, makeWay, async (made) => {
-        await backing.create(made, diskMiB);
+        await backing.create(made);
+        await backing.limit(made, diskMiB);
         await fill(made);
         if (!(await exists(`${made}/gocryptfs.conf`))) throw new Error("what came is no volume");
       });

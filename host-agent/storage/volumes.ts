@@ -31,8 +31,8 @@ export function volumesOn(backing: Backing): Volumes {
     const live = cipherDirOf(layout);
     // Under its own name only when it is whole.
     const made = `${live}.new`;
-    await backing.create(made, limitMiB);
-    await initialise(made, key);
+    await backing.create(made);
+    await Promise.all([backing.limit(made, limitMiB), initialise(made, key)]);
     await rename(made, live);
     limits.set(live, limitMiB);
   }
