@@ -12,7 +12,15 @@ import { type Database, openDatabase } from "./db.ts";
 import type { Config } from "./env.ts";
 import { isOperator } from "./hosts/enrol.ts";
 import { createHosts } from "./hosts/index.ts";
-import { backgroundOf, browserSafety, lastResort, limitedBody, logFailure, sameOriginOnly } from "./http.ts";
+import {
+  backgroundOf,
+  browserSafety,
+  describeError,
+  lastResort,
+  limitedBody,
+  logFailure,
+  sameOriginOnly,
+} from "./http.ts";
 import { createPost } from "./mail/index.ts";
 import type { PageDeps } from "./pages/deps.ts";
 import { pageRoutes, problemPage } from "./pages/routes.tsx";
@@ -147,8 +155,11 @@ export function createEdge(config: Config, outside: Outside = {}) {
   });
 
   const tick = async () => {
-    for (const room of [billing, accounts, hosts, data]) await room.tick();
-    await warnOfWraps(vault);
+    const rooms = [billing, accounts, hosts, data].map((room) => () => room.tick());
+    const failures: unknown[] = [];
+    // What breaks in one room must not stop the clock of all others; the log has it either way.
+    for (const turn of [...rooms, () => warnOfWraps(vault)]) await turn().catch((error) => failures.push(error));
+    if (failures.length > 0) throw new AggregateError(failures, failures.map(describeError).join("; "));
   };
   /** Every request to every agent is a question here: it goes past the router, which costs more than most answers. */
   const serve = (request: Request, bindings: object, context: ExecutionContext) =>

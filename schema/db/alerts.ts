@@ -4,7 +4,9 @@ import { integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core"
 export const alerts = sqliteTable(
   "alerts",
   {
-    kind: text({ enum: ["no_capacity", "keyset_behind", "host_rolled_back", "stranger"] }).notNull(),
+    kind: text({
+      enum: ["no_capacity", "keyset_behind", "host_rolled_back", "host_silent", "stranger", "left_behind"],
+    }).notNull(),
     /** A host, a tenant, or a region. */
     subject: text().notNull(),
     detail: text().notNull(),

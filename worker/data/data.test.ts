@@ -111,6 +111,17 @@ describe("what a receipt promises to forget", () => {
   });
 });
 
+it("the clock goes on in all other rooms when one breaks, and says so", async () => {
+  await edge.db.insert(slugLocks).values({ slug: "long-over", ownerId: "nobody", until: 1 });
+  await edge.db.run("alter table tickets rename to tickets_away");
+  try {
+    await expect(edge.tick()).rejects.toThrow(/tickets/);
+  } finally {
+    await edge.db.run("alter table tickets_away rename to tickets");
+  }
+  expect(await edge.db.select().from(slugLocks).where(eq(slugLocks.slug, "long-over"))).toEqual([]);
+});
+
 describe("the owner's warning", () => {
   it.each([
     [0, null],
@@ -125,16 +136,18 @@ describe("the owner's warning", () => {
 
 describe("a move", () => {
   const stopped = {
-    ...{ desired: "stopped", observed: "stopped", isUpToDate: true, hostSilentMs: 20_000, hasCopy: true },
+    ...{ desired: "stopped", observed: "stopped", isUpToDate: true, isHostLost: false, hasCopy: true },
     copies: { asked: 2, made: 2 },
   };
   it.each([
     ["its agent has stopped and was copied since", stopped, "switch"],
     ["it still runs", { ...stopped, observed: "running" }, "wait"],
+    ["it was started since", { ...stopped, desired: "running", isHostLost: true }, "forget"],
     ["what was said of it is older than the wish", { ...stopped, isUpToDate: false }, "wait"],
     ["the copy is older than its last words", { ...stopped, copies: { asked: 2, made: 1 } }, "wait"],
-    ["its server is lost", { ...stopped, observed: "running", hostSilentMs: 301_000 }, "switch"],
-    ["its server is lost and there never was a copy", { ...stopped, hostSilentMs: 301_000, hasCopy: false }, "wait"],
+    ["its server is lost", { ...stopped, observed: "running", isHostLost: true }, "switch_lost"],
+    ["its server is lost after all was copied", { ...stopped, isHostLost: true }, "switch"],
+    ["its server is lost and there never was a copy", { ...stopped, isHostLost: true, hasCopy: false }, "wait"],
   ] as const)("goes on only when that loses nothing: %s", (_, now, step) => {
     expect(decideMove(now)).toBe(step);
   });

@@ -9,7 +9,7 @@ import { FORGET_AFTER_MS, SLUG_LOCK_MS } from "./rules.ts";
 import { createDataService, type DataHosts, type DataService } from "./service.ts";
 
 export { lockOf, receiptStatements, releaseName } from "./receipts.ts";
-export type { DataService } from "./service.ts";
+export { type DataService, endMove } from "./service.ts";
 export { storageStatement } from "./storage.ts";
 
 export interface DataRoom {

@@ -65,24 +65,23 @@ export function keepingOf(
   };
 }
 
-/** A host that has been silent for longer may be lost: then an agent is moved by its last copy, without waiting for it. */
-export const LOST_AFTER_MS = 5 * 60_000;
-
-export type MoveStep = "wait" | "switch";
+/** `switch_lost`: by its last copy, which may be older than its last hours. */
+export type MoveStep = "wait" | "switch" | "switch_lost" | "forget";
 
 /**
  * Whether an agent that is being moved may be started on its new host: its old one has stopped it and has sent a copy
- * since, or is lost. `copiedAt` and `stoppedAt` are both by the old host's clock.
+ * since, or is lost. Wanted otherwise than stopped, it may have worked since that copy: then the move is off.
  */
 export function decideMove(now: {
   desired: string;
   observed: string;
   isUpToDate: boolean;
   copies: { asked: number; made: number };
-  hostSilentMs: number;
+  isHostLost: boolean;
   hasCopy: boolean;
 }): MoveStep {
+  if (now.desired !== "stopped") return "forget";
   if (!now.hasCopy) return "wait";
-  if (now.hostSilentMs > LOST_AFTER_MS) return "switch";
-  return now.observed === "stopped" && now.isUpToDate && now.copies.made >= now.copies.asked ? "switch" : "wait";
+  if (now.observed === "stopped" && now.isUpToDate && now.copies.made >= now.copies.asked) return "switch";
+  return now.isHostLost ? "switch_lost" : "wait";
 }

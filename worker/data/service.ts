@@ -1,9 +1,18 @@
-import { and, eq, isNotNull, sql } from "drizzle-orm";
-import { audit, hosts, tenantDataWishes, tenantEvents, tenantStorage, tenants } from "../../schema/db/index.ts";
+import { and, eq, isNotNull, isNull, ne } from "drizzle-orm";
+import { audit, outbox, tenantDataWishes, tenantEvents, tenantStorage, tenants } from "../../schema/db/index.ts";
 import { type RuntimeName, tenantStorage as storageReport } from "../../schema/protocol/index.ts";
 import type { Person } from "../accounts/types.ts";
 import type { World } from "../clock.ts";
-import { atomically, changedOne, type Database, insist, retryingGuards, type Statement } from "../db.ts";
+import {
+  atomically,
+  changedOne,
+  type Database,
+  insist,
+  isGuardFailure,
+  retryingGuards,
+  type Statement,
+} from "../db.ts";
+import { describeError } from "../http.ts";
 import { good, type Result, refuse } from "../problem.ts";
 import { decideMove, type StorageWarning, storageWarning } from "./rules.ts";
 
@@ -18,7 +27,13 @@ export interface DataHosts {
   takeRoom(hostId: string, wish: { region: null }): Statement[];
   announce(row: { hostId: string; tenantId: string; generation: number }): Statement;
   deliver(tenantId: string): Promise<void>;
+  /** Silent for so long, while others speak, that nothing is waited for any more. */
+  isLost(hostId: string): Promise<boolean>;
 }
+
+/** What an owner starts stays where it is: a move that went on later would bring back what it was before. */
+export const endMove = (db: Database, tenantId: string): Statement =>
+  db.update(tenantDataWishes).set({ moveTo: null }).where(eq(tenantDataWishes.tenantId, tenantId));
 
 export interface StorageView {
   usedBytes: number;
@@ -88,7 +103,8 @@ export function createDataService({
       action,
       wishes,
       more = [],
-    }: { actor: string; action: string; wishes: Partial<Wishes>; more?: Statement[] },
+      detail = {},
+    }: { actor: string; action: string; wishes: Partial<Wishes>; more?: Statement[]; detail?: object },
   ): Statement[] {
     const [at, generation, tenantId] = [world.now(), row.generation + 1, row.id];
     return [
@@ -103,9 +119,10 @@ export function createDataService({
         .values({ tenantId, ...wishes })
         .onConflictDoUpdate({ target: tenantDataWishes.tenantId, set: wishes }),
       db.insert(tenantEvents).values({ tenantId, generation, at, step: `owner.${action}`, status: "done" }),
-      db
-        .insert(audit)
-        .values({ at, actor, action: `tenant.${action}`, subject: tenantId, detail: JSON.stringify({ generation }) }),
+      db.insert(audit).values({
+        ...{ at, actor, action: `tenant.${action}`, subject: tenantId },
+        detail: JSON.stringify({ generation, ...detail }),
+      }),
       port.announce({ hostId: to.hostId ?? row.hostId, tenantId, generation }),
     ];
   }
@@ -122,20 +139,78 @@ export function createDataService({
     });
   }
 
-  /** Started where it goes, from its last copy; what it has left behind goes when it runs there. */
-  async function switchOver({ tenant, wishes }: Found & { wishes: Wishes }): Promise<void> {
-    const { moveTo: hostId } = wishes;
-    if (hostId === null) return;
-    const wish = { moveTo: null, restores: wishes.restores + 1, restoreFrom: "backup" };
-    // Held meanwhile, it arrives without being started, and is started when it is let go.
-    const goal = tenant.heldFrom === null ? ({ desired: "running" } as const) : ({ heldFrom: "running" } as const);
-    const to = { hostId, ...goal, restarts: tenant.restarts + 1 };
+  /** Held meanwhile, it is not started, and is started when it is let go. */
+  const runningAgain = ({ heldFrom }: TenantRow) =>
+    heldFrom === null ? ({ desired: "running" } as const) : ({ heldFrom: "running" } as const);
+
+  /**
+   * Started where it goes, from its last copy. What it has left behind goes by the audit's line that is written here, when
+   * that copy has proven itself.
+   */
+  async function switchOver(tenant: TenantRow, wishes: Wishes, hostId: string, lost: boolean): Promise<void> {
+    const restore = wishes.restores + 1;
+    const to = { hostId, ...runningAgain(tenant), restarts: tenant.restarts + 1 };
+    const isForAnother = and(eq(outbox.tenantId, tenant.id), ne(outbox.hostId, hostId));
     const more = [
       db.update(tenants).set({ observed: "pending", observedGeneration: 0 }).where(eq(tenants.id, tenant.id)),
       ...port.takeRoom(hostId, { region: null }),
+      db.delete(outbox).where(and(isForAnother, isNull(outbox.deliveredAt))),
     ];
-    await atomically(db, change(tenant, to, { actor: "system", action: "moved", wishes: wish, more }));
+    const word = {
+      actor: "system",
+      action: "moved",
+      wishes: { moveTo: null, restores: restore, restoreFrom: "backup" },
+    };
+    const detail = { from: tenant.hostId, restore, lost };
+    await atomically(db, change(tenant, to, { ...word, more, detail }));
     await port.deliver(tenant.id);
+  }
+
+  /** Its new server has filled up or was closed: another, or it goes on where it is. */
+  async function moveElsewhere(tenant: TenantRow, isLost: boolean): Promise<void> {
+    const { id, runtime, plan, hostId } = tenant;
+    const moveTo = await port.place({ runtime, plan, region: null }, hostId);
+    if (moveTo) {
+      await db
+        .update(tenantDataWishes)
+        .set({ moveTo })
+        .where(and(eq(tenantDataWishes.tenantId, id), isNotNull(tenantDataWishes.moveTo)));
+    } else if (!isLost) {
+      const word = { actor: "system", action: "stayed", wishes: { moveTo: null } };
+      await atomically(db, change(tenant, runningAgain(tenant), word));
+      await port.deliver(id);
+    }
+  }
+
+  async function goOn(id: string): Promise<void> {
+    const found = await read(id);
+    if (!found?.wishes?.moveTo) return;
+    const { tenant, facts, wishes } = found;
+    const step = decideMove({
+      observed: tenant.observed,
+      desired: tenant.desired,
+      isUpToDate: tenant.observedGeneration === tenant.generation,
+      copies: { asked: wishes.backups, made: facts?.backup?.number ?? 0 },
+      isHostLost: await port.isLost(tenant.hostId),
+      hasCopy: facts?.backup !== undefined,
+    });
+    switch (step) {
+      case "wait":
+        return;
+      case "forget":
+        await atomically(db, [endMove(db, id)]);
+        return;
+      case "switch":
+      case "switch_lost":
+        try {
+          await switchOver(tenant, wishes, found.wishes.moveTo, step === "switch_lost");
+        } catch (error) {
+          if (!isGuardFailure(error)) throw error;
+          // Somebody was faster: theirs is the newer word, and is looked at in the next turn.
+          if ((await read(id))?.tenant.generation !== tenant.generation) return;
+          await moveElsewhere(tenant, step === "switch_lost");
+        }
+    }
   }
 
   return {
@@ -173,7 +248,7 @@ export function createDataService({
         // Both end with a start.
         if (tenant.heldFrom !== null) return refuse("payment_required");
         const to = { desired: "running" as const, restarts: tenant.restarts + 1 };
-        const wish = { restores: (wishes?.restores ?? 0) + 1, restoreFrom: from };
+        const wish = { restores: (wishes?.restores ?? 0) + 1, restoreFrom: from, moveTo: null };
         return good(change(tenant, to, { actor: person.id, action: "restore", wishes: wish }));
       }),
 
@@ -190,24 +265,17 @@ export function createDataService({
 
     async tick() {
       const moving = await db
-        .select({ id: tenantDataWishes.tenantId, lastReportAt: hosts.lastReportAt })
+        .select({ id: tenantDataWishes.tenantId })
         .from(tenantDataWishes)
         .innerJoin(tenants, eq(tenants.id, tenantDataWishes.tenantId))
-        .leftJoin(hosts, eq(hosts.id, tenants.hostId))
-        .where(and(isNotNull(tenantDataWishes.moveTo), sql`${tenants.desired} <> 'deleted'`));
-      for (const { id, lastReportAt } of moving) {
-        const found = await read(id);
-        if (!found?.wishes) continue;
-        const { tenant, facts, wishes } = found;
-        const step = decideMove({
-          observed: tenant.observed,
-          desired: tenant.desired,
-          isUpToDate: tenant.observedGeneration === tenant.generation,
-          copies: { asked: wishes.backups, made: facts?.backup?.number ?? 0 },
-          hostSilentMs: world.now() - (lastReportAt ?? 0),
-          hasCopy: facts?.backup !== undefined,
-        });
-        if (step === "switch") await switchOver({ ...found, wishes });
+        .where(and(isNotNull(tenantDataWishes.moveTo), ne(tenants.desired, "deleted")));
+      for (const { id } of moving) {
+        try {
+          await goOn(id);
+        } catch (error) {
+          // One that cannot go on must not stand before all others.
+          console.error(JSON.stringify({ event: "move_failed", tenant: id, error: describeError(error) }));
+        }
       }
     },
   };

@@ -5,6 +5,7 @@ import { readLedger } from "./ledger.ts";
 import { createPlacement } from "./placement.ts";
 import { deliverDue, reconcile, refreshHosts, sweep } from "./reconcile.ts";
 import { hostRoutes, operatorRoutes } from "./routes.ts";
+import { isLost, watchSilence } from "./silence.ts";
 import * as store from "./store.ts";
 
 const TRIES = 4;
@@ -22,6 +23,8 @@ export function createHosts(context: DeliveryContext & { config: Config; news: P
 
     ledgerOf: (tenantId: string) => readLedger(db, tenantId),
 
+    isLost: (hostId: string) => isLost(db, hostId, world.now()),
+
     /** A few tries in a row, for a host that is just starting; after that the outbox's own turn comes. */
     async deliver(tenantId: string): Promise<void> {
       for (let tried = 1; (await deliverTenant(context, tenantId)) === "failed" && tried < TRIES; tried += 1) {
@@ -31,6 +34,7 @@ export function createHosts(context: DeliveryContext & { config: Config; news: P
 
     /** Everything that the clock, not a caller, asks for. */
     async tick(): Promise<void> {
+      await watchSilence(context);
       await refreshHosts(context);
       await deliverDue(context);
       if ((await reconcile(context)).length > 0) await deliverDue(context);

@@ -13,10 +13,10 @@ import {
 import type { HostInventory } from "../../schema/protocol/index.ts";
 import { atomically, type Database, type Statement } from "../db.ts";
 import { describeError } from "../http.ts";
-import { raiseAlert } from "./alerts.ts";
+import { raiseAlert, resolveAlert } from "./alerts.ts";
 import { type DeliveryContext, deliverHost, deliverTenant, failed, tellStranger } from "./deliver.ts";
 import { heldBy, hostWord, knowsNewer, refreshHost } from "./host-word.ts";
-import { type Drift, decideStranger, findDrift, SETTLE_MS } from "./rules.ts";
+import { type Drift, decideLeftBehind, decideStranger, findDrift, SETTLE_MS, wasAway } from "./rules.ts";
 import * as store from "./store.ts";
 
 const BATCH = 200;
@@ -149,15 +149,12 @@ async function reconcileOthers(
   const { db, world } = context;
   const now = world.now();
   const ids = others.map(({ tenantId }) => tenantId);
-  const rows = new Map((await store.tenantsOnHost(db, host.id, ids)).map((row) => [row.id, row]));
-  const moved = new Map((await store.runningElsewhere(db, host.id, ids)).map((row) => [row.id, row]));
+  const rows = new Map((await store.tenantsAnywhere(db, ids)).map((row) => [row.id, row]));
   const found: Drift[] = [];
   for (const { tenantId, generation, state } of others) {
     const row = rows.get(tenantId);
-    const elsewhere = moved.get(tenantId);
-    if (elsewhere) {
-      const last = Math.max(generation, elsewhere.generation);
-      await tellStranger(context, host, { type: "tenant.purge", tenantId, generation: last, moved: true });
+    if (row && row.hostId !== host.id) {
+      await clearLeftBehind(context, host, { row, generation, state });
       continue;
     }
     if (row) {
@@ -194,6 +191,39 @@ async function reconcileOthers(
     }
   }
   return found;
+}
+
+/** An agent of this edge that lives on another host by now: never at work in two places, gone here when nothing is lost. */
+async function clearLeftBehind(
+  context: DeliveryContext,
+  host: store.HostRow,
+  { row, generation: have, state }: { row: store.TenantRow; generation: number; state: string },
+): Promise<void> {
+  const { db, world } = context;
+  const now = world.now();
+  // What it said is old, and every call to it waits in vain.
+  if (wasAway(host.lastReportAt, now)) return;
+  const word = { tenantId: row.id, generation: Math.max(have, row.generation) };
+  const facts = await store.departureOf(db, row.id, host.id);
+  const step = decideLeftBehind({ isDeleted: row.desired === "deleted", ...facts });
+  switch (step) {
+    case "purge":
+    case "purge_moved": {
+      // Where it lives on, its copies in object storage are its own.
+      const moved = step === "purge_moved" ? ({ moved: true } as const) : {};
+      if (await tellStranger(context, host, { type: "tenant.purge", ...word, ...moved }))
+        await atomically(db, [resolveAlert(db, "left_behind", row.id, now)]);
+      return;
+    }
+    case "ask": {
+      const detail = `${host.name} has what this agent was before it went to another server. It is kept: \`host stranger ${host.name} ${row.id} --purge\` when its owner misses nothing.`;
+      await raiseAlert(db, { kind: "left_behind", subject: row.id, detail }, now);
+      break;
+    }
+    case "wait":
+      break;
+  }
+  if (state !== "stopped") await tellStranger(context, host, { type: "tenant.halt", ...word });
 }
 
 function auditDrift(

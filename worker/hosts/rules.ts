@@ -71,6 +71,16 @@ const AWAY_MS = 90_000;
 export const wasAway = (lastReportAt: number | null, now: number): boolean =>
   lastReportAt === null || now - lastReportAt > AWAY_MS;
 
+/** Of the edge's own turns, one each minute: after so long without any it has been away itself. */
+export const TURNS_MISSED_MS = 3 * 60_000;
+
+/** A host that is silent for so long, and is seen to be so for as long again, may be lost. */
+export const LOST_AFTER_MS = 5 * 60_000;
+
+/** Measured by the newest word of any host, not by the clock. */
+export const isSilent = (host: { lastReportAt: number | null; enrolledAt: number }, newestReportAt: number): boolean =>
+  newestReportAt - (host.lastReportAt ?? host.enrolledAt) > LOST_AFTER_MS;
+
 const MAX_LEAP = 1_000_000;
 
 /**
@@ -114,6 +124,28 @@ export function decideStranger(
   if (nowMs - now.firstSeenAt < STRANGER_GRACE_MS) return "wait";
   // Told a moment ago: the host's next inventory will say what came of it.
   return now.haltedAt !== null && nowMs - now.haltedAt < SETTLE_MS ? "wait" : "halt";
+}
+
+/** How an agent left a host: which restore has to prove itself elsewhere, and whether the host was lost then. */
+export interface Departure {
+  restore: number;
+  lost: boolean;
+}
+
+/**
+ * What becomes of the data that an agent has left behind. It is destroyed only when that loses nothing: its owner has
+ * deleted the agent, or the copy was made after its last words and is open where it lives now. A copy from before a host
+ * was lost may lack its last hours, and a move that nobody remembers may be younger than our database: an operator decides.
+ */
+export function decideLeftBehind(now: {
+  isDeleted: boolean;
+  departure: Departure | null;
+  restored: { number: number; ok: boolean } | null;
+}): "purge" | "purge_moved" | "wait" | "ask" {
+  const { isDeleted, departure, restored } = now;
+  if (isDeleted) return "purge";
+  if (departure === null || departure.lost) return "ask";
+  return restored?.ok && restored.number >= departure.restore ? "purge_moved" : "wait";
 }
 
 /** A change younger than this is on its way, not drifting. */

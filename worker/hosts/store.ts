@@ -1,5 +1,15 @@
 import { and, asc, desc, eq, gt, inArray, isNull, lte, ne, sql } from "drizzle-orm";
-import { audit, hosts, outbox, secrets, tenantDataWishes, tenantSalts, tenants } from "../../schema/db/index.ts";
+import { z } from "zod";
+import {
+  audit,
+  hosts,
+  outbox,
+  secrets,
+  tenantDataWishes,
+  tenantSalts,
+  tenantStorage,
+  tenants,
+} from "../../schema/db/index.ts";
 import {
   type HeldKeyset,
   type HostInventory,
@@ -7,6 +17,7 @@ import {
   importSigningKey,
   keyId,
   signingJwk,
+  tenantStorage as storageReport,
 } from "../../schema/protocol/index.ts";
 import { changedOne, type Database, insist, type Statement } from "../db.ts";
 
@@ -146,21 +157,32 @@ export async function readTenantForDelivery(db: Database, tenantId: string) {
 }
 
 export async function tenantsOnHost(db: Database, hostId: string, ids: readonly string[]): Promise<TenantRow[]> {
+  return (await tenantsAnywhere(db, ids)).filter((row) => row.hostId === hostId);
+}
+
+export async function tenantsAnywhere(db: Database, ids: readonly string[]): Promise<TenantRow[]> {
   if (ids.length === 0) return [];
   return db
     .select()
     .from(tenants)
-    .where(and(eq(tenants.hostId, hostId), inArray(tenants.id, [...ids])));
+    .where(inArray(tenants.id, [...ids]));
 }
 
-/** Agents that live on another host than this one, and run there: what is left of them here is of no use any more. */
-export async function runningElsewhere(db: Database, hostId: string, ids: readonly string[]): Promise<TenantRow[]> {
-  if (ids.length === 0) return [];
-  const rows = await db
-    .select()
-    .from(tenants)
-    .where(and(ne(tenants.hostId, hostId), inArray(tenants.id, [...ids]), eq(tenants.observed, "running")));
-  return rows.filter(({ generation, observedGeneration }) => generation === observedGeneration);
+const departureDetail = z.object({ restore: z.number(), lost: z.boolean() });
+
+/** What decides about an agent's data on a host that it has left. The audit's line is the only proof that it ever did. */
+export async function departureOf(db: Database, tenantId: string, hostId: string) {
+  const isIt = and(
+    eq(audit.subject, tenantId),
+    eq(audit.action, "tenant.moved"),
+    sql`json_extract(${audit.detail}, '$.from') = ${hostId}`,
+  );
+  const [lines, stored] = await db.batch([
+    db.select().from(audit).where(isIt).orderBy(desc(audit.id)).limit(1),
+    db.select({ restored: tenantStorage.restored }).from(tenantStorage).where(eq(tenantStorage.tenantId, tenantId)),
+  ]);
+  const restored = storageReport.shape.restored.parse(JSON.parse(stored[0]?.restored ?? "null") ?? undefined) ?? null;
+  return { departure: departureDetail.safeParse(JSON.parse(lines[0]?.detail ?? "null")).data ?? null, restored };
 }
 
 export function raiseGeneration(

@@ -7,8 +7,8 @@ import { type DeliveryContext, tellStranger } from "./deliver.ts";
 import * as store from "./store.ts";
 
 /**
- * Destroys, by the operator's own word, an agent that a host has and this edge has never heard of. Never one that has an
- * owner here: that is the owner's to delete. Said twice, it is still gone.
+ * Destroys, by the operator's own word, an agent that a host has and this edge has never heard of, or what one has left
+ * behind there. Never one that lives there: that is its owner's to delete. Said twice, it is still gone.
  */
 export async function purgeStranger(
   context: DeliveryContext,
@@ -19,14 +19,21 @@ export async function purgeStranger(
   const host = await store.findHost(db, hostId);
   const there = host && store.inventoryOf(host)?.tenants.find((it) => it.tenantId === tenantId);
   if (!host || !there) return refuse("not_found", { detail: "This host does not say that it has such an agent." });
-  const known = await db.select({ id: tenants.id }).from(tenants).where(eq(tenants.id, tenantId));
-  if (known.length > 0) return refuse("not_a_stranger");
-  const word = { type: "tenant.purge", tenantId, generation: there.generation } as const;
+  const [known] = await db.select().from(tenants).where(eq(tenants.id, tenantId));
+  if (known?.hostId === hostId) return refuse("not_a_stranger");
+  // Where it lives on, its copies in object storage are its own.
+  const moved = known !== undefined && known.desired !== "deleted";
+  const generation = Math.max(there.generation, known?.generation ?? 0);
+  const word = { type: "tenant.purge", tenantId, generation, ...(moved ? { moved } : {}) } as const;
   const detail = JSON.stringify({ hostId, generation: there.generation });
   const now = world.now();
   // Before it is sent: what destroys data leaves a trace even when nothing after it does.
   await store.insertAudit(db, { at: now, actor: "operator", action: "stranger.purge", subject: tenantId, detail });
   if (!(await tellStranger(context, host, word))) return refuse("host_away");
-  await atomically(db, [resolveAlert(db, "stranger", tenantId, world.now())]);
+  const kinds = ["stranger", "left_behind"] as const;
+  await atomically(
+    db,
+    kinds.map((kind) => resolveAlert(db, kind, tenantId, world.now())),
+  );
   return good({ hostId, tenantId });
 }

@@ -173,6 +173,7 @@ const OWNER_WORDS: ReadonlyMap<string, string> = new Map([
   ["owner.restore", "You asked for its former data"],
   ["owner.move", "You asked for another server"],
   ["owner.moved", "Started on another server from its last copy"],
+  ["owner.stayed", "Goes on where it is: no other server has room"],
   ["billing.hold", "Stopped, because the account does not cover it; its data is kept"],
   ["billing.release", "The account covers it again"],
   ["billing.plan", "Its bounds follow the new plan"],

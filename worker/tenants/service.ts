@@ -1,7 +1,7 @@
 import { newId, type RuntimeName } from "../../schema/protocol/index.ts";
 import type { Person } from "../accounts/index.ts";
 import type { World } from "../clock.ts";
-import { lockOf } from "../data/index.ts";
+import { endMove, lockOf } from "../data/index.ts";
 import { freshVolumeKey } from "../data/rules.ts";
 import { atomically, type Database, isGuardFailure, isUniqueViolation, retryingGuards, type Statement } from "../db.ts";
 import { type TenantOrigins, tenantHostnameOf, tenantOriginOf } from "../env.ts";
@@ -229,7 +229,8 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
         if (transition.kind === "refused") return refuse(transition.reason);
         if (transition.kind === "unchanged") return good(view(record.value));
         const to = changed(transition.to);
-        await atomically(db, [...changeStatements(row, to, person, action), ...erased(row, to)]);
+        const ended = to.desired === "running" ? [endMove(db, id)] : [];
+        await atomically(db, [...changeStatements(row, to, person, action), ...erased(row, to), ...ended]);
         later(hosts.deliver(id));
         return good(view({ ...record.value, tenant: { ...row, ...to } }));
       });
