@@ -4,6 +4,7 @@ import { except } from "hono/combine";
 import { REPORT_PATH } from "../schema/protocol/index.ts";
 import { createAccess } from "./access/index.ts";
 import { accountApi, createAccounts, peopleRoutes, socialOrigins } from "./accounts/index.ts";
+import { Limits } from "./accounts/limits.ts";
 import { createBilling, WEBHOOK_PATH } from "./billing/index.ts";
 import { billingApi } from "./billing/routes.ts";
 import { realWorld, type World } from "./clock.ts";
@@ -70,6 +71,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
     ring: config.vaultKeys,
     origins: config.tenants,
     maxTenantsPerOwner: config.maxTenantsPerOwner,
+    limits: config.authRateLimit ? new Limits(db, world) : null,
     billing,
   });
   const data = createData({ db, world, hosts, accounts });

@@ -1,5 +1,6 @@
 import { newId, type RuntimeName } from "../../schema/protocol/index.ts";
 import type { Person } from "../accounts/index.ts";
+import type { Limits } from "../accounts/limits.ts";
 import type { World } from "../clock.ts";
 import { endMove, lockOf } from "../data/index.ts";
 import { freshVolumeKey } from "../data/rules.ts";
@@ -24,6 +25,9 @@ interface Wish {
   /** Null: wherever there is room. */
   region: string | null;
 }
+
+/** Many for a person, few for a program that makes and deletes agents to take their names. */
+const CREATIONS = { max: 100, windowSeconds: 24 * 3_600 };
 
 /** What this room needs of the hosts' room. */
 export interface HostsPort {
@@ -56,6 +60,8 @@ export interface TenantServiceOptions {
   origins: TenantOrigins;
   /** No plan lifts this. */
   maxTenantsPerOwner: number;
+  /** Null: nobody counts how often. */
+  limits: Pick<Limits, "take"> | null;
   hosts: HostsPort;
   billing: AllowancePort;
 }
@@ -154,8 +160,14 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
         ]);
         if (lock.isLocked) return refuse("name_taken", { field: "name" });
         if (tenants === 0) return refuse("payment_required");
-        const max = Math.min(tenants, options.maxTenantsPerOwner);
-        if (owned >= max) return refuse("too_many_tenants");
+        const living = Math.min(tenants, options.maxTenantsPerOwner);
+        // As many again may be on their way out: a server that is away keeps nobody from beginning anew, nor can a loop of
+        // making and deleting fill it.
+        const max = { living, all: 2 * living };
+        if (owned.living >= max.living) return refuse("too_many_tenants");
+        if (owned.all >= max.all) {
+          return refuse("too_many_tenants", { detail: "Wait until the deletion of the others has ended." });
+        }
         const wish = { runtime, plan, region };
         const hostId = await hosts.place(wish);
         if (!hostId) {
@@ -208,6 +220,8 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
         return record ? good(view(record)) : refuse("internal");
       };
 
+      const waitSeconds = await options.limits?.take([[{ key: `create ${person.id}`, ...CREATIONS }]]);
+      if (waitSeconds) return refuse("rate_limited", { retryAfterSeconds: waitSeconds });
       try {
         const created = await retryingGuards(attempt);
         if (created.ok) later(hosts.deliver(id));

@@ -1,4 +1,4 @@
-import { and, asc, count, desc, eq, gt, isNull, ne, sql } from "drizzle-orm";
+import { and, asc, count, desc, eq, gt, isNull, sql } from "drizzle-orm";
 import { audit, hosts, tenantEvents, tenantStatus, tenantStorage, tenants } from "../../schema/db/index.ts";
 import { changedOne, type Database, insist, type Statement } from "../db.ts";
 import type { TenantRow } from "./rules.ts";
@@ -54,12 +54,13 @@ export async function postureOf(
   return rows[0];
 }
 
-export async function countOwned(db: Database, ownerId: string): Promise<number> {
-  const rows = await db
-    .select({ n: count() })
-    .from(tenants)
-    .where(and(eq(tenants.ownerId, ownerId), ne(tenants.desired, "deleted")));
-  return rows[0]?.n ?? 0;
+const living = sql<number>`count(*) filter (where ${tenants.desired} <> 'deleted')`;
+const ofOwner = (ownerId: string) => and(eq(tenants.ownerId, ownerId), isNull(tenants.purgedAt));
+
+/** `all`: with those whose deletion has not ended, which hold room and name until then. */
+export async function countOwned(db: Database, ownerId: string): Promise<{ living: number; all: number }> {
+  const rows = await db.select({ living, all: count() }).from(tenants).where(ofOwner(ownerId));
+  return rows[0] ?? { living: 0, all: 0 };
 }
 
 export function eventsAfter(db: Database, tenantId: string, after: number, limit: number) {
@@ -75,11 +76,9 @@ export function insertTenant(db: Database, row: TenantRow): Statement {
   return db.insert(tenants).values(row);
 }
 
-export function insistOwnerHasRoom(db: Database, ownerId: string, max: number): Statement {
-  return insist(
-    db,
-    sql`(select count(*) from ${tenants} where ${tenants.ownerId} = ${ownerId} and ${tenants.desired} <> 'deleted') <= ${max}`,
-  );
+export function insistOwnerHasRoom(db: Database, ownerId: string, max: { living: number; all: number }): Statement {
+  const isWithin = sql`${living} <= ${max.living} and count(*) <= ${max.all}`;
+  return insist(db, sql`(select ${isWithin} from ${tenants} where ${ofOwner(ownerId)})`);
 }
 
 /** Changes what is wanted, provided that nobody was faster: the generation is still the one that was read. */

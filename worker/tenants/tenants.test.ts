@@ -1,6 +1,6 @@
 import { and, eq, inArray } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
-import { audit, hosts, outbox, secrets, tenantEvents, tenants } from "../../schema/db/index.ts";
+import { audit, hosts, outbox, rateLimit, secrets, tenantEvents, tenants, user } from "../../schema/db/index.ts";
 import { importSealingKey, openSecrets } from "../../schema/protocol/index.ts";
 import { Client, randomText, startTestEdge, type TestEdge } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
@@ -163,6 +163,36 @@ describe("capacity", () => {
     } finally {
       await edge.db.update(hosts).set({ maxTenants: 4_000 });
     }
+  });
+
+  it("is not filled by making and deleting: as many again may be on their way out, until a host has purged them", async () => {
+    const small = await startTestEdge({ fetch: host.fetch as typeof fetch, bindings: { MAX_TENANTS_PER_OWNER: "2" } });
+    const person = await new Client(small).signUp();
+    const made: string[] = [];
+    for (let n = 0; n < 4; n += 1) {
+      const { status, body } = await person.create();
+      expect(status).toBe(201);
+      made.push(body.id);
+      await person.request("DELETE", `/api/v1/tenants/${body.id}`);
+    }
+    expect(await person.create()).toMatchObject({ status: 409, body: { code: "too_many_tenants" } });
+    await host.post(
+      small,
+      await host.report({ type: "tenant.state", tenantId: made[0] ?? "", generation: 2, state: "purged" }),
+    );
+    expect((await person.create()).status).toBe(201);
+  });
+
+  it("is asked of by one person a hundred times a day", async () => {
+    const limited = await startTestEdge({ fetch: host.fetch as typeof fetch, bindings: { AUTH_RATE_LIMIT: "on" } });
+    const person = await new Client(limited).signUp();
+    const [row] = await limited.db.select({ id: user.id }).from(user).where(eq(user.email, person.email));
+    const key = `create ${row?.id}`;
+    await limited.db.insert(rateLimit).values({ id: key, key, count: 99, lastRequest: limited.world.now() });
+    expect((await person.create()).status).toBe(201);
+    expect(await person.create()).toMatchObject({ status: 429, body: { code: "rate_limited" } });
+    limited.world.forward(24 * 3_600_000);
+    expect((await person.create()).status).toBe(201);
   });
 
   it("never gives an owner more agents than the plan allows, however many are asked for at once", async () => {
