@@ -11,7 +11,7 @@ import {
 } from "../../schema/protocol/index.ts";
 import { Client, startTestEdge, type TestEdge } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
-import { decideMove, storageWarning } from "./rules.ts";
+import { decideMove, nameKeptUntil, storageWarning } from "./rules.ts";
 
 let edge: TestEdge;
 let host: TestHost;
@@ -86,6 +86,29 @@ describe("the receipt of a deletion", () => {
     expect((await other.json<{ receipts: object[] }>("GET", "/api/v1/receipts")).body.receipts).toEqual([]);
     expect((await edge.send("/api/v1/receipts")).status).toBe(401);
     expect((await edge.send("/receipts/nothing")).status).toBe(404);
+  });
+});
+
+describe("the name of a deleted agent", () => {
+  const DAY_MS = 24 * 3_600_000;
+  it.each([
+    [1_000, DAY_MS],
+    [3_600_000, 90 * 3_600_000],
+    [DAY_MS, 90 * DAY_MS],
+    [1_000 * DAY_MS, 90 * DAY_MS],
+  ])("that lived %d ms is kept from others for %d ms", (livedMs, keptMs) => {
+    expect(nameKeptUntil({ createdAt: 1_000, updatedAt: 1_000 + livedMs }, 5)).toBe(5 + keptMs);
+  });
+
+  it("taken in a loop is another's after a day, and until then its former owner's", async () => {
+    const { id, name } = (await owner.create()).body;
+    await owner.request("DELETE", `/api/v1/tenants/${id}`);
+    await host.post(edge, await host.report(purged(id)));
+    const other = await new Client(edge).signUp();
+    expect((await other.create(name)).body.code).toBe("name_taken");
+    edge.world.forward(DAY_MS + 60_000);
+    expect((await other.create(name)).status).toBe(201);
+    edge.world.forward(-DAY_MS - 60_000);
   });
 });
 

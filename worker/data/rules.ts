@@ -11,21 +11,31 @@ export const freshVolumeKey = (random: (bytes: number) => Uint8Array) => ({
 });
 
 const DAY_MS = 24 * 3_600_000;
-/** How long nobody else gets the name of a deleted agent. */
+/** The longest that nobody else gets the name of a deleted agent; the line of it is kept as long in any case. */
 export const SLUG_LOCK_MS = 90 * DAY_MS;
+/**
+ * Until when its name is kept: ninety times as long as it lived, but a day at least. So nobody inherits what was
+ * set up to go to a name that was in use, and a loop of making and deleting takes a name for no longer than a day.
+ */
+export function nameKeptUntil(
+  { createdAt, updatedAt: deletedAt }: { createdAt: number; updatedAt: number },
+  now: number,
+) {
+  return now + Math.min(SLUG_LOCK_MS, Math.max(DAY_MS, 90 * (deletedAt - createdAt)));
+}
 /** Its steps are on its owner's page while it goes; then they go. */
 export const FORGET_AFTER_MS = 10 * 60_000;
 /** The longest that a provider of the database keeps copies for a restore to an earlier moment (Turso, 2026: 90 days). */
 const DATABASE_COPIES_MS = 90 * DAY_MS;
 
 /** What is left of an agent when it is gone, said to its owner as it is. */
-export const remainsOf = (now: number): DeletionRest[] => [
+export const remainsOf = (tenant: Parameters<typeof nameKeptUntil>[0], now: number): DeletionRest[] => [
   { what: "the steps of its deletion, in the database", until: now + FORGET_AFTER_MS },
   {
     what: "its id, its owner's id and times, in the database, so that no old copy brings it back",
     until: now + SLUG_LOCK_MS,
   },
-  { what: "its name, kept from everybody but its former owner", until: now + SLUG_LOCK_MS },
+  { what: "its name, kept from everybody but its former owner", until: nameKeptUntil(tenant, now) },
   {
     what: "copies of the database at its provider, for restoring it to an earlier moment",
     until: now + DATABASE_COPIES_MS,
