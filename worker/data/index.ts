@@ -4,12 +4,14 @@ import { outbox, slugLocks, tenantDataWishes, tenantEvents, tenantStorage, tenan
 import type { Accounts } from "../accounts/index.ts";
 import type { World } from "../clock.ts";
 import { atomically, type Database } from "../db.ts";
+import type { DataHosts } from "./moves.ts";
 import { dataRoutes } from "./routes.ts";
 import { FORGET_AFTER_MS, SLUG_LOCK_MS } from "./rules.ts";
-import { createDataService, type DataHosts, type DataService } from "./service.ts";
+import { createDataService, type DataService } from "./service.ts";
 
+export { endMove } from "./moves.ts";
 export { lockOf, receiptStatements, releaseName } from "./receipts.ts";
-export { type DataService, endMove } from "./service.ts";
+export type { DataService } from "./service.ts";
 export { storageStatement } from "./storage.ts";
 
 export interface DataRoom {

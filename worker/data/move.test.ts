@@ -113,6 +113,12 @@ describe("a move", () => {
     expect(await moveTo()).toBeNull();
   });
 
+  it("that was left open under an agent that is wanted otherwise is forgotten", async () => {
+    await edge.db.update(tenants).set({ desired: "running" }).where(eq(tenants.id, id));
+    await edge.tick();
+    expect(await moveTo()).toBeNull();
+  });
+
   it("leaves nothing for its former host in the outbox", async () => {
     from.down = true;
     await stoppedAndCopied();

@@ -1,39 +1,15 @@
-import { and, eq, isNotNull, isNull, ne } from "drizzle-orm";
-import { audit, outbox, tenantDataWishes, tenantEvents, tenantStorage, tenants } from "../../schema/db/index.ts";
-import { type RuntimeName, tenantStorage as storageReport } from "../../schema/protocol/index.ts";
+import { and, eq } from "drizzle-orm";
+import { audit, tenantDataWishes, tenantEvents, tenantStorage, tenants } from "../../schema/db/index.ts";
+import { tenantStorage as storageReport } from "../../schema/protocol/index.ts";
 import type { Person } from "../accounts/types.ts";
 import type { World } from "../clock.ts";
-import {
-  atomically,
-  changedOne,
-  type Database,
-  insist,
-  isGuardFailure,
-  retryingGuards,
-  type Statement,
-} from "../db.ts";
-import { describeError } from "../http.ts";
+import { atomically, changedOne, type Database, insist, retryingGuards, type Statement } from "../db.ts";
 import { good, type Result, refuse } from "../problem.ts";
-import { decideMove, type StorageWarning, storageWarning } from "./rules.ts";
+import { type Change, createMoves, type DataHosts } from "./moves.ts";
+import { type StorageWarning, storageWarning } from "./rules.ts";
 
-type TenantRow = typeof tenants.$inferSelect;
-type Wishes = typeof tenantDataWishes.$inferSelect;
 /** `waitUntil` of the request. */
 type Background = (work: Promise<unknown>) => void;
-
-/** What this room needs of the hosts' room. */
-export interface DataHosts {
-  place(wish: { runtime: RuntimeName; plan: string; region: null }, besides: string): Promise<string | null>;
-  takeRoom(hostId: string, wish: { region: null }): Statement[];
-  announce(row: { hostId: string; tenantId: string; generation: number }): Statement;
-  deliver(tenantId: string): Promise<void>;
-  /** Silent for so long, while others speak, that nothing is waited for any more. */
-  isLost(hostId: string): Promise<boolean>;
-}
-
-/** What an owner starts stays where it is: a move that went on later would bring back what it was before. */
-export const endMove = (db: Database, tenantId: string): Statement =>
-  db.update(tenantDataWishes).set({ moveTo: null }).where(eq(tenantDataWishes.tenantId, tenantId));
 
 export interface StorageView {
   usedBytes: number;
@@ -94,18 +70,7 @@ export function createDataService({
     return found.tenant.desired === "deleted" ? refuse("tenant_deleting") : good(found);
   }
 
-  /** What is wanted, why, and the word to the host: one transaction, or nothing. */
-  function change(
-    row: TenantRow,
-    to: Partial<Pick<TenantRow, "desired" | "restarts" | "hostId" | "heldFrom">>,
-    {
-      actor,
-      action,
-      wishes,
-      more = [],
-      detail = {},
-    }: { actor: string; action: string; wishes: Partial<Wishes>; more?: Statement[]; detail?: object },
-  ): Statement[] {
+  const change: Change = (row, to, { actor, action, wishes, more = [], detail = {} }) => {
     const [at, generation, tenantId] = [world.now(), row.generation + 1, row.id];
     return [
       db
@@ -125,7 +90,7 @@ export function createDataService({
       }),
       port.announce({ hostId: to.hostId ?? row.hostId, tenantId, generation }),
     ];
-  }
+  };
 
   function act(person: Person, id: string, later: Background, plan: (found: Found) => Promise<Result<Statement[]>>) {
     return retryingGuards(async (): Promise<Result<null>> => {
@@ -137,80 +102,6 @@ export function createDataService({
       later(port.deliver(id));
       return good(null);
     });
-  }
-
-  /** Held meanwhile, it is not started, and is started when it is let go. */
-  const runningAgain = ({ heldFrom }: TenantRow) =>
-    heldFrom === null ? ({ desired: "running" } as const) : ({ heldFrom: "running" } as const);
-
-  /**
-   * Started where it goes, from its last copy. What it has left behind goes by the audit's line that is written here, when
-   * that copy has proven itself.
-   */
-  async function switchOver(tenant: TenantRow, wishes: Wishes, hostId: string, lost: boolean): Promise<void> {
-    const restore = wishes.restores + 1;
-    const to = { hostId, ...runningAgain(tenant), restarts: tenant.restarts + 1 };
-    const isForAnother = and(eq(outbox.tenantId, tenant.id), ne(outbox.hostId, hostId));
-    const more = [
-      db.update(tenants).set({ observed: "pending", observedGeneration: 0 }).where(eq(tenants.id, tenant.id)),
-      ...port.takeRoom(hostId, { region: null }),
-      db.delete(outbox).where(and(isForAnother, isNull(outbox.deliveredAt))),
-    ];
-    const word = {
-      actor: "system",
-      action: "moved",
-      wishes: { moveTo: null, restores: restore, restoreFrom: "backup" },
-    };
-    const detail = { from: tenant.hostId, restore, lost };
-    await atomically(db, change(tenant, to, { ...word, more, detail }));
-    await port.deliver(tenant.id);
-  }
-
-  /** Its new server has filled up or was closed: another, or it goes on where it is. */
-  async function moveElsewhere(tenant: TenantRow, isLost: boolean): Promise<void> {
-    const { id, runtime, plan, hostId } = tenant;
-    const moveTo = await port.place({ runtime, plan, region: null }, hostId);
-    if (moveTo) {
-      await db
-        .update(tenantDataWishes)
-        .set({ moveTo })
-        .where(and(eq(tenantDataWishes.tenantId, id), isNotNull(tenantDataWishes.moveTo)));
-    } else if (!isLost) {
-      const word = { actor: "system", action: "stayed", wishes: { moveTo: null } };
-      await atomically(db, change(tenant, runningAgain(tenant), word));
-      await port.deliver(id);
-    }
-  }
-
-  async function goOn(id: string): Promise<void> {
-    const found = await read(id);
-    if (!found?.wishes?.moveTo) return;
-    const { tenant, facts, wishes } = found;
-    const step = decideMove({
-      observed: tenant.observed,
-      desired: tenant.desired,
-      isUpToDate: tenant.observedGeneration === tenant.generation,
-      copies: { asked: wishes.backups, made: facts?.backup?.number ?? 0 },
-      isHostLost: await port.isLost(tenant.hostId),
-      hasCopy: facts?.backup !== undefined,
-    });
-    switch (step) {
-      case "wait":
-        return;
-      case "forget":
-        await atomically(db, [endMove(db, id)]);
-        return;
-      case "switch":
-      case "switch_lost":
-        try {
-          await switchOver(tenant, wishes, found.wishes.moveTo, step === "switch_lost");
-        } catch (error) {
-          if (!isGuardFailure(error)) throw error;
-          // Somebody was faster: theirs is the newer word, and is looked at in the next turn.
-          if ((await read(id))?.tenant.generation !== tenant.generation) return;
-          await moveElsewhere(tenant, step === "switch_lost");
-        }
-    }
   }
 
   return {
@@ -263,20 +154,6 @@ export function createDataService({
         return good(change(tenant, { desired: "stopped" }, { actor: person.id, action: "move", wishes: wish }));
       }),
 
-    async tick() {
-      const moving = await db
-        .select({ id: tenantDataWishes.tenantId })
-        .from(tenantDataWishes)
-        .innerJoin(tenants, eq(tenants.id, tenantDataWishes.tenantId))
-        .where(and(isNotNull(tenantDataWishes.moveTo), ne(tenants.desired, "deleted")));
-      for (const { id } of moving) {
-        try {
-          await goOn(id);
-        } catch (error) {
-          // One that cannot go on must not stand before all others.
-          console.error(JSON.stringify({ event: "move_failed", tenant: id, error: describeError(error) }));
-        }
-      }
-    },
+    tick: createMoves({ db, port, read, change }),
   };
 }

@@ -13,11 +13,12 @@ import {
 import type { HostInventory } from "../../schema/protocol/index.ts";
 import { atomically, type Database, type Statement } from "../db.ts";
 import { describeError } from "../http.ts";
-import { raiseAlert, resolveAlert } from "./alerts.ts";
+import { raiseAlert } from "./alerts.ts";
 import { type DeliveryContext, deliverHost, deliverTenant, failed, tellStranger } from "./deliver.ts";
 import { heldBy, hostWord, knowsNewer, refreshHost } from "./host-word.ts";
-import { type Drift, decideLeftBehind, decideStranger, findDrift, SETTLE_MS, wasAway } from "./rules.ts";
+import { type Drift, decideStranger, findDrift, SETTLE_MS } from "./rules.ts";
 import * as store from "./store.ts";
+import { clearLeftBehind } from "./strangers.ts";
 
 const BATCH = 200;
 const PARALLEL = 5;
@@ -191,39 +192,6 @@ async function reconcileOthers(
     }
   }
   return found;
-}
-
-/** An agent of this edge that lives on another host by now: never at work in two places, gone here when nothing is lost. */
-async function clearLeftBehind(
-  context: DeliveryContext,
-  host: store.HostRow,
-  { row, generation: have, state }: { row: store.TenantRow; generation: number; state: string },
-): Promise<void> {
-  const { db, world } = context;
-  const now = world.now();
-  // What it said is old, and every call to it waits in vain.
-  if (wasAway(host.lastReportAt, now)) return;
-  const word = { tenantId: row.id, generation: Math.max(have, row.generation) };
-  const facts = await store.departureOf(db, row.id, host.id);
-  const step = decideLeftBehind({ isDeleted: row.desired === "deleted", ...facts });
-  switch (step) {
-    case "purge":
-    case "purge_moved": {
-      // Where it lives on, its copies in object storage are its own.
-      const moved = step === "purge_moved" ? ({ moved: true } as const) : {};
-      if (await tellStranger(context, host, { type: "tenant.purge", ...word, ...moved }))
-        await atomically(db, [resolveAlert(db, "left_behind", row.id, now)]);
-      return;
-    }
-    case "ask": {
-      const detail = `${host.name} has what this agent was before it went to another server. It is kept: \`host stranger ${host.name} ${row.id} --purge\` when its owner misses nothing.`;
-      await raiseAlert(db, { kind: "left_behind", subject: row.id, detail }, now);
-      break;
-    }
-    case "wait":
-      break;
-  }
-  if (state !== "stopped") await tellStranger(context, host, { type: "tenant.halt", ...word });
 }
 
 function auditDrift(

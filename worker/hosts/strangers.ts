@@ -2,8 +2,9 @@ import { eq } from "drizzle-orm";
 import { tenants } from "../../schema/db/index.ts";
 import { atomically } from "../db.ts";
 import { good, type Result, refuse } from "../problem.ts";
-import { resolveAlert } from "./alerts.ts";
+import { raiseAlert, resolveAlert } from "./alerts.ts";
 import { type DeliveryContext, tellStranger } from "./deliver.ts";
+import { decideLeftBehind, wasAway } from "./rules.ts";
 import * as store from "./store.ts";
 
 /**
@@ -36,4 +37,37 @@ export async function purgeStranger(
     kinds.map((kind) => resolveAlert(db, kind, tenantId, world.now())),
   );
   return good({ hostId, tenantId });
+}
+
+/** An agent of this edge that lives on another host by now: never at work in two places, gone here when nothing is lost. */
+export async function clearLeftBehind(
+  context: DeliveryContext,
+  host: store.HostRow,
+  { row, generation: have, state }: { row: store.TenantRow; generation: number; state: string },
+): Promise<void> {
+  const { db, world } = context;
+  const now = world.now();
+  // What it said is old, and every call to it waits in vain.
+  if (wasAway(host.lastReportAt, now)) return;
+  const word = { tenantId: row.id, generation: Math.max(have, row.generation) };
+  const facts = await store.departureOf(db, row.id, host.id);
+  const step = decideLeftBehind({ isDeleted: row.desired === "deleted", ...facts });
+  switch (step) {
+    case "purge":
+    case "purge_moved": {
+      // Where it lives on, its copies in object storage are its own.
+      const moved = step === "purge_moved" ? ({ moved: true } as const) : {};
+      if (await tellStranger(context, host, { type: "tenant.purge", ...word, ...moved }))
+        await atomically(db, [resolveAlert(db, "left_behind", row.id, now)]);
+      return;
+    }
+    case "ask": {
+      const detail = `${host.name} has what this agent was before it went to another server. It is kept: \`host stranger ${host.name} ${row.id} --purge\` when its owner misses nothing.`;
+      await raiseAlert(db, { kind: "left_behind", subject: row.id, detail }, now);
+      break;
+    }
+    case "wait":
+      break;
+  }
+  if (state !== "stopped") await tellStranger(context, host, { type: "tenant.halt", ...word });
 }
