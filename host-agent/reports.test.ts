@@ -103,6 +103,21 @@ test("sends what is new at once, and what came meanwhile together", async () => 
   expect(batches.length).toBeLessThanOrEqual(3);
 });
 
+test("a step waits for the word that comes right behind it, and nothing else waits", async () => {
+  const { journal, batches, start } = await setUp();
+  start();
+  await until(() => expect(batches).toEqual([[]]));
+  journal.reports.add(progress(1));
+  setTimeout(() => {
+    journal.reports.add({ type: "tenant.state", at: 2, tenantId, generation: 1, state: "running" });
+    journal.reports.add(progress(3));
+  }, 5);
+  await until(() => expect(batches.flat()).toHaveLength(3));
+  expect(batches[1]?.map(({ type }) => type)).toEqual(["tenant.progress", "tenant.state", "tenant.progress"]);
+  journal.reports.add(progress(4));
+  await until(() => expect(batches).toHaveLength(3));
+});
+
 test("repeats until the edge has acknowledged: refusals, errors and lost answers lose nothing", async () => {
   const faults = [new Response("", { status: 503 }), new Response("", { status: 403 }), "lose answer" as const];
   const { journal, batches, start } = await setUp((call) => faults[call - 1] ?? null);

@@ -19,6 +19,8 @@ import { backoffMs, createBell } from "./waiting.ts";
 const MAX_BATCH = 100;
 /** base64url makes 4 bytes of 3, and header, signature and claims come on top: 45 kB stay below 64 KiB. */
 const MAX_BATCH_BYTES = 45_000;
+/** Steps come in bursts, and the last one with the word that matters: whoever waits for that is not kept by a batch before. */
+const PROGRESS_WAITS_MS = 40;
 const SEND_TIMEOUT_MS = 15_000;
 const BACKOFF = { firstMs: 250, maxMs: 30_000 };
 
@@ -55,7 +57,7 @@ export function startReportSender(options: ReportSenderOptions): ReportSender {
     while (!ending.signal.aborted) {
       // The journal's failure is one like the edge's: a disk that fails a read must not silence this host for good.
       try {
-        const batch = journal.reports.pending(MAX_BATCH, MAX_BATCH_BYTES);
+        const batch = await gather();
         if (batch.length === 0 && heard) {
           await bell.wait();
           continue;
@@ -70,6 +72,18 @@ export function startReportSender(options: ReportSenderOptions): ReportSender {
         if (failures === 1) log.warn("reports.unsent", { error: describeError(error) });
         await delay(backoffMs(failures, BACKOFF, Math.random()), ending.signal);
       }
+    }
+  }
+
+  /** What is to be sent now: at once when a tenant's state is told, else a moment after the first step. */
+  async function gather(): Promise<Report[]> {
+    const until = performance.now() + PROGRESS_WAITS_MS;
+    for (;;) {
+      const batch = journal.reports.pending(MAX_BATCH, MAX_BATCH_BYTES);
+      const leftMs = until - performance.now();
+      const onlySteps = batch.length > 0 && batch.every(({ type }) => type === "tenant.progress");
+      if (!onlySteps || leftMs <= 0 || ending.signal.aborted) return batch;
+      await bell.wait(leftMs);
     }
   }
 

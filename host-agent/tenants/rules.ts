@@ -14,14 +14,14 @@ export const CHAINS: Readonly<Record<Goal, Chain>> = {
   running: {
     uid: [],
     image: [],
-    network: ["uid"],
     volume: ["uid"],
+    network: ["uid"],
     config: ["uid"],
-    // Read back from the kernel for every start: a process must not start behind rules that are not there. Behind
-    // `uid`, since it spawns programs, and what takes longest (`network`) should be on its way before.
-    firewall: ["uid"],
     // Made while its volume is opened and its bridge is made; `health` starts it, and only then it needs them and the walls.
     container: ["image", "config"],
+    // Read back from the kernel for every start: a process must not start behind rules that are not there. Behind
+    // `config`, since it starts programs, and each of them holds this process up: what takes long (`volume`) has begun.
+    firewall: ["config"],
     health: ["container", "volume", "network", "firewall"],
     route: ["health"],
   },
