@@ -40,7 +40,8 @@ export async function startModelEdge({ sqld, now, deliver, later }: ModelEdgeOpt
     const hosts = createHosts({ db, world, fetch: deliver, config, news: createNews() });
     const { tenants: origins, vaultKeys: ring, maxTenantsPerOwner } = config;
     const billing = { allowanceOf: async () => ({ plan: "trial", tenants: maxTenantsPerOwner, still: [] }) };
-    return { hosts, tenants: createTenantService({ db, world, hosts, ring, origins, maxTenantsPerOwner, billing }) };
+    const options = { db, world, hosts, ring, origins, maxTenantsPerOwner, limits: null, billing };
+    return { hosts, tenants: createTenantService(options) };
   }
   let parts = make();
 
