@@ -15,6 +15,7 @@ import { accountKey, authDoor, bucketsOf, forgivenOf } from "./rules.ts";
 import * as store from "./store.ts";
 import type { Caller, Holder, Person } from "./types.ts";
 
+export { Limits } from "./limits.ts";
 export { accountApi, peopleRoutes } from "./routes.ts";
 export { allows, socialOrigins } from "./rules.ts";
 export type { ApiKeyView, Security } from "./store.ts";

@@ -1,6 +1,5 @@
 import { newId, type RuntimeName } from "../../schema/protocol/index.ts";
-import type { Person } from "../accounts/index.ts";
-import type { Limits } from "../accounts/limits.ts";
+import type { Limits, Person } from "../accounts/index.ts";
 import type { World } from "../clock.ts";
 import { endMove, lockOf } from "../data/index.ts";
 import { freshVolumeKey } from "../data/rules.ts";

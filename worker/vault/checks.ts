@@ -1,5 +1,5 @@
 import { audit } from "../../schema/db/index.ts";
-import { Limits } from "../accounts/limits.ts";
+import { Limits } from "../accounts/index.ts";
 import type { Person } from "../accounts/types.ts";
 import type { World } from "../clock.ts";
 import type { Database } from "../db.ts";
