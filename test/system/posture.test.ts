@@ -81,6 +81,8 @@ async function manage(host: TestHost): Promise<void> {
   const inside = hostRun(["nsenter", "--target", String(holder.pid), "--mount", "--net", "--"]);
   for (const [index, directory] of UFW_DIRECTORIES.entries()) {
     const copy = `${host.dir}/ufw${index}`;
+    // Debian's package makes its state directory only when it is first enabled.
+    await inside("mkdir", ["-p", directory]);
     await inside("cp", ["-a", directory, copy]);
     await inside("mount", ["--bind", copy, directory]);
   }
