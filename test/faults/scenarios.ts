@@ -25,8 +25,8 @@ export interface Act {
   end(): Promise<void>;
 }
 
-/** Journal and configuration fit, and filling it takes no time. */
-const SMALL_DISK_MIB = 8;
+/** Journal, configuration and the least that volumes take fit, and filling it takes no time. */
+const SMALL_DISK_MIB = 640;
 
 function onLab(name: string, options: { stateMiB?: number }, parts: (lab: () => AgentLab) => Part[]): Act {
   let lab: AgentLab | null = null;
