@@ -155,7 +155,8 @@ describe("errors become steps' errors", () => {
     expect(await gone.find("tnt_a")).toBeNull();
     await gone.remove("tnt_a");
     await gone.stop("tnt_a", 1);
-    const layout = { network: "chl0" } as Parameters<typeof gone.removeNetwork>[0];
+    // Not the name of any bridge: one that is there would be deleted.
+    const layout = { network: "chl-nobody" } as Parameters<typeof gone.removeNetwork>[0];
     await gone.removeNetwork(layout);
   });
 });

@@ -126,12 +126,14 @@ export function dockerContainers(options: ContainerOptions): Containers {
       return factsOf(created);
     },
 
-    async start({ spec }) {
+    async start({ spec, layout }) {
       try {
         const ran = await absentIs(null, () => docker.startContainer(containerName(spec.id)), 304);
         return ran === null ? ((await inspect(spec.id))?.State.Pid ?? null) : null;
       } catch (error) {
         if (error instanceof DockerError && canNeverStart(error)) await removeByName(containerName(spec.id));
+        // The engine does not look at the kernel: somebody has deleted the bridge, and only a new network brings one.
+        if (error instanceof DockerError && hasLostBridge(error)) await containers.removeNetwork(layout);
         throw error;
       }
     },
@@ -181,9 +183,13 @@ export function dockerContainers(options: ContainerOptions): Containers {
  * made anew, it can never start. And where the engine was killed in the middle of a start, containerd keeps a task under
  * the container's id that this engine (before moby 23) neither takes back nor removes.
  */
-const canNeverStart = ({ status, message }: DockerError): boolean =>
+const canNeverStart = ({ status, message }: Pick<DockerError, "status" | "message">): boolean =>
   (status === 404 && /\bnetwork\b.*not found/.test(message)) ||
+  hasLostBridge({ status, message }) ||
   (status === 500 && /\btask\b.*already exists/.test(message));
+
+const hasLostBridge = ({ status, message }: Pick<DockerError, "status" | "message">): boolean =>
+  status === 500 && /could not find bridge/.test(message);
 
 /**
  * An engine that was killed in the middle of making a network may keep its bridge driver's half of it: under no name that

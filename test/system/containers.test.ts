@@ -223,6 +223,15 @@ describe("converging", () => {
     expect((await containers.find(tenant.spec.id))?.exitCode).not.toBe(0);
   });
 
+  it("starts at the next try where somebody has deleted the bridge", async () => {
+    const tenant = await prepared(newTenant());
+    await host.run("ip", ["link", "delete", tenant.layout.network]);
+    await expect(containers.start(tenant)).rejects.toMatchObject({ retryable: true });
+    await running(tenant);
+    await containers.remove(tenant.spec.id);
+    await containers.removeNetwork(tenant.layout);
+  });
+
   it("replaces a network of the right name and the wrong addresses", async () => {
     const { layout } = newTenant();
     await containers.ensureNetwork({ ...layout, subnet: "10.214.0.0/28", gateway: "10.214.0.1" });
