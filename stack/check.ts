@@ -16,7 +16,7 @@ async function unitTests(args: string[]): Promise<number> {
     ["tsc", "-p", "tsconfig.json"],
     ["tsc", "-p", "worker/tsconfig.json"],
     ["biome", "ci", "--error-on-warnings", "."],
-    ["vitest", "run", "--project", "workerd", "--project", "node", ...args],
+    ["vitest", "run", "--project", "workerd", "--project", "node", "--maxWorkers", "100%", ...args],
   ];
   for (const [command, ...rest] of steps) {
     const code = await passThrough(command, rest);
