@@ -35,7 +35,7 @@ export function createMeter({ pidOf, count, now = () => performance.now() }: Met
     pidOf(tenantId).then(
       (pid) => {
         if (pid === null) entries.delete(tenantId);
-        else entry.pid = pid;
+        else if (pid !== entry.pid) Object.assign(entry, { pid, countedAt: Number.NEGATIVE_INFINITY });
       },
       () => entries.delete(tenantId),
     );

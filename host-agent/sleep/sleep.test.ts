@@ -112,6 +112,14 @@ describe("the meter", () => {
     later(100);
     expect(meter.admits("tnt_a", 10)).toBe(true);
   });
+  it("counts as soon as it knows where, however long that took", async () => {
+    const found = Promise.withResolvers<number>();
+    const meter = createMeter({ pidOf: () => found.promise, count: () => ({ inbound: 10, outbound: 0 }), now: () => 0 });
+    expect(meter.admits("tnt_a", 10)).toBe(true);
+    found.resolve(7);
+    await found.promise;
+    expect(meter.admits("tnt_a", 10)).toBe(false);
+  });
   it("spends a twentieth of its time on counting at most, however long that takes", async () => {
     const { meter, counts, later } = await metered(() => 10, 50);
     for (let ms = 0; ms < 10_000; ms += 10) {
