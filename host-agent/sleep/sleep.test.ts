@@ -114,7 +114,11 @@ describe("the meter", () => {
   });
   it("counts as soon as it knows where, however long that took", async () => {
     const found = Promise.withResolvers<number>();
-    const meter = createMeter({ pidOf: () => found.promise, count: () => ({ inbound: 10, outbound: 0 }), now: () => 0 });
+    const meter = createMeter({
+      pidOf: () => found.promise,
+      count: () => ({ inbound: 10, outbound: 0 }),
+      now: () => 0,
+    });
     expect(meter.admits("tnt_a", 10)).toBe(true);
     found.resolve(7);
     await found.promise;
