@@ -30,6 +30,8 @@ export const tenantDataWishes = sqliteTable(
     backups: integer().notNull().default(0),
     /** Deletion waits until then, and can be undone. */
     deleteAt: integer(),
+    /** What was wanted of it when it was deleted, and is again when that is undone. */
+    deleteFrom: text({ enum: ["running", "suspended", "stopped"] }),
     /** Where it is being moved to, from when it was asked for until it runs there. */
     moveTo: text(),
     moveAskedAt: integer(),
@@ -78,3 +80,45 @@ export const orphans = sqliteTable("orphans", {
   firstSeenAt: integer().notNull(),
   removedAt: integer(),
 });
+
+/** What each host last found that its own journal knows nothing of. Whose it is, only the whole database can say. */
+export const hostLeftovers = sqliteTable("host_leftovers", {
+  hostId: text().primaryKey(),
+  at: integer().notNull(),
+  /** JSON of the items, as the protocol has them. */
+  items: text().notNull(),
+});
+
+/** One row for each run of the reaper, also when it has found nothing: that it looked is the news then. */
+export const sweeps = sqliteTable("sweeps", {
+  id: integer().primaryKey({ autoIncrement: true }),
+  at: integer().notNull(),
+  found: integer().notNull(),
+  removed: integer().notNull(),
+  /** JSON of what was looked at and what was found. */
+  report: text().notNull(),
+});
+
+/**
+ * An account on its way out: how far it is, and at the end the signed word that it is gone. Without a person's name or
+ * address once that has been mailed.
+ */
+export const accountDeletions = sqliteTable(
+  "account_deletions",
+  {
+    userId: text().primaryKey(),
+    /** Where the receipt goes; null once it is on its way. */
+    email: text(),
+    askedAt: integer().notNull(),
+    /** When nothing was left to be paid. */
+    billingEndedAt: integer(),
+    doneAt: integer(),
+    /** Compact JWS of the edge. */
+    receipt: text(),
+    /** base64url SHA-256 of the one-time link to it; null once it was used. */
+    linkHash: text().unique(),
+    /** When the receipt itself is forgotten. */
+    keptUntil: integer(),
+  },
+  (t) => [index("account_deletions_done").on(t.doneAt)],
+);
