@@ -1,8 +1,9 @@
 import { spawn } from "node:child_process";
 import { makeBareServerArchive } from "../test/hosts/bare-server.ts";
 import { bringPackages } from "./system.ts";
+import { systemTests } from "./system-tests.ts";
 import { makeTestImages } from "./test-images.ts";
-import { withTestNetwork } from "./testnet.ts";
+import { exitCode } from "./testnet.ts";
 import { ROOT } from "./worker.ts";
 
 /** Tests that walk through everything that could happen, for seconds each: by name, and not for the inner loop. */
@@ -25,21 +26,17 @@ async function unitTests(args: string[]): Promise<number> {
   return 0;
 }
 
-/** Everything: the unit tests with the long ones, then the system tests on real parts, in a network of their own. */
+/** Everything: the unit tests with the long ones, then the system tests on real parts, in networks of their own. */
 export async function test(args: string[]): Promise<number> {
   await bringPackages("test", true);
   const code = await unitTests([]);
   if (code !== 0) return code;
   await makeTestImages(`${ROOT}/.chelar/test`, (line) => console.error(line));
   await makeBareServerArchive((line) => console.error(line));
-  return withTestNetwork("vitest", ["run", "--project", "system", ...args]);
+  return systemTests(args);
 }
 
 function passThrough(command: string, args: string[]): Promise<number> {
   console.error(`\n> ${command} ${args.join(" ")}`);
-  return new Promise((resolve, reject) => {
-    const child = spawn(`${ROOT}/node_modules/.bin/${command}`, args, { cwd: ROOT, stdio: "inherit" });
-    child.once("error", reject);
-    child.once("exit", (code) => resolve(code ?? 1));
-  });
+  return exitCode(spawn(`${ROOT}/node_modules/.bin/${command}`, args, { cwd: ROOT, stdio: "inherit" }));
 }

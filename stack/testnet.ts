@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { constants as os } from "node:os";
@@ -50,6 +50,11 @@ function runInside(internet: string, command: string, args: readonly string[], r
     stdio: "inherit",
     env: { ...process.env, PATH: `${BIN}${delimiter}${process.env.PATH ?? ""}`, CHELAR_TEST_RUN: String(run) },
   });
+  return exitCode(child);
+}
+
+/** How a child that does our work ends: 128 + number for a signal's death. */
+export function exitCode(child: ChildProcess): Promise<number> {
   // We outlive the signal, since somebody must clean up; the child decides what the signal means.
   const passOn = (signal: NodeJS.Signals) => void child.kill(signal);
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
