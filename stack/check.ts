@@ -29,11 +29,14 @@ async function unitTests(args: string[]): Promise<number> {
 /** Everything: the unit tests with the long ones, then the system tests on real parts, in networks of their own. */
 export async function test(args: string[]): Promise<number> {
   await bringPackages("test", true);
-  const code = await unitTests([]);
-  if (code !== 0) return code;
-  await makeTestImages(`${ROOT}/.chelar/test`, (line) => console.error(line));
-  await makeBareServerArchive((line) => console.error(line));
-  return systemTests(args);
+  const say = (line: string) => console.error(line);
+  // What has to be fetched the first time is mostly waiting: beside the unit tests.
+  const [code] = await Promise.all([
+    unitTests([]),
+    makeTestImages(`${ROOT}/.chelar/test`, say),
+    makeBareServerArchive(say),
+  ]);
+  return code === 0 ? systemTests(args) : code;
 }
 
 function passThrough(command: string, args: string[]): Promise<number> {
