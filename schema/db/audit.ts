@@ -12,5 +12,9 @@ export const audit = sqliteTable(
     subject: text().notNull(),
     detail: text(),
   },
-  (t) => [index("audit_subject").on(t.subject, t.id)],
+  (t) => [
+    index("audit_subject").on(t.subject, t.id),
+    index("audit_actor").on(t.actor, t.id),
+    index("audit_action").on(t.action, t.id),
+  ],
 );
