@@ -131,6 +131,47 @@ describe("the gate", () => {
     expect(await (await ask(known)).text()).toContain("It keeps stopping.");
   });
 
+  it("lets a delivery in at its channel's own place and nowhere else, and no visitor there", async () => {
+    const { gate, ask } = await served();
+    const channels = { telegram: { upstream: "10.0.0.2:8787", path: "/telegram-webhook" } };
+    gate.set("ada.example", { ...route, requestsPerMinute: 100, closed: ["/telegram-webhook"], channels });
+    const post = { ...known, "x-forwarded-method": "POST", "x-forwarded-uri": "/telegram-webhook" };
+    const delivery = { ...post, "x-chelar-channel": "telegram" };
+    const upstream = async (headers: Record<string, string>) => {
+      const answer = await ask(headers);
+      return [answer.status, answer.headers.get("x-chelar-upstream")];
+    };
+    expect(await upstream(delivery)).toEqual([200, "10.0.0.2:8787"]);
+    for (const elsewhere of ["/", "/chat", "/telegram-webhook?x=1", "/telegram-webhook/", "//telegram-webhook"]) {
+      expect(await upstream({ ...delivery, "x-forwarded-uri": elsewhere })).toEqual([404, null]);
+    }
+    expect(await upstream({ ...delivery, "x-forwarded-method": "GET" })).toEqual([404, null]);
+    for (const channel of ["slack", "constructor", "telegram, telegram", "Telegram"]) {
+      expect(await upstream({ ...delivery, "x-chelar-channel": channel })).toEqual([404, null]);
+    }
+    expect(await upstream(post)).toEqual([404, null]);
+    for (const visit of ["", "{http.reverse_proxy.header.X-Chelar-Channel}"]) {
+      expect(await upstream({ ...post, "x-chelar-channel": visit })).toEqual([404, null]);
+      expect(await upstream({ ...post, "x-forwarded-uri": "/", "x-chelar-channel": visit })).toEqual([
+        200,
+        route.upstream,
+      ]);
+    }
+  });
+
+  it("wakes a sleeper for a delivery as for anybody", async () => {
+    const { gate, ask } = await served();
+    const channels = { telegram: { upstream: "10.0.0.2:8787", path: "/telegram-webhook" } };
+    let knocks = 0;
+    gate.hold("ada.example", { ...route, knock: () => knocks++ });
+    const headers = { "x-forwarded-method": "POST", "x-forwarded-uri": "/telegram-webhook" };
+    const held = ask({ ...known, ...headers, "x-chelar-channel": "telegram" });
+    await vi.waitFor(() => expect(gate.waiting("ada.example")).toBe(1));
+    expect(knocks).toBe(1);
+    gate.set("ada.example", { ...route, channels });
+    expect((await held).headers.get("x-chelar-upstream")).toBe("10.0.0.2:8787");
+  });
+
   it("keeps what is the host's from every visitor, and counts what is open", async () => {
     const { gate, ask } = await served({ admits: (_, limit) => limit > 1 });
     gate.set("ada.example", { ...route, requestsPerMinute: 100, closed: ["/api/v1/admin"], openConnections: 2 });

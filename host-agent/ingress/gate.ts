@@ -1,8 +1,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { CHANNEL_HEADER, type ChannelName } from "../../schema/protocol/index.ts";
 import type { Held, Route, Routes } from "../tenants/ports.ts";
 import { answerTo, send, type Verdict } from "./answers.ts";
 import { createHolding, type Holding } from "./holding.ts";
-import { type Bucket, isClosed, isPageLoad, requestedHost, takeToken, tenantCookies } from "./rules.ts";
+import { type Bucket, channelOf, isClosed, isPageLoad, requestedHost, takeToken, tenantCookies } from "./rules.ts";
 import { isStream, questionOf } from "./stream-rules.ts";
 import type { Streams } from "./streams.ts";
 
@@ -94,6 +95,8 @@ export function createGate(options: GateOptions = {}): Gate {
     if (entry.failure !== null) return { verdict: "failed", isPage: isPageLoad(headers), detail: entry.failure };
     if (!entry.route) return { verdict: "unknown_host" };
     const { upstream, tenantId, closed = [], openConnections: limit } = entry.route;
+    const channel = channelOf(headers[CHANNEL_HEADER]);
+    if (channel !== null) return handOver(entry, entry.route, channel, headers);
     if (closed.length > 0 && isClosed(headers["x-forwarded-uri"]?.toString(), closed))
       return { verdict: "closed_path" };
     if (limit !== undefined && !admits(tenantId, limit)) return { verdict: "too_many_open", limit };
@@ -102,6 +105,20 @@ export function createGate(options: GateOptions = {}): Gate {
     if (!streams || !isStream(headers)) return { verdict: "open", upstream, cookie, pass: "" };
     const question = questionOf(requestedHost(headers["x-forwarded-host"]?.toString()), headers);
     return { verdict: "open", cookie, ...streams.admit({ tenantId, upstream, question }) };
+  }
+
+  /** A delivery has one way in, and the ways of visitors are not its own. No cookies: it is nobody's browser. */
+  function handOver(
+    entry: Entry,
+    route: Route,
+    channel: ChannelName | "unknown",
+    headers: IncomingMessage["headers"],
+  ): Verdict {
+    const way = channel === "unknown" ? undefined : route.channels?.[channel];
+    const isMeant = headers["x-forwarded-method"] === "POST" && headers["x-forwarded-uri"] === way?.path;
+    if (!way || !isMeant) return { verdict: "closed_path" };
+    entry.lastRequestMs = now();
+    return { verdict: "open", upstream: way.upstream, cookie: "", pass: "" };
   }
 
   /** Knocks, and holds the visitor until the agent is there. */

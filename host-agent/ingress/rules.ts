@@ -1,3 +1,5 @@
+import { type ChannelName, channelName } from "../../schema/protocol/index.ts";
+
 /** Cookies by which the platform knows its visitors: a tenant that saw one could act as its owner. */
 const OUR_COOKIES = ["__host-chelar", "chelar-door", "chelar-bind"] as const;
 
@@ -64,6 +66,19 @@ export function ingressVariants({ tenantSite, caddyVersion }: { tenantSite: stri
     CHELAR_CADDY: isNew ? "2.7" : "2.6",
     CHELAR_TLS: tenantSite.startsWith("https:") ? "on" : "off",
   };
+}
+
+/** Caddy writes the name of its own placeholder where the door has not sent the header. */
+const NO_CHANNEL = /^(?:|\{http\.reverse_proxy\.header\.[A-Za-z-]+\})$/;
+
+/**
+ * Whether the door has let in a visitor (null), or a delivery of a channel. What is neither is "unknown": a newer edge's
+ * word must not be taken for a visit.
+ */
+export function channelOf(header: string | string[] | undefined): ChannelName | "unknown" | null {
+  const said = header?.toString() ?? "";
+  if (NO_CHANNEL.test(said)) return null;
+  return channelName.safeParse(said).data ?? "unknown";
 }
 
 /**

@@ -1,13 +1,13 @@
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { runtimeStatus } from "../../schema/protocol/index.ts";
+import { HAND_OVER, runtimeStatus } from "../../schema/protocol/index.ts";
 import { isMemoryBacked } from "../storage/index.ts";
 import { type Runtimes, StepError } from "../tenants/ports.ts";
 import { askAt } from "./ask.ts";
 import { rootDirectory, writeAtomically } from "./files.ts";
 import { pollUntilReady } from "./ready.ts";
 import { environmentFile, refuseEnvironment } from "./rules.ts";
-import { ENV_FILE } from "./runtime.ts";
+import { ENV_FILE, type RuntimeDefinition } from "./runtime.ts";
 import { RUNTIME_TABLE } from "./table.ts";
 
 export { libraries } from "./images/echo.ts";
@@ -70,7 +70,14 @@ export function runtimes({ isRunning }: RuntimesOptions): Runtimes {
     },
 
     upstream: ({ spec, layout }) => `${layout.address}:${RUNTIME_TABLE[spec.runtime].port}`,
-    closed: (runtime) => RUNTIME_TABLE[runtime].closed,
+    closed: (runtime) => closedPaths(RUNTIME_TABLE[runtime]),
+    channels: ({ spec, layout }) =>
+      Object.fromEntries(
+        Object.entries(HAND_OVER[spec.runtime]).map(([channel, { port, path }]) => [
+          channel,
+          { upstream: `${layout.address}:${port}`, path },
+        ]),
+      ),
     port: (runtime) => RUNTIME_TABLE[runtime].port,
     // A runtime that does not answer cannot be asked to hold still: it is left alone.
     busy: async ({ spec, layout }) => {
@@ -88,6 +95,12 @@ export function runtimes({ isRunning }: RuntimesOptions): Runtimes {
     stopTimeoutSeconds: (runtime) => RUNTIME_TABLE[runtime].stopTimeoutSeconds,
   };
 }
+
+/** A hand-over at the port of visitors would be open to them, too. */
+const closedPaths = ({ name, port, closed = [] }: RuntimeDefinition): readonly string[] => [
+  ...closed,
+  ...Object.values(HAND_OVER[name]).flatMap((way) => (way.port === port ? [way.path] : [])),
+];
 
 const notReady = {
   died: (_: number, last: string) =>

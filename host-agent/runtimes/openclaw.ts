@@ -1,3 +1,4 @@
+import { HAND_OVER, TELEGRAM_SECRET, type TenantSpec } from "../../schema/protocol/index.ts";
 import { CONTROL_PLANE, OPENCLAW_HOOKS } from "./openclaw-rpc.ts";
 import { CONFIG_PATH, DATA_PATH, PLATFORM_CLIENT, type RuntimeDefinition, USER_HEADER } from "./runtime.ts";
 
@@ -46,6 +47,8 @@ export const openclaw: RuntimeDefinition = {
         },
         // A Mistral or OpenRouter key makes it install this plugin through npm at start, and exit 78 without npm.
         plugins: { deny: ["perplexity"], entries: { "admin-http-rpc": { enabled: true } } },
+        ...telegram(spec),
+        ...heartbeat(spec),
       },
       null,
       2,
@@ -64,3 +67,34 @@ export const openclaw: RuntimeDefinition = {
   startTimeoutSeconds: 180,
   stopTimeoutSeconds: 20,
 };
+
+/**
+ * By webhook, and never by polling: that would need a running container and would go past the door. It registers at
+ * Telegram what the edge has registered, so that a start changes nothing.
+ */
+function telegram({ channels }: TenantSpec) {
+  const way = HAND_OVER.openclaw.telegram;
+  if (!channels?.telegram || !way) return {};
+  const { webhookUrl, allowFrom, apiRoot } = channels.telegram;
+  return {
+    channels: {
+      telegram: {
+        enabled: true,
+        ...(apiRoot && { apiRoot }),
+        // Nobody is on an empty list: with it, nobody is heard.
+        dmPolicy: "allowlist",
+        allowFrom,
+        groupPolicy: "disabled",
+        webhookUrl,
+        // This file is readable by anyone: the secret itself is in the environment.
+        webhookSecret: { source: "env", provider: "default", id: TELEGRAM_SECRET },
+        webhookPath: way.path,
+        webhookHost: "0.0.0.0",
+        webhookPort: way.port,
+      },
+    },
+  };
+}
+
+/** Every half an hour it would ask its model whether there is something to do: an agent that sleeps would never rest. */
+const heartbeat = ({ sleep }: TenantSpec) => (sleep ? { agents: { defaults: { heartbeat: { every: "0m" } } } } : {});

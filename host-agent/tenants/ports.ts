@@ -1,4 +1,4 @@
-import type { ImageState, RuntimeName, RuntimeStatus } from "../../schema/protocol/index.ts";
+import type { ChannelName, ImageState, RuntimeName, RuntimeStatus } from "../../schema/protocol/index.ts";
 import type { Snapshots } from "../storage/index.ts";
 import type { Tenant, TenantLayout } from "./layout.ts";
 
@@ -135,7 +135,9 @@ export interface Runtimes {
   untilReady(tenant: Tenant, signal: AbortSignal): Promise<void>;
   /** Where a request goes: `address:port`. */
   upstream(tenant: Tenant): string;
-  /** Paths that are for this host alone. */
+  /** Where each of its channels' messages are handed over. */
+  channels(tenant: Tenant): Route["channels"];
+  /** Paths that are for this host and the edge's deliveries alone. */
   closed(runtime: RuntimeName): readonly string[] | undefined;
   /** Where it listens inside its container. */
   port(runtime: RuntimeName): number;
@@ -185,6 +187,8 @@ export interface Held extends Bounds {
 }
 export interface Route extends Bounds {
   upstream: string;
-  /** Paths below which no visitor may come: what the runtime offers its host alone. */
+  /** Paths below which no visitor may come: what the runtime offers its host, or the edge's deliveries, alone. */
   closed?: readonly string[];
+  /** Where a delivery of a channel goes, by POST to exactly this path; visitors never. */
+  channels?: Readonly<Partial<Record<ChannelName, { upstream: string; path: string }>>>;
 }

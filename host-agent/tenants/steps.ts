@@ -152,7 +152,8 @@ export function createSteps({
       const { requestsPerMinute, openConnections } = limits;
       const upstream = runtimes.upstream(tenant);
       const closed = runtimes.closed(tenant.spec.runtime);
-      routes.set(hostname, { tenantId: record.id, upstream, requestsPerMinute, openConnections, closed });
+      const channels = runtimes.channels(tenant);
+      routes.set(hostname, { tenantId: record.id, upstream, requestsPerMinute, openConnections, closed, channels });
     },
 
     async unroute({ record }) {

@@ -71,6 +71,21 @@ export const tenantData = z.strictObject({
 });
 export type TenantData = z.infer<typeof tenantData>;
 
+/** What a runtime has to know of its channels. Their keys are among its secrets. */
+export const tenantChannels = z.strictObject({
+  telegram: z
+    .strictObject({
+      /** Where Telegram sends to: the edge's inbox. The runtime registers it itself at each start. */
+      webhookUrl: z.url({ protocol: /^https?$/ }).max(300),
+      /** Who is heard, by numeric id; never a name, which anybody may take. */
+      allowFrom: z.array(z.int().min(1)).max(100),
+      /** Of the Bot API, where it is not Telegram's own. */
+      apiRoot: webOrigin.optional(),
+    })
+    .optional(),
+});
+export type TenantChannels = z.infer<typeof tenantChannels>;
+
 export const tenantSpec = z.strictObject({
   id: tenantId,
   slug: z.string().refine((slug) => refuseSlug(slug) === null),
@@ -90,6 +105,8 @@ export const tenantSpec = z.strictObject({
   data: tenantData.optional(),
   /** Absent: it never sleeps. */
   sleep: sleepPolicy.optional(),
+  /** Absent: it has none. */
+  channels: tenantChannels.optional(),
 });
 export type TenantSpec = z.infer<typeof tenantSpec>;
 

@@ -1,4 +1,5 @@
 export * from "./base64url.ts";
+export * from "./channels.ts";
 export * from "./commands.ts";
 export * from "./control-plane.ts";
 export * from "./enrolment.ts";

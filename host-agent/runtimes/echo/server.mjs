@@ -2,7 +2,7 @@
 // modules only. Whoever gets past the gate may call all of it; it is a test's tenant, not a product.
 import { createHash } from "node:crypto";
 import { createSocket } from "node:dgram";
-import { readFileSync, writeFileSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { createServer } from "node:http";
 import { connect, isIP } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -131,6 +131,25 @@ const routes = {
     const inMs = query.get("inMs");
     if (inMs !== null) schedule(Date.now() + Number(inMs));
     answer(response, 200, { nextRunMs, ranAtMs: Number(read("/data/cron-ran")) || null });
+  },
+
+  // Takes a channel's message as a runtime does: answered when it is on the disk, and what came is remembered in order,
+  // doubles included, so that a test can count.
+  "/telegram-webhook": async (request, response) => {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const update = JSON.parse(Buffer.concat(chunks).toString("utf8"));
+    const secret = request.headers["x-telegram-bot-api-secret-token"];
+    if (secret !== process.env.TELEGRAM_WEBHOOK_SECRET) return answer(response, 401, { ok: false });
+    const file = openSync("/data/inbox.jsonl", "a", 0o600);
+    writeSync(file, `${JSON.stringify(update)}\n`);
+    fsyncSync(file);
+    closeSync(file);
+    answer(response, 200, { ok: true }, { "x-openclaw-delivery-accepted": "durable" });
+  },
+  "/inbox": (_, response) => {
+    const lines = read("/data/inbox.jsonl").split("\n");
+    answer(response, 200, { updates: lines.flatMap((line) => (line.startsWith("{") ? [JSON.parse(line)] : [])) });
   },
 
   "/misbehave/exit": (_, response, query) => {
