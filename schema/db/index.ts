@@ -3,6 +3,7 @@ export * from "./accounts.ts";
 export * from "./alerts.ts";
 export * from "./audit.ts";
 export * from "./billing.ts";
+export * from "./channels.ts";
 export * from "./data.ts";
 export * from "./hosts.ts";
 export * from "./ledger.ts";
