@@ -1,7 +1,7 @@
 import { mkdir, rm } from "node:fs/promises";
 import { type Edge, startEdge } from "../../stack/edge.ts";
 import { type Host, type Place, startHost } from "../../stack/host.ts";
-import type { Target } from "../../stack/journey/journey.ts";
+import type { Target } from "../../stack/journey/target.ts";
 import { bringSecrets } from "../../stack/secrets.ts";
 import { IMAGE_CACHE } from "../../stack/test-images.ts";
 import { WIRE } from "../../stack/testnet.ts";
