@@ -32,6 +32,7 @@ const TABLE = {
   tenant_moving: [409, "The agent is on its way to another server."],
   no_such_copy: [409, "There is no such snapshot or copy of this agent."],
   tenant_deleting: [409, "The agent is being deleted."],
+  not_failed: [409, "Nothing has failed here."],
   too_many_tenants: [409, "The plan does not allow another agent."],
   too_many_keys: [409, "There is no room for another key."],
   rate_limited: [429, "Too many attempts. Wait a moment."],

@@ -1,12 +1,15 @@
 import type { Config } from "../env.ts";
 import type { News } from "../tenants/index.ts";
 import { type DeliveryContext, deliverTenant } from "./deliver.ts";
+import { createHostDesk } from "./desk.ts";
 import { readLedger } from "./ledger.ts";
 import { createPlacement } from "./placement.ts";
 import { deliverDue, reconcile, refreshHosts, sweep } from "./reconcile.ts";
 import { hostRoutes, operatorRoutes } from "./routes.ts";
 import { isLost, watchSilence } from "./silence.ts";
 import * as store from "./store.ts";
+
+export type { HostDesk, HostOnDesk, OutboxOnDesk } from "./desk.ts";
 
 const TRIES = 4;
 const FIRST_PAUSE_MS = 400;
@@ -20,6 +23,9 @@ export function createHosts(context: DeliveryContext & { config: Config; news: P
 
     ...createPlacement(context),
     announce: (row: { hostId: string; tenantId: string; generation: number }) => store.announce(db, row, world.now()),
+
+    /** What an operator sees and does. */
+    desk: createHostDesk(context),
 
     ledgerOf: (tenantId: string) => readLedger(db, tenantId),
 

@@ -17,15 +17,18 @@ export function changeHost(
   context: { db: Database; world: World },
   id: string,
   action: HostAction,
+  /** Of the audit: a person's id, or `operator` for whoever holds the token. */
+  actor = "operator",
 ): Promise<Result<ChangedHost>> {
   // A guard fails when somebody was faster: a tenant placed here, another operator. Then look again.
-  return retryingGuards(() => attempt(context, id, action));
+  return retryingGuards(() => attempt(context, id, action, actor));
 }
 
 async function attempt(
   { db, world }: { db: Database; world: World },
   id: string,
   action: HostAction,
+  actor: string,
 ): Promise<Result<ChangedHost>> {
   const [rows, held] = await db.batch([
     db
@@ -59,9 +62,7 @@ async function attempt(
           ),
         ]
       : []),
-    db
-      .insert(audit)
-      .values({ at: world.now(), actor: "operator", action: `host.${action}`, subject: id, detail: null }),
+    db.insert(audit).values({ at: world.now(), actor, action: `host.${action}`, subject: id, detail: null }),
   ]);
   return good({ id, state: to, tenants: tenantCount });
 }

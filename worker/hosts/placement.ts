@@ -59,27 +59,41 @@ function speaking<H extends { lastReportAt: number | null; enrolledAt: number }>
   return among.filter((host) => !wasAway(lastWordAt(host), newestAt));
 }
 
-/** Everything that its tenants were promised, by host. */
-async function readRooms(db: Database): Promise<HostRoom[]> {
-  const [open, used] = await Promise.all([
-    db.select().from(hosts).where(eq(hosts.state, "enrolled")),
-    db
-      .select({ hostId: tenants.hostId, runtime: tenants.runtime, plan: tenants.plan, n: count() })
-      .from(tenants)
-      .where(isNull(tenants.purgedAt))
-      .groupBy(tenants.hostId, tenants.runtime, tenants.plan),
-  ]);
-  return speaking(open).map(({ id, region, memoryMiB, diskMiB, maxTenants }) => {
-    const here = used.filter((row) => row.hostId === id);
+/** What its tenants were promised of one host. */
+export interface Promised {
+  usedTenants: number;
+  usedMemoryMiB: number;
+  usedDiskMiB: number;
+}
+
+/** By host, whatever state the host is in. */
+export async function readPromised(db: Database): Promise<(hostId: string) => Promised> {
+  const used = await db
+    .select({ hostId: tenants.hostId, runtime: tenants.runtime, plan: tenants.plan, n: count() })
+    .from(tenants)
+    .where(isNull(tenants.purgedAt))
+    .groupBy(tenants.hostId, tenants.runtime, tenants.plan);
+  return (hostId) => {
+    const here = used.filter((row) => row.hostId === hostId);
     const promised = (what: "memoryMiB" | "diskMiB") =>
       here.reduce((sum, row) => sum + row.n * limitsOf(row.runtime, row.plan)[what], 0);
     return {
-      ...{ id, region, memoryMiB, diskMiB, maxTenants },
       usedTenants: here.reduce((sum, row) => sum + row.n, 0),
       usedMemoryMiB: promised("memoryMiB"),
       usedDiskMiB: promised("diskMiB"),
     };
-  });
+  };
+}
+
+async function readRooms(db: Database): Promise<HostRoom[]> {
+  const [open, promised] = await Promise.all([
+    db.select().from(hosts).where(eq(hosts.state, "enrolled")),
+    readPromised(db),
+  ]);
+  return speaking(open).map(({ id, region, memoryMiB, diskMiB, maxTenants }) => ({
+    ...{ id, region, memoryMiB, diskMiB, maxTenants },
+    ...promised(id),
+  }));
 }
 
 /** Inside the creating transaction: two creations that both saw the last place must not both get it. */

@@ -72,6 +72,7 @@ export const PROBLEM_WORDS: Record<ProblemCode, { title: string; advice: string 
     title: "This agent is being deleted",
     advice: "It can no longer be changed. Its page shows how far the deletion is.",
   },
+  not_failed: { title: "Nothing has failed here", advice: "It may have been repaired meanwhile. Look at it again." },
   too_many_tenants: {
     title: "Your plan has no room for another agent",
     advice: "Delete an agent you no longer need, or move to a larger plan.",
@@ -167,7 +168,10 @@ const OWNER_WORDS: ReadonlyMap<string, string> = new Map([
   ["owner.start", "You asked it to start"],
   ["owner.stop", "You asked it to stop"],
   ["owner.restart", "You asked for a restart"],
+  ["operator.retry", "An operator had it tried again"],
   ["owner.delete", "You asked for its deletion"],
+  ["owner.undelete", "You took its deletion back"],
+  ["undo.over", "The time to take its deletion back is over"],
   ["owner.secret", "You changed a key"],
   ["owner.backup", "You asked for a copy"],
   ["owner.restore", "You asked for its former data"],
@@ -220,6 +224,7 @@ export const ACTION_WORDS: Record<Exclude<TenantAction, "delete">, string> = {
   start: "Start",
   stop: "Stop",
   restart: "Restart",
+  undelete: "Undo the deletion",
 };
 
 export const RUNTIME_WORDS: Record<RuntimeName, { name: string; about: string }> = {

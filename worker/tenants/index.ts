@@ -12,5 +12,6 @@ export {
   TRIAL_DAYS,
   TRIAL_PLAN,
 } from "./plans.ts";
+export { retryFailed } from "./retry.ts";
 export { displayState } from "./rules.ts";
 export type { Background, TenantService, TenantView } from "./types.ts";
