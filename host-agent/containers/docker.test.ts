@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { StepError } from "../tenants/ports.ts";
 import { connectDocker, demultiplex } from "./docker.ts";
 import { dockerContainers } from "./index.ts";
-import { factsOf, factsOfEnded, networkMatches, reconnectDelayMs } from "./rules.ts";
+import { factsOf, factsOfListed, networkMatches, reconnectDelayMs } from "./rules.ts";
 import { olderVersion } from "./socket.ts";
 import { networkSpec } from "./spec.ts";
 
@@ -174,15 +174,18 @@ describe("rules", () => {
     expect(demultiplex(Buffer.from([1, 0, 0]))).toBe("");
   });
 
-  it("reads of an ended container in a list what it would read of it alone, and of no other", () => {
-    const summary = { Id: "1", Status: "Exited (137) 2 hours ago", Labels: { "dev.chelar.tenant": "tnt_a" } };
-    expect(factsOfEnded({ ...summary, State: "exited" })).toMatchObject({
-      ...{ tenantId: "tnt_a", running: false, paused: false, exitCode: 137 },
-    });
-    for (const State of ["running", "paused", "created", "restarting", "removing", "dead"]) {
-      expect(factsOfEnded({ ...summary, State })).toBeNull();
-    }
-    expect(factsOfEnded({ ...summary, State: "exited", Status: "Terminado" })).toBeNull();
+  it("reads of a container in a list what it would read of it alone, and nothing where the list does not say", () => {
+    const Labels = { "dev.chelar.tenant": "tnt_a", "dev.chelar.plan": "hash", "dev.chelar.restarts": "3" };
+    const listed = (State: string, Status: string) => factsOfListed({ Id: "1", State, Status, Labels });
+    const alone = (Status: string, state: { Running: boolean; Paused: boolean; ExitCode: number }) =>
+      factsOf({ Id: "1", Config: { Labels }, State: { ...state, Status, OOMKilled: false, StartedAt: "", Pid: 0 } });
+    const ended = { Running: false, Paused: false, ExitCode: 137 };
+    const runs = { Running: true, Paused: false, ExitCode: 0 };
+    expect(listed("exited", "Exited (137) 2 hours ago")).toEqual(alone("exited", ended));
+    expect(listed("running", "Up 2 hours")).toEqual(alone("running", runs));
+    expect(listed("paused", "Up 2 hours (Paused)")).toEqual(alone("paused", { ...runs, Paused: true }));
+    for (const state of ["created", "restarting", "removing", "dead"]) expect(listed(state, "Up")).toBeNull();
+    expect(listed("exited", "Terminado")).toBeNull();
   });
 
   it("gives no exit code to a container that never ran", () => {

@@ -7,7 +7,7 @@ import { RUNTIME_TABLE } from "../runtimes/table.ts";
 import { type Containers, type NetworkLayout, SlotBlockedError, StepError } from "../tenants/ports.ts";
 import { type Docker, DockerError } from "./docker.ts";
 import { watchExits } from "./exits.ts";
-import { factsOf, factsOfEnded, networkMatches, vitalsOf } from "./rules.ts";
+import { factsOf, factsOfListed, networkMatches, vitalsOf } from "./rules.ts";
 import { containerSpec, LABELS, networkSpec, type SpecOptions } from "./spec.ts";
 
 export { connectDocker, type Docker } from "./docker.ts";
@@ -101,8 +101,8 @@ export function dockerContainers(options: ContainerOptions): Containers {
       const found = await docker.listContainers(ours);
       const facts = await Promise.all(
         found.map(async (summary) => {
-          const ended = factsOfEnded(summary);
-          if (ended) return ended;
+          const listed = factsOfListed(summary);
+          if (listed) return listed;
           const state = await absentIs(null, () => docker.inspectContainer(summary.Id), 404);
           return state && factsOf(state);
         }),

@@ -20,14 +20,16 @@ export function factsOf({ Id, Config, State }: ContainerState): ContainerFacts {
 }
 
 /**
- * The same of one that has ended, from a list of many: hundreds of sleepers are not asked one by one twice a minute. Null
- * where the list does not say enough.
+ * The same from a list of many, but for when it was started and whether memory ended it: hundreds of containers are not
+ * asked one by one twice a minute. Null where the list does not say enough.
  */
-export function factsOfEnded({ Id, State, Status, Labels }: ContainerSummary): ContainerFacts | null {
+export function factsOfListed({ Id, State, Status, Labels }: ContainerSummary): ContainerFacts | null {
+  const Paused = State === "paused";
+  const Running = Paused || State === "running";
   const exitCode = State === "exited" ? /^Exited \((\d+)\)/.exec(Status)?.[1] : undefined;
-  if (exitCode === undefined) return null;
-  const state = { Status: State, Running: false, Paused: false, OOMKilled: false, StartedAt: "", Pid: 0 };
-  return factsOf({ Id, Config: { Labels }, State: { ...state, ExitCode: Number(exitCode) } });
+  if (!Running && exitCode === undefined) return null;
+  const state = { Status: State, Running, Paused, ExitCode: Number(exitCode ?? 0) };
+  return factsOf({ Id, Config: { Labels }, State: { ...state, OOMKilled: false, StartedAt: "", Pid: 0 } });
 }
 
 /** Memory without the page cache that the kernel would give back (cgroup v1 and v2 call it by different names). */

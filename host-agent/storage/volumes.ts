@@ -2,13 +2,16 @@ import { chmod, chown, lstat, mkdir, readdir, rename, rmdir, stat } from "node:f
 import { dirname } from "node:path";
 import { DATA_PATH } from "../runtimes/runtime.ts";
 import type { TenantLayout } from "../tenants/layout.ts";
-import { StepError, type Volumes } from "../tenants/ports.ts";
+import { StepError, type Volumes, type VolumeUsage } from "../tenants/ports.ts";
 import type { Backing } from "./backing.ts";
 import { CryptError, daemonsOf, endDaemons, FILE_SYSTEM, initialise, mountVolume } from "./gocryptfs.ts";
 import { ensureOwn, exists, ignore } from "./paths.ts";
 import { isFull, mountFaults } from "./rules.ts";
 import { mountOn, run } from "./run.ts";
 import { cipherDirOf, snapshotsOn } from "./snapshots.ts";
+
+const MIB = 2 ** 20;
+const LOOK_HOLDS_MS = 5_000;
 
 type Place = Pick<TenantLayout, "tenantId" | "volumeDir" | "dataDir" | "uid">;
 
@@ -37,9 +40,19 @@ export function volumesOn(backing: Backing): Volumes {
     limits.set(live, limitMiB);
   }
 
-  async function ensureLimit(live: string, limitMiB: number): Promise<void> {
+  /** One look for all that are opened together after a start: telling each its limit anew would be a program for each. */
+  let seen: { usage: Promise<ReadonlyMap<string, VolumeUsage>>; atMs: number } | null = null;
+  function limitsNow(): Promise<ReadonlyMap<string, VolumeUsage>> {
+    const now = performance.now();
+    if (!seen || now - seen.atMs > LOOK_HOLDS_MS) seen = { usage: backing.usage(), atMs: now };
+    return seen.usage;
+  }
+
+  async function ensureLimit(layout: Place, limitMiB: number): Promise<void> {
+    const live = cipherDirOf(layout);
     if (limits.get(live) === limitMiB) return;
-    await backing.limit(live, limitMiB);
+    const stands = limits.has(live) ? undefined : (await limitsNow()).get(layout.tenantId);
+    if (stands?.limitBytes !== limitMiB * MIB) await backing.limit(live, limitMiB);
     limits.set(live, limitMiB);
   }
 
@@ -79,7 +92,7 @@ export function volumesOn(backing: Backing): Volumes {
         await snapshots.settle(layout);
         const isNew = !(await exists(live));
         if (isNew) await create(layout, diskMiB, key);
-        else await ensureLimit(live, diskMiB);
+        else await ensureLimit(layout, diskMiB);
         if (isNew || !(await isOpen(layout.dataDir))) {
           // What served it before may still hold its key, or write to it.
           if (!isNew) await close(layout);

@@ -99,14 +99,13 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
         await ports.firewall.apply();
         await requireFirewall(ports.firewall);
       });
-      // At once, without grace: a new tenant could be given the slot, and so the bridge, of a container nobody knows.
-      await insist("orphans", async () => {
-        for (const { tenantId } of await ports.containers.list()) {
-          if (!isWanted(tenantId)) await removeOrphan(tenantId);
+      await insist("containers", async () => {
+        const containers = new Map<string, ContainerFacts>();
+        for (const facts of await ports.containers.list()) {
+          // At once, without grace: a new tenant could be given the slot, and so the bridge, of one that nobody knows.
+          if (isWanted(facts.tenantId)) containers.set(facts.tenantId, facts);
+          else await removeOrphan(facts.tenantId);
         }
-      });
-      await insist("routes", async () => {
-        const containers = new Map((await ports.containers.list()).map((facts) => [facts.tenantId, facts]));
         for (const record of journal.tenants.all()) await adopt(record, containers.get(record.id) ?? null);
       });
       if (stopped) return;

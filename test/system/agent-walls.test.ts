@@ -17,7 +17,7 @@ test("keeps the walls true also while no engine answers", async () => {
       interval: 200,
     });
   await standing();
-  await vi.waitFor(() => expect(lab.log()).toContain("start.orphans"), { timeout: 20_000, interval: 50 });
+  await vi.waitFor(() => expect(lab.log()).toContain("start.containers"), { timeout: 20_000, interval: 50 });
   await lab.host.run("iptables", ["-F", "CHELAR-INPUT"]);
   await standing();
   await lab.kill("SIGTERM");
