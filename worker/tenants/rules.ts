@@ -27,8 +27,8 @@ export function parseNewTenant(input: unknown): Result<NewTenant> {
   const parsed = createTenantBody.safeParse(input);
   if (!parsed.success) return { ok: false, problem: problemOfIssues(parsed.error) };
   const { name, runtime, region = null, secrets = {} } = parsed.data;
-  const refusal = refuseSlug(name);
-  if (refusal) return { ok: false, problem: problemOfSlug(refusal) };
+  const wrong = parseName(name);
+  if (!wrong.ok) return wrong;
   const values: NewTenant["secrets"] = [];
   for (const [variable, value] of Object.entries(secrets)) {
     const one = parseSecret(variable, value);
@@ -36,6 +36,11 @@ export function parseNewTenant(input: unknown): Result<NewTenant> {
     values.push(one);
   }
   return good({ slug: name, runtime, region, secrets: values });
+}
+
+export function parseName(name: string): Result<string> {
+  const refusal = refuseSlug(name);
+  return refusal ? { ok: false, problem: problemOfSlug(refusal) } : good(name);
 }
 
 /** What zod found, in our codes. Paths only: the values may be secret. */

@@ -8,7 +8,7 @@ import { type TenantOrigins, tenantHostnameOf, tenantOriginOf } from "../env.ts"
 import { good, type Result, refuse } from "../problem.ts";
 import { isOwnersName, type Keyring } from "../vault/rules.ts";
 import { createVault, eraseTenant } from "../vault/service.ts";
-import { decideTransition, parseNewTenant, type TenantRow } from "./rules.ts";
+import { decideTransition, parseName, parseNewTenant, type TenantRow } from "./rules.ts";
 import { createSecretService, type SecretService } from "./secrets.ts";
 import * as store from "./store.ts";
 import type { TenantAction, TenantEvent, TenantService, TenantView } from "./types.ts";
@@ -134,6 +134,16 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
   return {
     async list(person) {
       return (await store.listOwned(db, person.id)).map(view);
+    },
+
+    async nameFor(person, name) {
+      const parsed = parseName(name);
+      if (!parsed.ok) return parsed;
+      const [taken, lock] = await Promise.all([
+        store.isNameTaken(db, name),
+        lockOf(db, { slug: name, ownerId: person.id, now: world.now() }),
+      ]);
+      return taken || lock.isLocked ? refuse("name_taken", { field: "name" }) : good(null);
     },
 
     async read(person, id) {

@@ -63,6 +63,10 @@ export async function countOwned(db: Database, ownerId: string): Promise<{ livin
   return rows[0] ?? { living: 0, all: 0 };
 }
 
+export async function isNameTaken(db: Database, slug: string): Promise<boolean> {
+  return (await db.select({ id: tenants.id }).from(tenants).where(eq(tenants.slug, slug))).length > 0;
+}
+
 export function eventsAfter(db: Database, tenantId: string, after: number, limit: number) {
   return db
     .select()

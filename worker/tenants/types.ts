@@ -163,6 +163,8 @@ export type Background = (work: Promise<unknown>) => void;
 export interface TenantService {
   /** Where an agent may live. A choice only where there are two. */
   regions(): Promise<string[]>;
+  /** Whether this person could give a new agent that name. The creation decides: another may be faster. */
+  nameFor(person: Person, name: string): Promise<Result<null>>;
   /** The person's agents, newest first; purged ones are not listed. */
   list(person: Person): Promise<TenantView[]>;
   read(person: Person, id: string): Promise<Result<TenantView>>;
