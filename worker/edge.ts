@@ -4,6 +4,7 @@ import { except } from "hono/combine";
 import { REPORT_PATH } from "../schema/protocol/index.ts";
 import { createAccess } from "./access/index.ts";
 import { accountApi, createAccounts, Limits, peopleRoutes, socialOrigins } from "./accounts/index.ts";
+import { DOCUMENT_PATH, documentOf } from "./api/document.ts";
 import { createBilling, WEBHOOK_PATH } from "./billing/index.ts";
 import { billingApi } from "./billing/routes.ts";
 import { realWorld, type World } from "./clock.ts";
@@ -71,6 +72,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
     origins: config.tenants,
     maxTenantsPerOwner: config.maxTenantsPerOwner,
     limits: config.authRateLimit ? new Limits(db, world) : null,
+    undoMs: config.undoDeletionMs,
     billing,
   });
   const data = createData({ db, world, hosts, accounts });
@@ -127,21 +129,12 @@ export function createEdge(config: Config, outside: Outside = {}) {
   app.route("/api/hosts", hosts.routes);
   app.route("/", billing.routes);
   app.route("/", data.routes);
-  app.doc31("/api/v1/openapi.json", {
-    openapi: "3.1.0",
-    info: { title: "Chelar", version: "1", description: "Agents of the signed-in person." },
-    servers: [{ url: config.dashboardOrigin }],
-  });
-  app.openAPIRegistry.registerComponent("securitySchemes", "session", {
-    type: "apiKey",
-    in: "cookie",
-    name: `${config.secureCookies ? "__Secure-" : ""}chelar.session_token`,
-  });
-  app.openAPIRegistry.registerComponent("securitySchemes", "bearer", {
-    type: "http",
-    scheme: "bearer",
-    description: "An API key, or a token made from one at POST /api/v1/token. Scopes: tenants:read, tenants:write.",
-  });
+  let document: ReturnType<typeof documentOf> | undefined;
+  const describe = () => {
+    document ??= documentOf(app);
+    return document;
+  };
+  app.get(DOCUMENT_PATH, (c) => c.json(describe()));
   app.route("/", access.routes);
   app.route("/", pageRoutes(pageDeps));
 
@@ -156,7 +149,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
   });
 
   const tick = async () => {
-    const rooms = [billing, accounts, hosts, data].map((room) => () => room.tick());
+    const rooms = [billing, accounts, tenants, hosts, data].map((room) => () => room.tick());
     const failures: unknown[] = [];
     // What breaks in one room must not stop the clock of all others; the log has it either way.
     for (const turn of [...rooms, () => warnOfWraps(vault)]) await turn().catch((error) => failures.push(error));
@@ -167,7 +160,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
     access.isQuestion(request)
       ? access.forwardAuth(request, (work) => context.waitUntil(logFailure(work)))
       : app.fetch(request, bindings, context);
-  return { app: { fetch: serve }, tick };
+  return { app: { fetch: serve, routes: app.routes }, tick, describe };
 }
 
 export type Edge = ReturnType<typeof createEdge>;

@@ -26,6 +26,8 @@ export interface Config {
   /** Other sites that may say who somebody is; each only where it is configured. */
   social: { google?: OAuthClient; github?: OAuthClient };
   maxTenantsPerOwner: number;
+  /** For how long an owner can take a deletion back. */
+  undoDeletionMs: number;
   billing: z.infer<typeof billingConfig>;
 }
 
@@ -115,6 +117,11 @@ const BINDINGS = {
     .regex(/^[1-9]\d{0,4}$/)
     .default("10")
     .describe("a whole number from 1 to 99999"),
+  UNDO_DELETION_HOURS: z
+    .string()
+    .regex(/^\d{1,3}$/)
+    .default("0")
+    .describe("a whole number from 0 to 999"),
 } as const;
 
 /** Takes the bindings apart. Throws one sentence that names the first wrong binding and never its value. */
@@ -159,6 +166,7 @@ export function parseEnv(bindings: Readonly<Record<string, unknown>>): Config {
     controlPlane: read("CONTROL_PLANE"),
     authRateLimit: read("AUTH_RATE_LIMIT") === "on",
     maxTenantsPerOwner: Number(read("MAX_TENANTS_PER_OWNER")),
+    undoDeletionMs: Number(read("UNDO_DELETION_HOURS")) * 3_600_000,
     billing: read("BILLING"),
   };
 }

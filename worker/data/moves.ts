@@ -20,7 +20,7 @@ export interface DataHosts {
 
 /** What an owner starts stays where it is: a move that went on later would bring back what it was before. */
 export const endMove = (db: Database, tenantId: string): Statement =>
-  db.update(tenantDataWishes).set({ moveTo: null }).where(eq(tenantDataWishes.tenantId, tenantId));
+  db.update(tenantDataWishes).set({ moveTo: null, moveAskedAt: null }).where(eq(tenantDataWishes.tenantId, tenantId));
 
 /** What is wanted, why, and the word to the host: one transaction, or nothing. */
 export type Change = (

@@ -67,7 +67,8 @@ export function createDataService({
   async function owned(person: Person, id: string): Promise<Result<Found>> {
     const found = await read(id);
     if (!found || found.tenant.ownerId !== person.id || found.tenant.purgedAt !== null) return refuse("not_found");
-    return found.tenant.desired === "deleted" ? refuse("tenant_deleting") : good(found);
+    const isDeleted = found.tenant.desired === "deleted" || found.wishes?.deleteAt != null;
+    return isDeleted ? refuse("tenant_deleting") : good(found);
   }
 
   const change: Change = (row, to, { actor, action, wishes, more = [], detail = {} }) => {

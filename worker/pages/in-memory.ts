@@ -52,6 +52,7 @@ export function agentView(change: Partial<TenantView> = {}): TenantView {
     limits: { memoryMiB: 2048, cpuMillis: 2000, pids: 256, diskMiB: 4096, requestsPerMinute: 600, openConnections: 64 },
     status: null,
     storage: null,
+    undoUntil: null,
     image: null,
     createdAt: "2026-11-22T09:02:11.123Z",
     updatedAt: "2026-11-22T09:02:11.123Z",
@@ -72,6 +73,12 @@ export function inMemory(): InMemory {
   const own = (person: Person, id: string) => {
     const view = agents.get(id);
     return view?.ownerId === person.id ? good<TenantView>(view) : refuse("not_found");
+  };
+
+  const nameFor = (name: string) => {
+    const wrong = refuseSlug(name);
+    if (wrong) return refuse(wrong.reason === "reserved" ? "name_reserved" : "invalid_name");
+    return [...agents.values()].some((view) => view.name === name) ? refuse("name_taken") : good(null);
   };
 
   const deps: PageDeps = {
@@ -124,18 +131,18 @@ export function inMemory(): InMemory {
         putSecret: async () => refuse("not_found"),
         removeSecret: async () => good(null),
       },
-      checks: { check: async () => refuse("not_found") },
+      checks: { check: async () => good({ verdict: "accepted" as const, words: "Its provider accepts this key." }) },
     },
     tenants: {
       regions: async () => ["local"],
+      nameFor: async (_person, name) => nameFor(name),
       list: async (person) => [...agents.values()].filter(({ ownerId }) => ownerId === person.id),
       read: async (person, id) => own(person, id),
       create: async (person, input) => {
         created.push(input);
         const { name } = input as { name: string };
-        const wrong = refuseSlug(name);
-        if (wrong) return refuse(wrong.reason === "reserved" ? "name_reserved" : "invalid_name");
-        if ([...agents.values()].some((view) => view.name === name)) return refuse("name_taken");
+        const free = nameFor(name);
+        if (!free.ok) return free;
         const view = agentView({ name, state: "pending" });
         agents.set(view.id, { ...view, ownerId: person.id });
         return good(view);

@@ -4,6 +4,7 @@ import { enrolRequest, RUNTIMES, refuseSlug, type SlugRefusal } from "../../sche
 import { good, type Problem, problem, type Result, refuse } from "../problem.ts";
 import { describeRefusal, parseSecret, type Secret } from "../vault/rules.ts";
 import type { TenantAction, TenantView } from "./types.ts";
+import type { Waiting } from "./undo.ts";
 
 export type TenantRow = typeof tenants.$inferSelect;
 
@@ -81,8 +82,18 @@ function problemOfSlug(refusal: SlugRefusal): Problem {
 
 type Wanted = Pick<TenantRow, "desired" | "generation" | "restarts">;
 
+/** A deletion that is on its way, and for how long a new one could be undone. */
+export interface Undo {
+  waiting: Waiting | null;
+  nowMs: number;
+  windowMs: number;
+  isMoving: boolean;
+}
+const NO_UNDO: Undo = { waiting: null, nowMs: 0, windowMs: 0, isMoving: false };
+
 export type Transition =
-  | { kind: "change"; to: Wanted }
+  /** `waiting`: a deletion that begins to wait, or null for one that does no more. */
+  | { kind: "change"; to: Wanted & Partial<Pick<TenantRow, "heldFrom">>; waiting?: Waiting | null }
   /** It is wanted already: success without a new generation. */
   | { kind: "unchanged" }
   | { kind: "refused"; reason: "tenant_deleting" | "payment_required" };
@@ -91,8 +102,9 @@ export type Transition =
 export function decideTransition(
   row: Wanted & Pick<TenantRow, "observed" | "heldFrom">,
   wish: TenantAction | "secret_changed",
+  { waiting, nowMs, windowMs, isMoving }: Undo = NO_UNDO,
 ): Transition {
-  if (row.desired === "deleted") {
+  if (row.desired === "deleted" || (waiting !== null && wish !== "undelete")) {
     return wish === "delete" ? { kind: "unchanged" } : { kind: "refused", reason: "tenant_deleting" };
   }
   // Only paying lifts it: nobody starts what their account does not cover.
@@ -115,16 +127,33 @@ export function decideTransition(
     case "secret_changed":
       // A stopped agent gets the new key when it is started: it must not be woken by it.
       return { kind: "change", to: { desired: row.desired, generation, restarts: row.restarts + 1 } };
-    case "delete":
-      return { kind: "change", to: { desired: "deleted", generation, restarts: row.restarts } };
+    case "delete": {
+      const { restarts, heldFrom } = row;
+      if (windowMs === 0) return { kind: "change", to: { desired: "deleted", generation, restarts } };
+      // A move has stopped it, not its owner.
+      const deleteFrom = heldFrom ?? (isMoving ? "running" : row.desired);
+      // Paid for meanwhile, it must not be started on its way out.
+      const to = { desired: "stopped", generation, restarts, heldFrom: heldFrom && "stopped" } as const;
+      return { kind: "change", to, waiting: { deleteAt: nowMs + windowMs, deleteFrom } };
+    }
+    case "undelete": {
+      if (waiting === null) return { kind: "unchanged" };
+      const { deleteFrom } = waiting;
+      const { restarts, heldFrom } = row;
+      // What the account does not cover comes back as what it was: held.
+      const to = heldFrom === null ? { desired: deleteFrom } : { desired: row.desired, heldFrom: deleteFrom };
+      return { kind: "change", to: { ...to, generation, restarts }, waiting: null };
+    }
   }
 }
 
 /** One word for the owner, from what is wanted and what the host last said about it. */
 export function displayState(
   row: Pick<TenantRow, "desired" | "generation" | "observed" | "observedGeneration" | "purgedAt">,
+  waiting: Waiting | null = null,
 ): TenantView["state"] {
   const upToDate = row.observedGeneration >= row.generation;
+  if (waiting !== null && row.desired !== "deleted") return "deleting";
   if (row.desired === "deleted") return row.purgedAt !== null ? "deleted" : "deleting";
   if (row.observed === "failed" && upToDate) return "failed";
   if (row.desired === "running") {

@@ -12,6 +12,7 @@ import { decideTransition, parseName, parseNewTenant, type TenantRow } from "./r
 import { createSecretService, type SecretService } from "./secrets.ts";
 import * as store from "./store.ts";
 import type { TenantAction, TenantEvent, TenantService, TenantView } from "./types.ts";
+import { beginDueDeletions, setWaiting } from "./undo.ts";
 import { commandsViewOf, postureViewOf, tenantEventOf, tenantViewOf } from "./view.ts";
 
 const MAX_EVENTS = 500;
@@ -61,6 +62,8 @@ export interface TenantServiceOptions {
   maxTenantsPerOwner: number;
   /** Null: nobody counts how often. */
   limits: Pick<Limits, "take"> | null;
+  /** For how long a deletion can be taken back; 0: it begins at once. */
+  undoMs: number;
   hosts: HostsPort;
   billing: AllowancePort;
 }
@@ -68,6 +71,8 @@ export interface TenantServiceOptions {
 export interface FullTenantService extends TenantService, SecretService {
   /** Both at once, for a stream that looks often. */
   follow(person: Person, id: string, after: number): Promise<Result<{ view: TenantView; events: TenantEvent[] }>>;
+  /** Begins the deletions that can no longer be undone. */
+  tick(): Promise<void>;
 }
 
 export function createTenantService(options: TenantServiceOptions): FullTenantService {
@@ -110,7 +115,7 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
       const record = await owned(person, id);
       if (!record.ok) return record;
       const row = record.value.tenant;
-      const transition = decideTransition(row, "secret_changed");
+      const transition = decideTransition(row, "secret_changed", undoOf(record.value));
       if (transition.kind === "refused") return refuse(transition.reason);
       if (transition.kind === "unchanged") throw new Error("a changed secret always makes a generation");
       const to = changed(transition.to);
@@ -123,7 +128,13 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
       later(hosts.deliver(id));
       return good(value);
     });
-  const changed = (to: Pick<TenantRow, "desired" | "generation" | "restarts">) => ({ ...to, updatedAt: world.now() });
+  const changed = (to: Extract<ReturnType<typeof decideTransition>, { kind: "change" }>["to"]) => ({
+    ...to,
+    updatedAt: world.now(),
+  });
+  const undoOf = ({ waiting, isMoving }: store.TenantRecord) => ({
+    ...{ waiting, isMoving, nowMs: world.now(), windowMs: options.undoMs },
+  });
 
   async function follow(person: Person, id: string, after: number) {
     const [record, rows] = await Promise.all([owned(person, id), store.eventsAfter(db, id, after, MAX_EVENTS)]);
@@ -248,14 +259,16 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
         const record = await owned(person, id);
         if (!record.ok) return record;
         const row = record.value.tenant;
-        const transition = decideTransition(row, action);
+        const transition = decideTransition(row, action, undoOf(record.value));
         if (transition.kind === "refused") return refuse(transition.reason);
         if (transition.kind === "unchanged") return good(view(record.value));
         const to = changed(transition.to);
-        const ended = to.desired === "running" ? [endMove(db, id)] : [];
+        const { waiting } = transition;
+        const ended =
+          waiting !== undefined ? [setWaiting(db, id, waiting)] : to.desired === "running" ? [endMove(db, id)] : [];
         await atomically(db, [...changeStatements(row, to, person, action), ...erased(row, to), ...ended]);
         later(hosts.deliver(id));
-        return good(view({ ...record.value, tenant: { ...row, ...to } }));
+        return good(view({ ...record.value, waiting: waiting ?? null, tenant: { ...row, ...to } }));
       });
     },
 
@@ -265,6 +278,8 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
     },
 
     follow,
+
+    tick: () => beginDueDeletions(db, hosts, world.now()),
 
     regions: hosts.regions,
 

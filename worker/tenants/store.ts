@@ -1,7 +1,16 @@
 import { and, asc, count, desc, eq, gt, isNull, sql } from "drizzle-orm";
-import { audit, hosts, tenantEvents, tenantStatus, tenantStorage, tenants } from "../../schema/db/index.ts";
+import {
+  audit,
+  hosts,
+  tenantDataWishes,
+  tenantEvents,
+  tenantStatus,
+  tenantStorage,
+  tenants,
+} from "../../schema/db/index.ts";
 import { changedOne, type Database, insist, type Statement } from "../db.ts";
 import type { TenantRow } from "./rules.ts";
+import type { Waiting } from "./undo.ts";
 
 /** The images of its host, as JSON text, ride along: the rest of the inventory is long and not the owner's business. */
 const withImages = {
@@ -11,6 +20,7 @@ const withImages = {
   status: tenantStatus.report,
   usedBytes: tenantStorage.usedBytes,
   limitBytes: tenantStorage.limitBytes,
+  wishes: tenantDataWishes,
 };
 export interface TenantRecord {
   tenant: TenantRow;
@@ -19,17 +29,29 @@ export interface TenantRecord {
   /** Of ciphertext; null before its host has said anything about it. */
   usedBytes: number | null;
   limitBytes: number | null;
+  /** Its deletion, while that can be undone. */
+  waiting: Waiting | null;
+  isMoving: boolean;
 }
 
-export function listOwned(db: Database, ownerId: string): Promise<TenantRecord[]> {
-  return db
+function recordOf({ wishes, ...row }: Omit<TenantRecord, "waiting" | "isMoving"> & { wishes: Wishes | null }) {
+  const { deleteAt = null, deleteFrom = null, moveTo = null } = wishes ?? {};
+  const waiting = deleteAt === null || deleteFrom === null ? null : { deleteAt, deleteFrom };
+  return { ...row, waiting, isMoving: moveTo !== null };
+}
+type Wishes = typeof tenantDataWishes.$inferSelect;
+
+export async function listOwned(db: Database, ownerId: string): Promise<TenantRecord[]> {
+  const rows = await db
     .select(withImages)
     .from(tenants)
     .leftJoin(hosts, eq(hosts.id, tenants.hostId))
     .leftJoin(tenantStorage, eq(tenantStorage.tenantId, tenants.id))
     .leftJoin(tenantStatus, eq(tenantStatus.tenantId, tenants.id))
+    .leftJoin(tenantDataWishes, eq(tenantDataWishes.tenantId, tenants.id))
     .where(and(eq(tenants.ownerId, ownerId), isNull(tenants.purgedAt)))
     .orderBy(desc(tenants.createdAt));
+  return rows.map(recordOf);
 }
 
 /** Somebody else's agent is not found, like one that never was: an id must not tell whether it exists. */
@@ -40,8 +62,9 @@ export async function findOwned(db: Database, ownerId: string, id: string): Prom
     .leftJoin(hosts, eq(hosts.id, tenants.hostId))
     .leftJoin(tenantStorage, eq(tenantStorage.tenantId, tenants.id))
     .leftJoin(tenantStatus, eq(tenantStatus.tenantId, tenants.id))
+    .leftJoin(tenantDataWishes, eq(tenantDataWishes.tenantId, tenants.id))
     .where(and(eq(tenants.id, id), eq(tenants.ownerId, ownerId)));
-  return rows[0] ?? null;
+  return rows[0] ? recordOf(rows[0]) : null;
 }
 
 /** The host's last reports on itself, as JSON. */

@@ -66,6 +66,9 @@ export const tenantView = z
       })
       .nullable()
       .openapi({ description: "Against the hard quota, from 80 % on with a warning; null before it is known." }),
+    undoUntil: z.iso.datetime().nullable().openapi({
+      description: "Deleted, and stopped at once, but until then POST …/undelete brings it back; null otherwise.",
+    }),
     image: imageView.nullable().openapi({ description: "Of this runtime on its host, while pending or creating." }),
     status: statusView.nullable().openapi({ description: "Of an agent that runs or sleeps, once it was looked at." }),
     createdAt: z.iso.datetime(),
@@ -79,7 +82,7 @@ export interface TenantEvent {
   id: number;
   generation: number;
   at: string;
-  /** A name of STEPS, or `owner.create`, `owner.start`, `owner.stop`, `owner.restart`, `owner.delete`, `owner.secret`. */
+  /** A name of STEPS, or `owner.create`, `owner.start`, `owner.stop`, `owner.restart`, `owner.delete`, `owner.undelete`, `owner.secret`. */
   step: string;
   status: "started" | "progress" | "done" | "failed";
   detail: string | null;
@@ -154,7 +157,7 @@ export const commandsView = z
   .openapi("Commands");
 export type CommandsView = z.infer<typeof commandsView>;
 
-export const TENANT_ACTIONS = ["start", "stop", "restart", "delete"] as const;
+export const TENANT_ACTIONS = ["start", "stop", "restart", "delete", "undelete"] as const;
 export type TenantAction = (typeof TENANT_ACTIONS)[number];
 
 /** `waitUntil` of the request, so that delivery to the host goes on after the answer. */

@@ -18,10 +18,10 @@ const images = z.array(imageState);
 
 /** The row as its owner may see it: no host, no address, no internals. */
 export function tenantViewOf(
-  { tenant, status, images: imagesJson, usedBytes, limitBytes }: TenantRecord,
+  { tenant, status, images: imagesJson, usedBytes, limitBytes, waiting }: TenantRecord,
   { hostname, url }: { hostname: string; url: string },
 ): TenantView {
-  const state = displayState(tenant);
+  const state = displayState(tenant, waiting);
   const { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute, openConnections } = limitsOf(
     tenant.runtime,
     tenant.plan,
@@ -41,6 +41,7 @@ export function tenantViewOf(
     failure: state === "failed" ? tenant.failure : null,
     limits: { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute, openConnections },
     storage: usedBytes === null || limitBytes === null ? null : storageOf({ usedBytes, limitBytes }),
+    undoUntil: tenant.desired !== "deleted" && waiting ? new Date(waiting.deleteAt).toISOString() : null,
     image: state === "pending" || state === "creating" ? imageOf(tenant.runtime, imagesJson) : null,
     status: state === "running" || state === "asleep" ? statusOf(status) : null,
     createdAt: new Date(tenant.createdAt).toISOString(),
