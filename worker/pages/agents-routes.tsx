@@ -1,39 +1,29 @@
 import type { Context, Hono } from "hono";
 import { z } from "zod";
 import { readForm } from "../http.ts";
+import { VERDICTS, verdictWords } from "../vault/rules.ts";
 import { Agent, type AgentProps } from "./agent.tsx";
 import { Agents } from "./agents.tsx";
-import { Create, type CreateForm, EMPTY_CREATE_FORM, MODEL_PROVIDERS } from "./create.tsx";
-import type { PageDeps, Person, Problem, TenantEvent } from "./deps.ts";
+import type { PageDeps, Person, TenantEvent } from "./deps.ts";
 import { problemPage } from "./errors.tsx";
 import { page } from "./layout.tsx";
 import { PosturePage } from "./posture.tsx";
-import { fieldOf } from "./rules.ts";
-import { PROBLEM_WORDS } from "./words.ts";
+import { Setup } from "./setup.tsx";
+import { onlySignedIn } from "./signed-in.ts";
+import { MODEL_PROVIDERS } from "./wizard.tsx";
 
 const EVENTS_PER_READ = 500;
 const MAX_EVENT_READS = 20;
 
 /** A file or a missing part reads as empty. How long a value may be is the business of whoever judges it. */
 const field = z.string().trim().catch("");
-const createPost = z.object({ name: field, runtime: field, region: field, provider: field, key: field });
+const verdictQuery = z.object({ provider: field, said: z.enum(VERDICTS).optional().catch(undefined) });
 const deletePost = z.object({ confirm: field });
 
 export function agentRoutes(app: Hono, deps: PageDeps): void {
   const { tenants } = deps;
 
-  /** Runs only for someone who is signed in; anybody else signs in first and comes back. */
-  const signedIn = (act: (c: Context, person: Person) => Promise<Response>) => async (c: Context) => {
-    const person = await deps.person(c);
-    if (person) return act(c, person);
-    const back = c.req.method === "GET" ? new URL(c.req.url).pathname : "/agents";
-    return c.redirect(`/sign-in?next=${encodeURIComponent(back)}`, 303);
-  };
-
-  const showCreate = async (c: Context, person: Person, form: CreateForm, status: 200 | Problem["status"] = 200) => {
-    const children = <Create form={form} domain={deps.tenantDomain} regions={await tenants.regions()} />;
-    return page(c, { title: "New agent", person, children }, status);
-  };
+  const signedIn = onlySignedIn(deps);
 
   const showAgent = async (
     c: Context,
@@ -63,34 +53,22 @@ export function agentRoutes(app: Hono, deps: PageDeps): void {
   );
 
   app.get(
-    "/agents/new",
-    signedIn((c, person) => showCreate(c, person, EMPTY_CREATE_FORM)),
-  );
-
-  app.post(
-    "/agents/new",
-    signedIn(async (c, person) => {
-      const { name, runtime, region, provider, key } = createPost.parse(await readForm(c));
-      const form = { name, runtime, region, provider, keyWasGiven: key !== "" };
-      const secret = MODEL_PROVIDERS.find(({ id }) => id === provider)?.env;
-      if (key && !secret) {
-        const error = { field: "provider", title: "Whose key is it", message: "Choose its provider." } as const;
-        return showCreate(c, person, { ...form, error }, 422);
-      }
-      const secrets = secret && key ? { secrets: { [secret]: key } } : {};
-      const input = { name, runtime, ...(region ? { region } : {}), ...secrets };
-      const created = await tenants.create(person, input, deps.background(c));
-      if (created.ok) return c.redirect(`/agents/${created.value.id}`, 303);
-      const { problem } = created;
-      const words = PROBLEM_WORDS[problem.code];
-      const error = { field: fieldOf(problem), title: words.title, message: problem.detail ?? words.advice };
-      return showCreate(c, person, { ...form, error }, problem.status);
-    }),
+    "/agents/:id",
+    signedIn((c, person) => showAgent(c, person, c.req.param("id") ?? "")),
   );
 
   app.get(
-    "/agents/:id",
-    signedIn((c, person) => showAgent(c, person, c.req.param("id") ?? "")),
+    "/agents/:id/setup",
+    signedIn(async (c, person) => {
+      const id = c.req.param("id") ?? "";
+      const [view, events] = await Promise.all([tenants.read(person, id), allEvents(deps, person, id)]);
+      if (!view.ok) return problemPage(c, view.problem, person);
+      const { provider, said } = verdictQuery.parse(c.req.query());
+      const label = MODEL_PROVIDERS.find(({ id }) => id === provider)?.label;
+      const verdict = label && said ? verdictWords(said, label) : null;
+      const children = <Setup view={view.value} events={events} verdict={verdict} />;
+      return page(c, { title: `Setting up ${view.value.name}`, person, live: true, children });
+    }),
   );
 
   app.get(

@@ -1,59 +1,12 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { problem } from "../problem.ts";
 import { agentView } from "./in-memory.ts";
 import { errorAt, ID, type Visit, visit } from "./visiting.ts";
-
-const KEY = "sk-ant-never-rendered-0123456789";
 
 let ada: Visit;
 beforeEach(() => {
   ada = visit();
 });
 const text = async (path: string) => (await ada.get(path)).text();
-
-describe("creating an agent", () => {
-  it("hands over name, runtime and the key under its provider's name, and goes to the new agent", async () => {
-    const form = { name: "ada-helper", runtime: "openclaw", provider: "anthropic", key: ` ${KEY}\n` };
-    const answer = await ada.post("/agents/new", form);
-    expect([answer.status, answer.headers.get("location")]).toEqual([303, `/agents/${ID}`]);
-    expect(ada.world.created).toEqual([
-      { name: "ada-helper", runtime: "openclaw", secrets: { ANTHROPIC_API_KEY: KEY } },
-    ]);
-  });
-
-  it("needs no key", async () => {
-    await ada.post("/agents/new", { name: "ada-helper", runtime: "echo", provider: "openai", key: "" });
-    expect(ada.world.created).toEqual([{ name: "ada-helper", runtime: "echo" }]);
-  });
-
-  it("puts the message at the name, keeps every choice, and never the key", async () => {
-    ada.own();
-    const form = { name: "ada-helper", runtime: "echo", provider: "mistral", key: KEY };
-    const answer = await ada.post("/agents/new", form);
-    expect(answer.status).toBe(409);
-    const html = await answer.clone().text();
-    expect(html).toContain(`value="ada-helper"`);
-    expect(html).toMatch(/value="echo" checked/);
-    expect(html).toMatch(/value="mistral" selected/);
-    expect(html).not.toContain(KEY);
-    expect(html).toContain("Please paste the key again");
-    expect(await errorAt(answer, "name")).toContain("This name is taken");
-  });
-
-  it("asks whose key it is instead of dropping it", async () => {
-    const answer = await ada.post("/agents/new", { name: "ada-helper", runtime: "echo", provider: "", key: KEY });
-    expect(answer.status).toBe(422);
-    expect(await errorAt(answer, "provider")).toContain("Whose key is it");
-    expect(ada.world.created).toEqual([]);
-  });
-
-  it("says it above the form when no field is to blame", async () => {
-    ada.world.deps.tenants.create = async () => ({ ok: false, problem: problem("no_capacity") });
-    const answer = await ada.post("/agents/new", { name: "ada-helper", runtime: "echo" });
-    expect(answer.status).toBe(503);
-    expect(await answer.text()).toMatch(/role="alert"><strong>No server has room right now/);
-  });
-});
 
 describe("one agent", () => {
   it("offers what makes sense in its state and nothing else", async () => {

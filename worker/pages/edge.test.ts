@@ -51,8 +51,11 @@ describe("a person without JavaScript", () => {
 
     const name = `t${randomText()}`;
     const key = "sk-ant-api03-0123456789abcdef";
-    const page = await ada.go("/agents/new", { name, runtime: "echo", provider: "anthropic", key });
-    expect(page).toMatch(/^\/agents\/tnt_[a-z2-7]{26}$/);
+    expect(await (await ada.ask(`/agents/new?name=${name}`)).text()).toContain("What does it run?");
+    const setup = await ada.go("/agents/new", { name, runtime: "echo", provider: "anthropic", key });
+    expect(setup).toMatch(/^\/agents\/tnt_[a-z2-7]{26}\/setup\?provider=anthropic&said=unreachable$/);
+    expect(await (await ada.ask(setup)).text()).toContain("could not be reached, so the key was not tried");
+    const page = setup.replace(/\/setup.*/, "");
     expect(await (await ada.ask(page)).text()).toContain("Your agent is next in line");
 
     const tenantId = page.slice("/agents/".length);
@@ -85,9 +88,9 @@ describe("a person without JavaScript", () => {
     expect(await short.text()).toContain(`id="password-error"`);
     await signUp(ada, person());
     const wrong: [Record<string, string>, field: string, status: number][] = [
-      [{ name: "admin", runtime: "echo" }, "name", 422],
-      [{ name: "x", runtime: "echo" }, "name", 422],
-      [{ name: `t${randomText()}`, runtime: "cobol" }, "runtime", 422],
+      [{ name: "admin", runtime: "echo", later: "yes" }, "name", 422],
+      [{ name: "x", runtime: "echo", later: "yes" }, "name", 422],
+      [{ name: `t${randomText()}`, runtime: "cobol", later: "yes" }, "runtime", 422],
       [{ name: `t${randomText()}`, runtime: "echo", provider: "anthropic", key: "sk-wrong" }, "key", 422],
     ];
     for (const [form, field, status] of wrong) {

@@ -9,6 +9,7 @@ import { LANDING_TEXT, Landing } from "./landing.tsx";
 import { page } from "./layout.tsx";
 import { mailboxRoutes } from "./mailbox.tsx";
 import { keyRoutes } from "./secrets.tsx";
+import { wizardRoutes } from "./wizard-routes.tsx";
 
 export { problemPage } from "./errors.tsx";
 
@@ -27,6 +28,7 @@ export function pageRoutes(deps: PageDeps): Hono {
   accountRoutes(app, deps);
   ownAccountRoutes(app, deps);
   mailboxRoutes(app, deps);
+  wizardRoutes(app, deps);
   agentRoutes(app, deps);
   keyRoutes(app, deps, deps.keys);
   billingRoutes(app, deps);

@@ -85,6 +85,13 @@ code { font: .92em var(--mono); } .secret { overflow-wrap: anywhere; user-select
 .letter { white-space: pre-wrap; }
 `;
 
+const WIZARD = `
+.stages { display: flex; flex-wrap: wrap; counter-reset: stage; gap: .3rem 0; margin: .4rem 0 2rem; font-size: .92rem; color: var(--ink-2); }
+.stages li { counter-increment: stage; display: flex; align-items: center; } .stages li + li::before { content: ""; width: 1.1rem; border-top: 1.5px solid var(--line); margin-inline: .45rem; }
+.stages .behind, .stages .behind a { color: var(--ink); } .stages .behind + li::before { border-color: var(--blue); }
+.sheet > .row:has(+ *) { margin-bottom: 1.2rem; } .stages [aria-current] { color: var(--blue); font-weight: 600; }
+`;
+
 const DRAWING = `
 .fort { display: block; width: 100%; height: auto; }
 .wall { fill: var(--sheet); stroke: var(--blue); stroke-linejoin: miter; stroke-miterlimit: 8; transition: stroke-width .5s, opacity .5s; }
@@ -156,4 +163,4 @@ const WIDTHS = `
 @media (forced-colors: active) { .wall, .way { stroke: CanvasText; } .state::before { border-color: CanvasText; } }
 `;
 
-export const STYLE = [TOKENS, BASE, CONTROLS, ACCOUNT, DRAWING, PARTS, WIDTHS].join("").trimStart();
+export const STYLE = [TOKENS, BASE, CONTROLS, ACCOUNT, WIZARD, DRAWING, PARTS, WIDTHS].join("").trimStart();
