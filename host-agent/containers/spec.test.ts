@@ -128,6 +128,7 @@ describe("the container's plan", () => {
       "dev.chelar.tenant": id,
       "dev.chelar.restarts": "0",
       "dev.chelar.plan": spec().planHash,
+      "dev.chelar.config": expect.stringMatching(/^[A-Za-z0-9_-]{43}$/),
     });
   });
 });

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { configHash } from "../runtimes/rules.ts";
 import {
   BUSYBOX_PATH,
   CONFIG_PATH,
@@ -32,6 +33,7 @@ export const LABELS = {
   tenant: "dev.chelar.tenant",
   plan: "dev.chelar.plan",
   restarts: "dev.chelar.restarts",
+  config: "dev.chelar.config",
 } as const;
 
 /**
@@ -60,7 +62,11 @@ export function containerSpec(tenant: Tenant, runtime: RuntimeDefinition, restar
     // An image must not bring a health check that runs its own commands.
     Healthcheck: { Test: ["NONE"] },
     StopTimeout: runtime.stopTimeoutSeconds,
-    Labels: { [LABELS.host]: options.hostId, [LABELS.tenant]: spec.id, [LABELS.restarts]: String(restarts) },
+    Labels: {
+      ...{ [LABELS.host]: options.hostId, [LABELS.tenant]: spec.id, [LABELS.restarts]: String(restarts) },
+      // Other configuration is another plan: no runtime is trusted to notice that its files have changed.
+      [LABELS.config]: configHash(runtime.configFiles(tenant)),
+    },
     HostConfig: {
       Privileged: false,
       CapDrop: ["ALL"],

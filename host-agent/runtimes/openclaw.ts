@@ -48,7 +48,7 @@ export const openclaw: RuntimeDefinition = {
         // A Mistral or OpenRouter key makes it install this plugin through npm at start, and exit 78 without npm.
         plugins: { deny: ["perplexity"], entries: { "admin-http-rpc": { enabled: true } } },
         ...telegram(spec),
-        ...heartbeat(spec),
+        agents: { defaults: { ...thinking(spec), ...heartbeat(spec) } },
       },
       null,
       2,
@@ -97,4 +97,7 @@ function telegram({ channels }: TenantSpec) {
 }
 
 /** Every half an hour it would ask its model whether there is something to do: an agent that sleeps would never rest. */
-const heartbeat = ({ sleep }: TenantSpec) => (sleep ? { agents: { defaults: { heartbeat: { every: "0m" } } } } : {});
+const heartbeat = ({ sleep }: TenantSpec) => (sleep ? { heartbeat: { every: "0m" } } : {});
+
+/** Without a word it would think with OpenAI's model, whatever keys it was given. */
+const thinking = ({ model }: TenantSpec) => (model ? { model: { primary: model } } : {});

@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+
 /** A file that `. file` of a POSIX shell reads back byte for byte, whatever a value holds (NUL cannot be one). */
 export function environmentFile(env: Readonly<Record<string, string>>): string {
   return Object.entries(env)
@@ -30,3 +32,9 @@ export const pollDelayMs = (attempt: number): number => Math.min(250, 10 * 1.15 
 
 /** How often a starting container is asked whether it still lives: every n-th question costs one call to Docker. */
 export const LOOK_EVERY_MS = 250;
+
+/** base64url SHA-256 over the names and contents of configuration files, whatever their order. */
+export function configHash(files: Readonly<Record<string, string>>): string {
+  const sorted = Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash("sha256").update(JSON.stringify(sorted)).digest("base64url");
+}

@@ -16,7 +16,7 @@ export interface RuntimeDefinition {
   port: number;
   /** Paths that only this host may ask; the gate lets nobody else through to them. */
   closed?: readonly string[];
-  /** Files of the read-only mount /chelar/config: name → content. Never holds a secret. */
+  /** Files of the read-only mount /chelar/config: name → content. Never holds a secret. Pure: its hash is part of the plan. */
   configFiles(tenant: Tenant): Readonly<Record<string, string>>;
   readiness: {
     path: string;

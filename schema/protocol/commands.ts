@@ -107,6 +107,12 @@ export const tenantSpec = z.strictObject({
   sleep: sleepPolicy.optional(),
   /** Absent: it has none. */
   channels: tenantChannels.optional(),
+  /** `provider/model` that it thinks with; absent: whatever the runtime takes by itself. */
+  model: z
+    .string()
+    .max(120)
+    .regex(/^[a-z0-9-]+\/[A-Za-z0-9._:/-]+$/)
+    .optional(),
 });
 export type TenantSpec = z.infer<typeof tenantSpec>;
 

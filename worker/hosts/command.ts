@@ -10,7 +10,7 @@ import { keepingOf, VOLUME_KEY } from "../data/rules.ts";
 import { type TenantOrigins, tenantHostnameOf, tenantOriginOf } from "../env.ts";
 import { limitsOf, sleepOf, snapshotsOf } from "../tenants/index.ts";
 import { type Envelope, type Keyring, tenantKeys } from "../vault/index.ts";
-import { variableFor } from "../vault/rules.ts";
+import { modelFor, variableFor } from "../vault/rules.ts";
 import type { HostRow, TenantRow } from "./store.ts";
 
 type SecretRow = Envelope & { name: string; version: number };
@@ -57,6 +57,7 @@ export async function buildCommand(
       limits: limitsOf(runtime, plan),
       sleep: sleepOf(plan),
       data: keepingOf(snapshotsOf(plan), wishes),
+      model: modelFor(secrets.map(({ name }) => name)),
     },
     generation,
     desired,

@@ -14,6 +14,8 @@ interface Provider {
   /** Catches what was pasted wrongly, not what is invalid: only the provider knows that. */
   shape: RegExp;
   hint: string;
+  /** What an agent thinks with that has this key: what OpenClaw itself chooses in its setup, which nobody walks through here. */
+  model?: string;
   /** Runtimes that want another variable; null where one has no use for the key. */
   variables?: Partial<Record<RuntimeName, string | null>>;
   check: LiveCheck;
@@ -31,6 +33,7 @@ export const PROVIDERS = [
     asks: "An API key from console.anthropic.com, Settings, API keys",
     shape: /^sk-ant-[A-Za-z0-9_-]{16,300}$/,
     hint: "An Anthropic key starts with sk-ant-.",
+    model: "anthropic/claude-opus-5",
     // One token: a list of models is given to a key without credit, too.
     check: {
       url: "https://api.anthropic.com/v1/messages",
@@ -47,6 +50,7 @@ export const PROVIDERS = [
     asks: "A secret key from platform.openai.com, API keys",
     shape: /^sk-(?!ant-|or-)[A-Za-z0-9_-]{16,300}$/,
     hint: "An OpenAI key starts with sk-.",
+    model: "openai/gpt-6-astra",
     check: {
       url: "https://api.openai.com/v1/chat/completions",
       headers: bearer,
@@ -62,6 +66,7 @@ export const PROVIDERS = [
     asks: "An API key from aistudio.google.com, Get API key",
     shape: /^[A-Za-z0-9_.-]{20,200}$/,
     hint: "A Gemini key has letters, digits, dots, hyphens and underscores, often starting with AIza.",
+    model: "google/gemini-3.1-pro-preview",
     check: {
       url: "https://generativelanguage.googleapis.com/v1beta/models?pageSize=1",
       headers: (key) => ({ "x-goog-api-key": key }),
@@ -76,6 +81,7 @@ export const PROVIDERS = [
     asks: "An API key from console.mistral.ai, API keys",
     shape: /^[A-Za-z0-9]{24,80}$/,
     hint: "A Mistral key has letters and digits only.",
+    model: "mistral/mistral-large-latest",
     check: { url: "https://api.mistral.ai/v1/models", headers: bearer },
   },
   {
@@ -86,6 +92,7 @@ export const PROVIDERS = [
     asks: "A key from openrouter.ai, Keys",
     shape: /^sk-or-[A-Za-z0-9_-]{16,300}$/,
     hint: "An OpenRouter key starts with sk-or-.",
+    model: "openrouter/auto",
     check: {
       url: "https://openrouter.ai/api/v1/key",
       headers: bearer,
@@ -178,6 +185,12 @@ const byEnv: ReadonlyMap<string, Provider> = new Map(PROVIDERS.map((provider) =>
 export const isOwnersName = (name: string): boolean => byEnv.has(name);
 
 export const providerOf = (name: string): Provider | undefined => byEnv.get(name);
+
+/** What an agent with these keys thinks with: the first provider's of the table that it has a key of. */
+export function modelFor(names: readonly string[]): string | undefined {
+  const providers: readonly Provider[] = PROVIDERS;
+  return providers.find(({ env, model }) => model !== undefined && names.includes(env))?.model;
+}
 
 /** The variable under which this runtime looks for that key; null when it has no use for it. */
 export function variableFor(name: string, runtime: RuntimeName): string | null {

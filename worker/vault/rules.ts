@@ -2,7 +2,7 @@ import { z } from "zod";
 import { fromBase64url } from "../../schema/protocol/index.ts";
 
 export { VERDICTS, type Verdict, verdictWords } from "./live.ts";
-export { describeRefusal, isOwnersName, PROVIDERS, parseSecret, variableFor } from "./providers.ts";
+export { describeRefusal, isOwnersName, modelFor, PROVIDERS, parseSecret, variableFor } from "./providers.ts";
 export { Secret } from "./secret.ts";
 
 export type Bytes = Uint8Array<ArrayBuffer>;
