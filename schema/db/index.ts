@@ -8,6 +8,7 @@ export * from "./data.ts";
 export * from "./hosts.ts";
 export * from "./ledger.ts";
 export * from "./public-status.ts";
+export * from "./samples.ts";
 export * from "./status.ts";
 export * from "./tenants.ts";
 export * from "./vault.ts";
