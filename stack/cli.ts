@@ -61,6 +61,10 @@ const commands: Readonly<Record<string, (args: string[]) => Promise<number>>> = 
     const { test } = await import("./check.ts");
     return test(args);
   },
+  async openapi() {
+    const { writeDocument } = await import("./openapi.ts");
+    return writeDocument();
+  },
   async migrations(args) {
     const { spawnSync } = await import("node:child_process");
     return spawnSync("drizzle-kit", ["generate", ...args], { stdio: "inherit" }).status ?? 1;

@@ -5,6 +5,7 @@ import { REPORT_PATH } from "../schema/protocol/index.ts";
 import { createAccess } from "./access/index.ts";
 import { accountApi, createAccounts, Limits, peopleRoutes, socialOrigins } from "./accounts/index.ts";
 import { DOCUMENT_PATH, documentOf } from "./api/document.ts";
+import { DOCUMENT_PATH, documentOf } from "./api/document.ts";
 import { createBilling, WEBHOOK_PATH } from "./billing/index.ts";
 import { billingApi } from "./billing/routes.ts";
 import { realWorld, type World } from "./clock.ts";

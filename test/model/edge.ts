@@ -46,7 +46,11 @@ export async function startModelEdge({ sqld, now, deliver, later }: ModelEdgeOpt
   let parts = make();
 
   const context = { waitUntil: later, passThroughOnException() {}, props: {} };
-  const post = (app: { fetch: typeof parts.hosts.routes.fetch }, path: string, init: RequestInit) =>
+  const post = (
+    app: { fetch(request: Request, env: object, context: never): Response | Promise<Response> },
+    path: string,
+    init: RequestInit,
+  ) =>
     app.fetch(new Request(`http://edge${path}`, { method: "POST", ...init }), {}, context as never);
 
   const keys = await createTestEdge();

@@ -90,7 +90,7 @@ describe("an API key", () => {
     const stranger = await new Client(edge).signUp();
     expect((await stranger.request("DELETE", `/api/v1/keys/${id}`)).status).toBe(204);
     expect((await call(key, "/api/v1/me")).status).toBe(200);
-    expect((await stranger.json("GET", "/api/v1/keys")).body).toEqual({ keys: [] });
+    expect((await stranger.json("GET", "/api/v1/keys")).body).toEqual({ keys: [], next: null });
   });
 
   it("opens neither keys nor sessions, so a stolen one cannot dig in", async () => {

@@ -1,5 +1,18 @@
-import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
-import { type Context, Hono } from "hono";
+import { createRoute, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import {
+  anyone,
+  apiApp,
+  byId,
+  jsonBody,
+  nextView,
+  okJson,
+  operatorOnly,
+  pageOf,
+  pageQuery,
+  refusals,
+  sessionOnly as session,
+} from "../api/index.ts";
 import { jsonOnly } from "../http.ts";
 import { problem, problemResponse } from "../problem.ts";
 import type { Accounts, Caller } from "./index.ts";
@@ -8,25 +21,6 @@ import type { PersonChange } from "./store.ts";
 import { scope } from "./types.ts";
 
 type Vars = { Variables: { caller: Caller } };
-
-const problemDocument = z
-  .object({ type: z.string(), title: z.string(), status: z.int(), code: z.string(), detail: z.string().optional() })
-  .openapi("Problem");
-const refusals = {
-  default: { description: "A problem", content: { "application/problem+json": { schema: problemDocument } } },
-} as const;
-const okJson = <S extends z.ZodType>(schema: S, description: string) => ({
-  description,
-  content: { "application/json": { schema } },
-});
-const session = [{ session: [] }];
-const anyone: Record<string, string[]>[] = [{ session: [] }, { bearer: [] }];
-const byId = z.object({
-  id: z
-    .string()
-    .max(64)
-    .openapi({ param: { name: "id", in: "path" } }),
-});
 
 const meView = z
   .object({ id: z.string(), email: z.string(), name: z.string(), role: z.enum(["person", "operator"]) })
@@ -55,12 +49,7 @@ const tokenView = z.object({ token: z.string(), expiresAt: z.string() }).openapi
 
 /** `/api/v1/me`, `/sessions`, `/keys` and `/token`: the signed-in person's own account. */
 export function accountApi(accounts: Accounts) {
-  const app = new OpenAPIHono<Vars>({
-    defaultHook: (result) => {
-      if (result.success) return;
-      return problemResponse(problem("invalid_body", { field: result.error.issues[0]?.path.join(".") || undefined }));
-    },
-  });
+  const app = apiApp<Vars>();
   const signedIn = (only: "session" | "any") => async (c: Context<Vars>, next: () => Promise<void>) => {
     const found = await accounts.caller(c.req.raw.headers, (cookie) =>
       c.header("set-cookie", cookie, { append: true }),
@@ -103,14 +92,16 @@ export function accountApi(accounts: Accounts) {
     method: "get",
     path: "/sessions",
     security: session,
+    request: { query: pageQuery },
     responses: {
-      200: okJson(z.object({ sessions: z.array(sessionView) }), "Live sessions, last used first"),
+      200: okJson(z.object({ sessions: z.array(sessionView), ...nextView }), "Live sessions, newest first"),
       ...refusals,
     },
   });
   app.openapi(sessions, async (c) => {
     const security = await accounts.security(c.var.caller.person);
-    return c.json({ sessions: security.sessions }, 200);
+    const { page, next } = pageOf(security.sessions, c.req.valid("query"), newest, "falling");
+    return c.json({ sessions: page, next }, 200);
   });
 
   const endSession = createRoute({
@@ -140,15 +131,23 @@ export function accountApi(accounts: Accounts) {
     method: "get",
     path: "/keys",
     security: session,
-    responses: { 200: okJson(z.object({ keys: z.array(keyView) }), "Your API keys, newest first"), ...refusals },
+    request: { query: pageQuery },
+    responses: {
+      200: okJson(z.object({ keys: z.array(keyView), ...nextView }), "Your API keys, newest first"),
+      ...refusals,
+    },
   });
-  app.openapi(keys, async (c) => c.json({ keys: (await accounts.security(c.var.caller.person)).keys }, 200));
+  app.openapi(keys, async (c) => {
+    const { keys } = await accounts.security(c.var.caller.person);
+    const { page, next } = pageOf(keys, c.req.valid("query"), newest, "falling");
+    return c.json({ keys: page, next }, 200);
+  });
 
   const createKey = createRoute({
     method: "post",
     path: "/keys",
     security: session,
-    request: { body: { required: true, content: { "application/json": { schema: newKeyBody } } } },
+    request: jsonBody(newKeyBody),
     responses: { 201: okJson(keyView.extend({ key: z.string() }), "The key, shown this once"), ...refusals },
   });
   app.openapi(createKey, async (c) => {
@@ -170,17 +169,56 @@ export function accountApi(accounts: Accounts) {
   return app;
 }
 
+const newest = ({ createdAt, id }: { createdAt: string; id: string }) => `${createdAt} ${id}`;
+
+const CHANGES = ["suspend", "resume", "operator", "person"] as const satisfies PersonChange[];
+const operatedView = z
+  .object({
+    ...meView.shape,
+    confirmed: z.boolean(),
+    suspendedAt: z.string().nullable(),
+    createdAt: z.string(),
+  })
+  .openapi("Person");
+
 /** `/api/v1/operator/people/…`: for whoever runs the platform, by the operator's token or role. */
 export function peopleRoutes({ operator }: Accounts, isOperator: (authorization: string | undefined) => boolean) {
-  const operatorOnly = async (c: Context, next: () => Promise<void>) =>
-    isOperator(c.req.header("authorization")) ? next() : problemResponse(problem("unauthenticated"));
-  return new Hono()
-    .get("/operator/people", operatorOnly, async (c) => {
-      const found = await operator.find({ email: c.req.query("email") ?? "" });
-      return found ? c.json(found) : problemResponse(problem("not_found"));
-    })
-    .post("/operator/people/:id/:change{suspend|resume|operator|person}", operatorOnly, async (c) => {
-      const done = await operator.change(c.req.param("id") ?? "", c.req.param("change") as PersonChange);
-      return done.ok ? c.json(done.value) : problemResponse(done.problem);
+  const app = apiApp();
+  app.use("/operator/people/*", async (c, next) =>
+    isOperator(c.req.header("authorization")) ? next() : problemResponse(problem("unauthenticated")),
+  );
+
+  const find = createRoute({
+    method: "get",
+    path: "/operator/people",
+    security: operatorOnly,
+    request: { query: z.object({ email: z.string().max(254) }) },
+    responses: { 200: okJson(operatedView, "Whoever has this address"), ...refusals },
+  });
+  app.openapi(find, async (c) => {
+    const found = await operator.find({ email: c.req.valid("query").email });
+    return found ? c.json(found, 200) : (problemResponse(problem("not_found")) as never);
+  });
+
+  for (const change of CHANGES) {
+    const route = createRoute({
+      method: "post",
+      path: `/operator/people/{id}/${change}`,
+      security: operatorOnly,
+      request: { params: byId },
+      responses: { 200: okJson(operatedView, CHANGE_WORDS[change]), ...refusals },
     });
+    app.openapi(route, async (c) => {
+      const done = await operator.change(c.req.valid("param").id, change);
+      return done.ok ? c.json(done.value, 200) : (problemResponse(done.problem) as never);
+    });
+  }
+  return app;
 }
+
+const CHANGE_WORDS: Record<PersonChange, string> = {
+  suspend: "Shut out at once, everywhere",
+  resume: "Let in again",
+  operator: "Given the operator's role; signed out everywhere",
+  person: "A person like any other again; signed out everywhere",
+};

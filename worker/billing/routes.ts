@@ -1,6 +1,7 @@
-import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
+import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { Accounts, Person } from "../accounts/index.ts";
+import { apiApp, jsonBody, okJson as ok, refusals, sessionOnly as security } from "../api/index.ts";
 import { backgroundOf, jsonOnly } from "../http.ts";
 import { problem, problemResponse, type Result } from "../problem.ts";
 import { planBody } from "./rules.ts";
@@ -8,31 +9,12 @@ import { type BillingService, billingView, papersView, taxIdView } from "./types
 
 type Vars = { Variables: { person: Person } };
 
-const refusals = {
-  default: {
-    description: "A problem",
-    content: {
-      "application/problem+json": {
-        schema: z.object({ type: z.string(), title: z.string(), status: z.int(), code: z.string() }),
-      },
-    },
-  },
-} as const;
-const okJson = <S extends z.ZodType>(schema: S, description: string) => ({
-  200: { description, content: { "application/json": { schema } } },
-  ...refusals,
-});
-const jsonBody = <S extends z.ZodType>(schema: S) => ({
-  body: { required: true, content: { "application/json": { schema } } },
-});
+const okJson = <S extends z.ZodType>(schema: S, description: string) => ({ 200: ok(schema, description), ...refusals });
 const link = z.object({ url: z.url() });
-const security = [{ session: [] }];
 
 /** `/api/v1/billing`, for the session of its owner only: a key that leaked must not be able to spend or to cancel. */
 export function billingApi(service: BillingService, accounts: Pick<Accounts, "person">) {
-  const app = new OpenAPIHono<Vars>({
-    defaultHook: (result) => (result.success ? undefined : problemResponse(problem("invalid_body"))),
-  });
+  const app = apiApp<Vars>();
   app.use("*", jsonOnly, async (c, next) => {
     const person = await accounts.person(c);
     if (!person) return problemResponse(problem("unauthenticated"));

@@ -1,57 +1,51 @@
-import { and, inArray, isNotNull, lt } from "drizzle-orm";
-import type { Hono } from "hono";
-import { outbox, slugLocks, tenantDataWishes, tenantEvents, tenantStorage, tenants } from "../../schema/db/index.ts";
-import type { Accounts } from "../accounts/index.ts";
+import { type Accounts, Limits } from "../accounts/index.ts";
 import type { World } from "../clock.ts";
 import { atomically, type Database } from "../db.ts";
+import type { Config } from "../env.ts";
+import type { Post } from "../mail/index.ts";
+import { createAccountDeletion } from "./account-deletion.ts";
+import { accountRoutes } from "./account-routes.ts";
+import { forgetting } from "./forgetting.ts";
 import type { DataHosts } from "./moves.ts";
 import { dataRoutes } from "./routes.ts";
-import { FORGET_AFTER_MS, SLUG_LOCK_MS } from "./rules.ts";
 import { createDataService, type DataService } from "./service.ts";
 
-export { endMove } from "./moves.ts";
+export { endMove, moveDone } from "./moves.ts";
 export { lockOf, receiptStatements, releaseName } from "./receipts.ts";
 export type { DataService } from "./service.ts";
 export { storageStatement } from "./storage.ts";
 
 export interface DataRoom {
-  routes: Hono;
+  routes: ReturnType<typeof dataRoutes>;
   service: DataService;
-  /** What is due by the clock: what a receipt has promised to forget. */
+  /** What is due by the clock: moves, accounts on their way out, and what receipts have promised to forget. */
   tick(): Promise<void>;
 }
 
-/** An agent's data as the edge knows it: what is stored, what is proven to be gone. */
-export function createData({
-  db,
-  world,
-  hosts,
-  accounts,
-}: {
+export interface DataOptions {
   db: Database;
   world: World;
+  config: Pick<Config, "dashboardOrigin" | "commandKeys" | "authRateLimit">;
   hosts: DataHosts;
-  accounts: Pick<Accounts, "caller">;
-}): DataRoom {
+  accounts: Pick<Accounts, "caller" | "confirmAgain">;
+  billing: { close(ownerId: string): Promise<void> };
+  post: Pick<Post, "posting">;
+}
+
+/** An agent's data as the edge knows it: what is stored, where it goes, what is proven to be gone. */
+export function createData({ db, world, config, hosts, accounts, billing, post }: DataOptions): DataRoom {
   const service = createDataService({ db, world, hosts });
+  const leaving = createAccountDeletion({ db, world, config, hosts, billing, post });
+  const limits = config.authRateLimit ? new Limits(db, world) : null;
+  const routes = dataRoutes({ db, accounts, service });
+  routes.route("/", accountRoutes({ db, world, accounts, limits, leaving }));
   return {
-    routes: dataRoutes({ db, accounts, service }),
+    routes,
     service,
     async tick() {
       await service.tick();
-      const now = world.now();
-      const gone = db
-        .select({ id: tenants.id })
-        .from(tenants)
-        .where(and(isNotNull(tenants.purgedAt), lt(tenants.purgedAt, now - FORGET_AFTER_MS)));
-      await atomically(db, [
-        db.delete(tenantEvents).where(inArray(tenantEvents.tenantId, gone)),
-        db.delete(tenantStorage).where(inArray(tenantStorage.tenantId, gone)),
-        db.delete(tenantDataWishes).where(inArray(tenantDataWishes.tenantId, gone)),
-        db.delete(outbox).where(and(inArray(outbox.tenantId, gone), isNotNull(outbox.deliveredAt))),
-        db.delete(slugLocks).where(lt(slugLocks.until, now)),
-        db.delete(tenants).where(lt(tenants.purgedAt, now - SLUG_LOCK_MS)),
-      ]);
+      await leaving.tick();
+      await atomically(db, forgetting(db, world.now()));
     },
   };
 }

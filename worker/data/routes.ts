@@ -1,15 +1,51 @@
+import { createRoute, z } from "@hono/zod-openapi";
 import { desc, eq } from "drizzle-orm";
-import { type Context, Hono } from "hono";
-import { z } from "zod";
+import type { Context } from "hono";
 import { deletionReceipts, receiptKeys } from "../../schema/db/index.ts";
 import { signingJwk, snapshotName } from "../../schema/protocol/index.ts";
-import { type Accounts, allows, type Person } from "../accounts/index.ts";
+import { type Accounts, allows, type Caller } from "../accounts/index.ts";
+import {
+  apiApp,
+  byId,
+  jsonBody,
+  nextView,
+  okJson,
+  pageOf,
+  pageQuery,
+  refusals,
+  anyone as security,
+} from "../api/index.ts";
 import type { Database } from "../db.ts";
 import { backgroundOf, jsonOnly } from "../http.ts";
 import { problem, problemResponse, type Result } from "../problem.ts";
 import type { DataService } from "./service.ts";
 
 const restoreBody = z.strictObject({ from: z.union([snapshotName, z.literal("backup")]) });
+
+const storageView = z
+  .object({
+    usedBytes: z.int().openapi({ description: "Of ciphertext, against the hard quota." }),
+    limitBytes: z.int(),
+    warning: z.enum(["nearly_full", "almost_full", "full"]).nullable(),
+    strays: z.int().openapi({ description: "Files that are not the agent's own, or open to others." }),
+    snapshots: z.array(z.string()),
+    backup: z.object({ at: z.string(), bytes: z.int(), verifiedAt: z.string().nullable() }).nullable(),
+    restored: z.object({ from: z.string(), at: z.string(), tookMs: z.number(), ok: z.boolean() }).nullable(),
+    at: z.string(),
+    move: z.object({ to: z.string(), askedAt: z.string() }).nullable(),
+    moveDownMs: z.number().nullable().openapi({ description: "Not to be reached during its last move; null before." }),
+  })
+  .openapi("Storage");
+const receiptView = z
+  .object({
+    id: z.string(),
+    tenantId: z.string(),
+    name: z.string(),
+    receipt: z.string().openapi({ description: "Compact JWS; its keys are at /.well-known/chelar-receipt-keys.json." }),
+    url: z.string(),
+    at: z.string(),
+  })
+  .openapi("Receipt");
 
 /** Where everybody finds the keys that receipts verify with (RFC 7517), for as long as there are receipts. */
 export const RECEIPT_KEYS_PATH = "/.well-known/chelar-receipt-keys.json";
@@ -23,8 +59,8 @@ export function dataRoutes({
   db: Database;
   accounts: Pick<Accounts, "caller">;
   service: DataService;
-}): Hono {
-  const app = new Hono();
+}) {
+  const app = apiApp<{ Variables: { caller: Caller } }>();
 
   app.get(RECEIPT_KEYS_PATH, async (c) => {
     const rows = await db.select().from(receiptKeys).orderBy(receiptKeys.firstUsedAt);
@@ -43,57 +79,94 @@ export function dataRoutes({
   });
 
   /** Only for whoever is signed in, or has a key that allows it. */
-  const personal =
-    (answer: (c: Context, person: Person) => Promise<Response>) =>
-    async (c: Context): Promise<Response> => {
+  for (const path of ["storage", "backup", "restore", "move"]
+    .map((name) => `/api/v1/tenants/:id/${name}`)
+    .concat("/api/v1/receipts")) {
+    app.use(path, jsonOnly, async (c, next) => {
       const caller = await accounts.caller(c.req.raw.headers);
       if (!caller) return problemResponse(problem("unauthenticated"));
-      return allows(caller, c.req.method) ? answer(c, caller.person) : problemResponse(problem("insufficient_scope"));
-    };
+      if (!allows(caller, c.req.method)) return problemResponse(problem("insufficient_scope"));
+      c.set("caller", caller);
+      await next();
+    });
+  }
   const accepted = (c: Context, result: Result<null>) =>
-    result.ok ? c.body(null, 202) : problemResponse(result.problem);
-  const id = (c: Context) => c.req.param("id") ?? "";
+    (result.ok ? c.body(null, 202) : problemResponse(result.problem)) as never;
 
-  app.get(
-    "/api/v1/tenants/:id/storage",
-    personal(async (c, person) => {
-      const found = await service.storage(person, id(c));
-      return found.ok ? c.json({ storage: found.value }) : problemResponse(found.problem);
-    }),
-  );
-  app.post(
-    "/api/v1/tenants/:id/backup",
-    personal(async (c, person) => accepted(c, await service.backup(person, id(c), backgroundOf(c)))),
-  );
-  app.post(
-    "/api/v1/tenants/:id/restore",
-    jsonOnly,
-    personal(async (c, person) => {
-      const body = restoreBody.safeParse(await c.req.json().catch(() => null));
-      if (!body.success) return problemResponse(problem("invalid_body", { field: "from" }));
-      return accepted(c, await service.restore(person, id(c), body.data.from, backgroundOf(c)));
-    }),
-  );
-  app.post(
-    "/api/v1/tenants/:id/move",
-    personal(async (c, person) => accepted(c, await service.move(person, id(c), backgroundOf(c)))),
+  const storage = createRoute({
+    method: "get",
+    path: "/api/v1/tenants/{id}/storage",
+    security,
+    request: { params: byId },
+    responses: {
+      200: okJson(z.object({ storage: storageView.nullable() }), "What its server last said of its data"),
+      ...refusals,
+    },
+  });
+  app.openapi(storage, async (c) => {
+    const found = await service.storage(c.var.caller.person, c.req.valid("param").id);
+    return found.ok ? c.json({ storage: found.value }, 200) : (problemResponse(found.problem) as never);
+  });
+
+  const backup = createRoute({
+    method: "post",
+    path: "/api/v1/tenants/{id}/backup",
+    security,
+    request: { params: byId },
+    responses: { 202: { description: "A copy in object storage is being made, besides the plan's" }, ...refusals },
+  });
+  app.openapi(backup, async (c) =>
+    accepted(c, await service.backup(c.var.caller.person, c.req.valid("param").id, backgroundOf(c))),
   );
 
-  app.get(
-    "/api/v1/receipts",
-    personal(async (c, person) => {
-      const rows = await db
-        .select()
-        .from(deletionReceipts)
-        .where(eq(deletionReceipts.ownerId, person.id))
-        .orderBy(desc(deletionReceipts.createdAt));
-      const receipts = rows.map(({ id, tenantId, slug, receipt, createdAt }) => ({
-        ...{ id, tenantId, name: slug, receipt, url: `/receipts/${id}` },
-        at: new Date(createdAt).toISOString(),
-      }));
-      return c.json({ receipts });
-    }),
+  const restore = createRoute({
+    method: "post",
+    path: "/api/v1/tenants/{id}/restore",
+    security,
+    request: { params: byId, ...jsonBody(restoreBody) },
+    responses: { 202: { description: "It starts with what it had then" }, ...refusals },
+  });
+  app.openapi(restore, async (c) =>
+    accepted(
+      c,
+      await service.restore(c.var.caller.person, c.req.valid("param").id, c.req.valid("json").from, backgroundOf(c)),
+    ),
   );
+
+  const move = createRoute({
+    method: "post",
+    path: "/api/v1/tenants/{id}/move",
+    security,
+    request: { params: byId },
+    responses: { 202: { description: "On its way to another server: stopped, copied, started there" }, ...refusals },
+  });
+  app.openapi(move, async (c) =>
+    accepted(c, await service.move(c.var.caller.person, c.req.valid("param").id, backgroundOf(c))),
+  );
+
+  const receipts = createRoute({
+    method: "get",
+    path: "/api/v1/receipts",
+    security,
+    request: { query: pageQuery },
+    responses: {
+      200: okJson(z.object({ receipts: z.array(receiptView), ...nextView }), "Of your deleted agents, newest first"),
+      ...refusals,
+    },
+  });
+  app.openapi(receipts, async (c) => {
+    const rows = await db
+      .select()
+      .from(deletionReceipts)
+      .where(eq(deletionReceipts.ownerId, c.var.caller.person.id))
+      .orderBy(desc(deletionReceipts.createdAt));
+    const all = rows.map(({ id, tenantId, slug, receipt, createdAt }) => ({
+      ...{ id, tenantId, name: slug, receipt, url: `/receipts/${id}` },
+      at: new Date(createdAt).toISOString(),
+    }));
+    const { page, next } = pageOf(all, c.req.valid("query"), ({ at, id }) => `${at} ${id}`, "falling");
+    return c.json({ receipts: page, next }, 200);
+  });
 
   return app;
 }

@@ -1,5 +1,17 @@
-import { type Context, Hono } from "hono";
+import { createRoute, z } from "@hono/zod-openapi";
+import { Hono } from "hono";
 import { ENVELOPE_CONTENT_TYPE, MAX_ENVELOPE_BYTES } from "../../schema/protocol/index.ts";
+import {
+  apiApp,
+  byId,
+  inPath,
+  nextView,
+  okJson,
+  pageOf,
+  pageQuery,
+  refusals,
+  operatorOnly as security,
+} from "../api/index.ts";
 import { publicKeysetOf } from "../command-keys.ts";
 import type { Config } from "../env.ts";
 import { backgroundOf, readLimited } from "../http.ts";
@@ -8,13 +20,23 @@ import type { News } from "../tenants/index.ts";
 import { openAlerts } from "./alerts.ts";
 import type { DeliveryContext } from "./deliver.ts";
 import { enrolHost, isOperator, issueToken } from "./enrol.ts";
-import { heldBy } from "./host-word.ts";
 import { changeHost } from "./operator.ts";
 import { deliverWaiting, tellHosts } from "./reconcile.ts";
 import { takeReports } from "./reports.ts";
-import type { HostAction } from "./rules.ts";
+import { HOST_ACTIONS, type HostAction } from "./rules.ts";
 import * as store from "./store.ts";
 import { purgeStranger } from "./strangers.ts";
+import {
+  alertView,
+  alertViewOf,
+  changedHostView,
+  hostView,
+  hostViewOf,
+  keysView,
+  keysViewOf,
+  strangerView,
+  tokenView,
+} from "./views.ts";
 
 /** What hosts call: no cookies, no sessions; a token once, then signatures. */
 export function hostRoutes(context: DeliveryContext & { config: Config; news: Pick<News, "heard"> }) {
@@ -53,68 +75,110 @@ export function hostRoutes(context: DeliveryContext & { config: Config; news: Pi
 /** `/api/v1/operator/…` and `/api/v1/hosts`: for whoever runs the platform. */
 export function operatorRoutes(context: DeliveryContext & { config: Config }) {
   const { db, world, config } = context;
-  const operatorOnly = async (c: Context, next: () => Promise<void>) => {
-    if (!isOperator(c.req.header("authorization"), config.operatorToken)) {
-      return problemResponse(problem("unauthenticated"));
-    }
-    await next();
-  };
-  return new Hono()
-    .post("/operator/hosts/tokens", operatorOnly, async (c) => c.json(await issueToken(db, world), 201))
-    .get("/operator/keys", operatorOnly, async (c) => {
-      const { version, current, next } = config.commandKeys;
-      return c.json({ version, current, next, hosts: (await store.listHosts(db)).map(keysView) });
-    })
-    .post("/operator/keys/distribute", operatorOnly, async (c) => {
-      await tellHosts(context);
-      return c.body(null, 204);
-    })
-    .get("/operator/alerts", operatorOnly, async (c) => c.json({ alerts: (await openAlerts(db)).map(alertView) }))
-    .get("/hosts", operatorOnly, async (c) => {
-      const hosts = await store.listHosts(db);
-      return c.json({ hosts: hosts.map(hostView), tenantOrigin: config.tenants.template });
-    })
-    .delete("/operator/hosts/:id/strangers/:tenant", operatorOnly, async (c) => {
-      const purged = await purgeStranger(context, c.req.param("id") ?? "", c.req.param("tenant") ?? "");
-      return purged.ok ? c.json(purged.value, 202) : problemResponse(purged.problem);
-    })
-    .post("/operator/hosts/:id/:action{drain|reopen|remove}", operatorOnly, async (c) => {
-      const done = await changeHost({ db, world }, c.req.param("id") ?? "", c.req.param("action") as HostAction);
-      return done.ok ? c.json(done.value) : problemResponse(done.problem);
-    });
-}
+  const app = apiApp();
+  for (const path of ["/operator/hosts/*", "/operator/keys/*", "/operator/alerts", "/hosts"]) {
+    app.use(path, async (c, next) =>
+      isOperator(c.req.header("authorization"), config.operatorToken)
+        ? next()
+        : problemResponse(problem("unauthenticated")),
+    );
+  }
 
-const iso = (at: number | null) => (at === null ? null : new Date(at).toISOString());
+  const token = createRoute({
+    method: "post",
+    path: "/operator/hosts/tokens",
+    security,
+    responses: { 201: okJson(tokenView, "A token that enrols one server, once, within minutes"), ...refusals },
+  });
+  app.openapi(token, async (c) => c.json(await issueToken(db, world), 201));
 
-const keysView = ({ id, name, keyset, lastReportAt }: store.HostRow) => ({
-  ...{ id, name, keyset: heldBy({ keyset }), lastReportAt: iso(lastReportAt) },
-});
+  const keys = createRoute({
+    method: "get",
+    path: "/operator/keys",
+    security,
+    responses: { 200: okJson(keysView, "The keys that commands are signed with, and who believes them"), ...refusals },
+  });
+  app.openapi(keys, async (c) => {
+    const { version, current, next } = config.commandKeys;
+    return c.json({ version, current, next: next ?? null, hosts: (await store.listHosts(db)).map(keysViewOf) }, 200);
+  });
 
-const alertView = ({
-  kind,
-  subject,
-  detail,
-  firstAt,
-  lastAt,
-  times,
-}: Awaited<ReturnType<typeof openAlerts>>[number]) => ({
-  ...{ kind, subject, detail, times, firstAt: iso(firstAt), lastAt: iso(lastAt) },
-});
+  const distribute = createRoute({
+    method: "post",
+    path: "/operator/keys/distribute",
+    security,
+    responses: { 204: { description: "Every host was told the newest word about itself" }, ...refusals },
+  });
+  app.openapi(distribute, async (c) => {
+    await tellHosts(context);
+    return c.body(null, 204);
+  });
 
-function hostView(host: store.HostRow) {
-  const inventory = store.inventoryOf(host);
-  const { id, name, region, endpoint, state, epoch, memoryMiB, diskMiB, maxTenants, lastReportAt } = host;
-  return {
-    ...{ id, name, region, endpoint, state, epoch },
-    capacity: { memoryMiB, diskMiB, tenants: maxTenants },
-    lastReportAt: iso(lastReportAt),
-    images: inventory?.images ?? [],
-    inventory: inventory && {
-      at: new Date(inventory.at).toISOString(),
-      tenants: inventory.tenants,
-      versions: inventory.versions,
-      capacity: inventory.capacity,
-      drift: inventory.drift ?? {},
+  const alerts = createRoute({
+    method: "get",
+    path: "/operator/alerts",
+    security,
+    request: { query: pageQuery },
+    responses: {
+      200: okJson(z.object({ alerts: z.array(alertView), ...nextView }), "What needs an operator"),
+      ...refusals,
     },
-  };
+  });
+  app.openapi(alerts, async (c) => {
+    const open = (await openAlerts(db)).map(alertViewOf);
+    const { page, next } = pageOf(open, c.req.valid("query"), ({ kind, subject }) => `${kind} ${subject}`);
+    return c.json({ alerts: page, next }, 200);
+  });
+
+  const hosts = createRoute({
+    method: "get",
+    path: "/hosts",
+    security,
+    request: { query: pageQuery },
+    responses: {
+      200: okJson(z.object({ hosts: z.array(hostView), tenantOrigin: z.string(), ...nextView }), "Hosts, by id"),
+      ...refusals,
+    },
+  });
+  app.openapi(hosts, async (c) => {
+    const { page, next } = pageOf(await store.listHosts(db), c.req.valid("query"), ({ id }) => id);
+    return c.json({ hosts: page.map(hostViewOf), tenantOrigin: config.tenants.template, next }, 200);
+  });
+
+  const stranger = createRoute({
+    method: "delete",
+    path: "/operator/hosts/{id}/strangers/{tenant}",
+    security,
+    request: { params: byId.extend({ tenant: inPath("tenant") }) },
+    responses: {
+      202: okJson(strangerView, "An agent that only this host knows is being destroyed there"),
+      ...refusals,
+    },
+  });
+  app.openapi(stranger, async (c) => {
+    const { id, tenant } = c.req.valid("param");
+    const purged = await purgeStranger(context, id, tenant);
+    return purged.ok ? c.json(purged.value, 202) : (problemResponse(purged.problem) as never);
+  });
+
+  for (const action of Object.keys(HOST_ACTIONS) as HostAction[]) {
+    const route = createRoute({
+      method: "post",
+      path: `/operator/hosts/{id}/${action}`,
+      security,
+      request: { params: byId },
+      responses: { 200: okJson(changedHostView, ACTION_WORDS[action]), ...refusals },
+    });
+    app.openapi(route, async (c) => {
+      const done = await changeHost({ db, world }, c.req.valid("param").id, action);
+      return done.ok ? c.json(done.value, 200) : (problemResponse(done.problem) as never);
+    });
+  }
+  return app;
 }
+
+const ACTION_WORDS: Record<HostAction, string> = {
+  drain: "It receives no new agent; what is there stays",
+  reopen: "It receives agents again",
+  remove: "It is forgotten; refused while it holds anybody's data",
+};

@@ -1,46 +1,29 @@
-import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
+import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { type Accounts, allows, type Person } from "../accounts/index.ts";
+import {
+  apiApp,
+  byId,
+  inPath,
+  jsonBody,
+  nextView,
+  okJson,
+  pageOf,
+  pageQuery,
+  refusals,
+  anyone as security,
+} from "../api/index.ts";
 import { backgroundOf, jsonOnly, utf8Only } from "../http.ts";
 import { type Problem, problem, problemResponse, type Result } from "../problem.ts";
 import type { News } from "./news.ts";
 import { createTenantBody, problemOfIssues } from "./rules.ts";
 import type { FullTenantService } from "./service.ts";
 import { streamTenant } from "./stream.ts";
-import { commandsView, postureView, secretView, TENANT_ACTIONS, tenantView } from "./types.ts";
+import { commandsView, postureView, secretView, TENANT_ACTIONS, type TenantView, tenantView } from "./types.ts";
 
 type Vars = { Variables: { person: Person } };
 
-const problemDocument = z
-  .object({
-    type: z.string(),
-    title: z.string(),
-    status: z.int(),
-    code: z.string(),
-    detail: z.string().optional(),
-    field: z.string().optional(),
-  })
-  .openapi("Problem");
-const refusals = {
-  default: { description: "A problem", content: { "application/problem+json": { schema: problemDocument } } },
-} as const;
-const okJson = <S extends z.ZodType>(schema: S, description: string) => ({
-  description,
-  content: { "application/json": { schema } },
-});
-const security: Record<string, string[]>[] = [{ session: [] }, { bearer: [] }];
-const byId = z.object({
-  id: z
-    .string()
-    .max(64)
-    .openapi({ param: { name: "id", in: "path" } }),
-});
-const bySecret = byId.extend({
-  name: z
-    .string()
-    .max(64)
-    .openapi({ param: { name: "name", in: "path" } }),
-});
+const bySecret = byId.extend({ name: inPath("name") });
 
 /** `/api/v1/tenants`: parse → act → render, nothing else. */
 export function tenantRoutes({
@@ -52,9 +35,7 @@ export function tenantRoutes({
   news: News;
   accounts: Pick<Accounts, "caller">;
 }) {
-  const app = new OpenAPIHono<Vars>({
-    defaultHook: (result) => (result.success ? undefined : problemResponse(problemOfIssues(result.error))),
-  });
+  const app = apiApp<Vars>(problemOfIssues);
 
   app.use("*", jsonOnly, utf8Only, async (c, next) => {
     const keep = (cookie: string) => c.header("set-cookie", cookie, { append: true });
@@ -69,15 +50,23 @@ export function tenantRoutes({
     method: "get",
     path: "/",
     security,
-    responses: { 200: okJson(z.object({ tenants: z.array(tenantView) }), "Your agents, newest first"), ...refusals },
+    request: { query: pageQuery },
+    responses: {
+      200: okJson(z.object({ tenants: z.array(tenantView), ...nextView }), "Your agents, newest first"),
+      ...refusals,
+    },
   });
-  app.openapi(list, async (c) => c.json({ tenants: await service.list(c.var.person) }, 200));
+  app.openapi(list, async (c) => {
+    const newest = ({ createdAt, id }: TenantView) => `${createdAt} ${id}`;
+    const { page, next } = pageOf(await service.list(c.var.person), c.req.valid("query"), newest, "falling");
+    return c.json({ tenants: page, next }, 200);
+  });
 
   const create = createRoute({
     method: "post",
     path: "/",
     security,
-    request: { body: { required: true, content: { "application/json": { schema: createTenantBody } } } },
+    request: jsonBody(createTenantBody),
     responses: { 201: okJson(tenantView, "Accepted; its host is at work"), ...refusals },
   });
   app.openapi(create, async (c) => {
@@ -136,15 +125,17 @@ export function tenantRoutes({
     method: "get",
     path: "/{id}/secrets",
     security,
-    request: { params: byId },
+    request: { params: byId, query: pageQuery },
     responses: {
-      200: okJson(z.object({ secrets: z.array(secretView) }), "Names and versions, never values"),
+      200: okJson(z.object({ secrets: z.array(secretView), ...nextView }), "Names and versions, never values"),
       ...refusals,
     },
   });
   app.openapi(secrets, async (c) => {
     const found = await service.secrets(c.var.person, c.req.valid("param").id);
-    return (found.ok ? c.json({ secrets: found.value }, 200) : problemResponse(found.problem)) as never;
+    if (!found.ok) return problemResponse(found.problem) as never;
+    const { page, next } = pageOf(found.value, c.req.valid("query"), ({ name }) => name);
+    return c.json({ secrets: page, next }, 200);
   });
 
   const commands = createRoute({
@@ -205,10 +196,7 @@ export function tenantRoutes({
     security,
     request: {
       params: bySecret,
-      body: {
-        required: true,
-        content: { "application/json": { schema: z.strictObject({ value: z.string().max(8_192) }) } },
-      },
+      ...jsonBody(z.strictObject({ value: z.string().max(8_192) })),
     },
     responses: { 200: okJson(secretView, "Sealed; on its way to the agent"), ...refusals },
   });
