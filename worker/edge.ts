@@ -5,7 +5,6 @@ import { REPORT_PATH } from "../schema/protocol/index.ts";
 import { createAccess } from "./access/index.ts";
 import { accountApi, createAccounts, Limits, peopleRoutes, socialOrigins } from "./accounts/index.ts";
 import { DOCUMENT_PATH, documentOf } from "./api/document.ts";
-import { DOCUMENT_PATH, documentOf } from "./api/document.ts";
 import { createBilling, WEBHOOK_PATH } from "./billing/index.ts";
 import { billingApi } from "./billing/routes.ts";
 import { realWorld, type World } from "./clock.ts";
@@ -24,7 +23,10 @@ import {
   sameOriginOnly,
 } from "./http.ts";
 import { createPost } from "./mail/index.ts";
+import { createOperator } from "./operator/index.ts";
+import { operatorApi } from "./operator/routes.ts";
 import type { PageDeps } from "./pages/deps.ts";
+import { operatorPages } from "./pages/operator-routes.tsx";
 import { pageRoutes, problemPage } from "./pages/routes.tsx";
 import { problem, problemResponse } from "./problem.ts";
 import { createNews } from "./tenants/index.ts";
@@ -76,7 +78,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
     undoMs: config.undoDeletionMs,
     billing,
   });
-  const data = createData({ db, world, hosts, accounts });
+  const data = createData({ db, world, config, hosts, accounts, billing, post });
   const access = createAccess({ db, world, config, accounts });
   const keyChecks = createKeyChecks({ db, world, fetch: reach, at: config.providersAt });
   const pageDeps: PageDeps = {
@@ -117,6 +119,9 @@ export function createEdge(config: Config, outside: Outside = {}) {
   app.route("/api/v1/billing", billingApi(billing.service, accounts));
   app.route("/api/v1", accountApi(accounts));
   app.route("/api/v1", providerRoutes({ checks: keyChecks, accounts }));
+  const operator = createOperator({ db, world, hosts, payments: config.billing.mode });
+  const holdsToken = (authorization: string | undefined) => isOperator(authorization, config.operatorToken);
+  app.route("/api/v1", operatorApi(operator, { accounts, world, isOperator: holdsToken }));
   app.route("/api/v1", hosts.operatorRoutes);
   app.route(
     "/api/v1",
@@ -138,6 +143,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
   app.get(DOCUMENT_PATH, (c) => c.json(describe()));
   app.route("/", access.routes);
   app.route("/", pageRoutes(pageDeps));
+  app.route("/", operatorPages({ accounts, world, operator, background: backgroundOf }));
 
   const wantsPage = (c: Context) => !c.req.path.startsWith("/api/") && c.req.header("accept")?.includes("text/html");
   app.notFound(async (c) => {

@@ -59,6 +59,7 @@ const Document: FC<PageProps> = ({ title, person, description, live, passkeys, c
 
 const PersonNav: FC<{ person: Person }> = ({ person }) => (
   <nav class="top-nav" aria-label="Account">
+    {person.role === "operator" ? <a href="/operator">Operator</a> : null}
     <a href="/agents">Agents</a>
     <a href="/billing">Billing</a>
     <a class="who" href="/account" title={person.email}>

@@ -151,6 +151,19 @@ const PARTS = `
 .failure .figure { font: 600 4rem/1 var(--head); color: var(--edge); margin: 1rem 0; }
 `;
 
+const OPERATOR = `
+.tabs { display: flex; flex-wrap: wrap; gap: .2rem 1.6rem; margin-bottom: 1.6rem; border-bottom: 1px solid var(--line); } .tabs a { padding: .5rem 0; text-decoration: none; border-bottom: 3px solid transparent; margin-bottom: -1px; } .tabs a[aria-current] { border-color: var(--blue); color: var(--ink); font-weight: 600; }
+.verdict-card { background: var(--sheet); border: 1px solid var(--line); border-left: 6px solid var(--good); border-radius: 3px; padding: 1.4rem 1.6rem; } .verdict-card.poor { border-left-color: var(--lamp); } .verdict-card.bad { border-left-color: var(--bad); } .verdict-card h2 { margin-bottom: .5rem; } .verdict-card > p { margin: .6rem 0 0; }
+.findings li { padding: .2rem 0; } .findings .state { white-space: normal; font-weight: 500; } .state.poor { color: var(--way); } .state::before { flex: none; }
+.note { margin: 1.2rem 0 0; padding: .8rem 1.1rem; background: var(--wash); border-radius: 3px; }
+[data-page="/operator"] > section { margin-top: 2.2rem; } [data-page="/operator"] > .tabs + section { margin-top: 0; }
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: 1rem 1.5rem; } .figures dt { color: var(--ink-2); font-size: .92rem; } .figures dd { font: 600 1.9rem/1.2 var(--head); } .figures > div { display: flex; flex-direction: column-reverse; justify-content: flex-end; border-top: 2px solid var(--line); padding-top: .6rem; }
+.scroll { overflow-x: auto; margin-bottom: 1rem; } .plain { width: 100%; border-collapse: collapse; font-size: .95rem; } .plain th, .plain td { text-align: left; vertical-align: top; padding: .6rem 1.2rem .6rem 0; border-bottom: 1px solid var(--line); } .plain thead th { font-weight: 600; color: var(--ink-2); white-space: nowrap; } .plain .hint { display: block; font-weight: 400; } .plain time { white-space: nowrap; } .plain .evidence { font: .88rem/1.5 var(--mono); color: var(--ink-2); overflow-wrap: anywhere; min-width: 14rem; }
+.room { display: block; min-width: 7.5rem; } meter { display: block; width: 100%; height: .55rem; }
+.search { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 0 1rem; } .search .row { grid-column: 1 / -1; } .search .field { margin-bottom: 1rem; }
+.report { white-space: pre-wrap; overflow-wrap: anywhere; font: .88rem/1.5 var(--mono); }
+`;
+
 const WIDTHS = `
 @media (min-width: 46rem) { .bills li { display: grid; grid-template-columns: 10.5rem minmax(0, 1fr) 6rem 5rem 7rem; } .plans { grid-template-columns: repeat(3, 1fr); } .empty { grid-template-columns: 20rem 1fr; } }
 @media (min-width: 58rem) { .hero { grid-template-columns: 1fr 1.05fr; } .agent { grid-template-columns: minmax(0, 1fr) 20rem; } .walls { grid-template-columns: repeat(5, 1fr); gap: 0 1.6rem; } .walls li { display: block; } .walls li::before { margin-bottom: .7rem; } .walls p { margin-bottom: .4rem; } }
@@ -163,4 +176,4 @@ const WIDTHS = `
 @media (forced-colors: active) { .wall, .way { stroke: CanvasText; } .state::before { border-color: CanvasText; } }
 `;
 
-export const STYLE = [TOKENS, BASE, CONTROLS, ACCOUNT, WIZARD, DRAWING, PARTS, WIDTHS].join("").trimStart();
+export const STYLE = [TOKENS, BASE, CONTROLS, ACCOUNT, WIZARD, DRAWING, PARTS, OPERATOR, WIDTHS].join("").trimStart();
