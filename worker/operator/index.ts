@@ -3,7 +3,7 @@ import type { Database } from "../db.ts";
 import type { Config } from "../env.ts";
 import type { HostDesk, Hosts } from "../hosts/index.ts";
 import { good, type Result, refuse } from "../problem.ts";
-import { retryFailed } from "../tenants/index.ts";
+import { retryFailed } from "../tenants/service.ts";
 import type { Background } from "../tenants/types.ts";
 import { auditStream, type ExportFormat } from "./export.ts";
 import { type AuditSearch, findingsOf } from "./rules.ts";

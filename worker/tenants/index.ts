@@ -2,6 +2,7 @@ export { createNews, type News } from "./news.ts";
 export {
   DEFAULT_PLAN,
   limitsOf,
+  messagesPerDayOf,
   PLAN_IDS,
   PLANS,
   type Plan,
@@ -12,6 +13,6 @@ export {
   TRIAL_DAYS,
   TRIAL_PLAN,
 } from "./plans.ts";
-export { retryFailed } from "./retry.ts";
 export { displayState } from "./rules.ts";
+export { forgetSamples, sampleStatements } from "./samples.ts";
 export type { Background, TenantService, TenantView } from "./types.ts";

@@ -9,6 +9,7 @@ import { good, type Result, refuse } from "../problem.ts";
 import { isOwnersName, type Keyring } from "../vault/rules.ts";
 import { createVault, eraseTenant } from "../vault/service.ts";
 import { decideTransition, parseName, parseNewTenant, type TenantRow } from "./rules.ts";
+import { samplesOf } from "./samples.ts";
 import { createSecretService, type SecretService } from "./secrets.ts";
 import * as store from "./store.ts";
 import type { TenantAction, TenantEvent, TenantService, TenantView } from "./types.ts";
@@ -285,6 +286,11 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
 
     ...createSecretService({ db, world, vault, owned, changeAlong }),
 
+    async samples(person, id) {
+      const record = await owned(person, id);
+      return record.ok ? good(await samplesOf(db, id, world.now())) : record;
+    },
+
     async commands(person, id) {
       const record = await owned(person, id);
       return record.ok ? good(commandsViewOf(await hosts.ledgerOf(id))) : record;
@@ -298,5 +304,7 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
 }
 
 export { agentsOf, settle } from "./allowance.ts";
+export { retryFailed } from "./retry.ts";
 export type { SecretService } from "./secrets.ts";
+export { deletion } from "./undo.ts";
 export type { TenantAction, TenantEvent, TenantService, TenantView };
