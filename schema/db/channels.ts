@@ -52,6 +52,8 @@ export const channelConversations = sqliteTable(
     /** When and why the exchange was stopped; null: it goes on. */
     stoppedAt: integer(),
     stoppedWhy: text(),
+    /** When its owner let it go on: what came before shows no loop any more. */
+    resumedAt: integer(),
   },
   (t) => [primaryKey({ columns: [t.channelId, t.conversation] })],
 );
