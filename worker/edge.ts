@@ -27,6 +27,7 @@ import { createOperator } from "./operator/index.ts";
 import { operatorApi } from "./operator/routes.ts";
 import type { PageDeps } from "./pages/deps.ts";
 import { operatorPages } from "./pages/operator-routes.tsx";
+import { referenceRoutes } from "./pages/reference.tsx";
 import { pageRoutes, problemPage } from "./pages/routes.tsx";
 import { problem, problemResponse } from "./problem.ts";
 import { createNews } from "./tenants/index.ts";
@@ -141,6 +142,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
     return document;
   };
   app.get(DOCUMENT_PATH, (c) => c.json(describe()));
+  app.route("/", referenceRoutes(pageDeps, describe));
   app.route("/", access.routes);
   app.route("/", pageRoutes(pageDeps));
   app.route("/", operatorPages({ accounts, world, operator, background: backgroundOf }));

@@ -2,6 +2,7 @@ import type { Hono } from "hono";
 import { FAVICON } from "./fort.tsx";
 import { LIVE_SCRIPT } from "./live.ts";
 import { PASSKEY_SCRIPT } from "./passkeys.ts";
+import { REFERENCE_SCRIPT, REFERENCE_STYLE } from "./reference-script.ts";
 import { STYLE } from "./style.ts";
 
 interface Asset {
@@ -15,6 +16,8 @@ export const ASSETS = {
   style: asset("style", "css", "text/css; charset=utf-8", STYLE),
   live: asset("live", "js", "text/javascript; charset=utf-8", LIVE_SCRIPT),
   passkeys: asset("passkeys", "js", "text/javascript; charset=utf-8", PASSKEY_SCRIPT),
+  reference: asset("reference", "js", "text/javascript; charset=utf-8", REFERENCE_SCRIPT),
+  referenceStyle: asset("reference", "css", "text/css; charset=utf-8", REFERENCE_STYLE),
   icon: asset("mark", "svg", "image/svg+xml", FAVICON),
 } as const satisfies Record<string, Asset>;
 

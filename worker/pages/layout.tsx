@@ -50,7 +50,7 @@ const Document: FC<PageProps> = ({ title, person, description, live, passkeys, c
         <nav aria-label="About">
           <a href="/#walls">The five walls</a>
           <a href="/#plans">Plans</a>
-          <a href="/api/v1/openapi.json">API</a>
+          <a href="/api/docs">API</a>
         </nav>
       </footer>
     </body>
