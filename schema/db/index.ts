@@ -1,6 +1,7 @@
 export * from "./access.ts";
 export * from "./accounts.ts";
 export * from "./alerts.ts";
+export * from "./api.ts";
 export * from "./audit.ts";
 export * from "./billing.ts";
 export * from "./channels.ts";
