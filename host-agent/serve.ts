@@ -83,7 +83,7 @@ export async function serve(
   });
   const tenantOf = (record: TenantRecord) => placedTenant(record, config);
   const slumber = createSlumber({ ports, nowMs, tenantOf });
-  const status = startStatus({ journal, ...ports, tenantOf, log, nowMs });
+  const status = startStatus({ journal, ...ports, gate: ingress.gate, tenantOf, log, nowMs });
   const meter = createMeter(metering({ journal, ports, tenantOf }));
   const supervisor = createSupervisor({
     journal,

@@ -69,6 +69,14 @@ describe("the gate", () => {
     expect((await ask(known)).status).toBe(404);
   });
 
+  it("counts whom it let in, and nobody else", async () => {
+    const { gate, ask } = await served();
+    gate.set("ada.example", { ...route, requestsPerMinute: 2 });
+    for (let n = 0; n < 4; n++) await ask(known);
+    expect(gate.requests("ADA.example")).toBe(2);
+    expect(gate.requests("nobody.example")).toBe(0);
+  });
+
   it("answers one question only", async () => {
     const { gate, ask } = await served();
     gate.set("ada.example", route);

@@ -35,6 +35,8 @@ export interface Gate extends Routes {
   handle(request: IncomingMessage, response: ServerResponse): void;
   /** Whether an agent lives under this name, awake or not. */
   knows(hostname: string): boolean;
+  /** Of visitors, let in since the host agent began or the door was last removed. */
+  requests(hostname: string): number;
 }
 
 interface Entry {
@@ -45,6 +47,8 @@ interface Entry {
   failure: string | null;
   /** Of the last request that was let in; monotonic milliseconds. */
   lastRequestMs: number;
+  /** Requests that were let in since the agent began. */
+  requests: number;
 }
 
 const USER_ID = /^[A-Za-z0-9_-]{1,64}$/;
@@ -63,7 +67,7 @@ export function createGate(options: GateOptions = {}): Gate {
     const name = hostname.toLowerCase();
     const known = entries.get(name);
     if (known) return known;
-    const entry: Entry = { route: null, bucket: null, hold: null, failure: null, lastRequestMs: now() };
+    const entry: Entry = { route: null, bucket: null, hold: null, failure: null, lastRequestMs: now(), requests: 0 };
     entries.set(name, entry);
     return entry;
   }
@@ -101,6 +105,7 @@ export function createGate(options: GateOptions = {}): Gate {
       return { verdict: "closed_path" };
     if (limit !== undefined && !admits(tenantId, limit)) return { verdict: "too_many_open", limit };
     entry.lastRequestMs = now();
+    entry.requests += 1;
     const cookie = tenantCookies(headers.cookie);
     if (!streams || !isStream(headers)) return { verdict: "open", upstream, cookie, pass: "" };
     const question = questionOf(requestedHost(headers["x-forwarded-host"]?.toString()), headers);
@@ -178,6 +183,7 @@ export function createGate(options: GateOptions = {}): Gate {
       const entry = entries.get(hostname.toLowerCase());
       if (entry) entry.lastRequestMs = now();
     },
+    requests: (hostname) => entries.get(hostname.toLowerCase())?.requests ?? 0,
     knows: (hostname) => entries.has(hostname.toLowerCase()),
     handle(request, response) {
       // Caddy's rewrite to /gate keeps the query of the visitor's own request.

@@ -180,6 +180,8 @@ export const tenantStatus = z.strictObject({
   cpuPercent: z.int().min(0).max(100_000),
   /** Processes and threads together. */
   pids: z.int().min(0),
+  /** Requests that were let in since the last status that was told. */
+  requests: z.int().min(0).optional(),
   /** Null where the runtime did not answer as it should. */
   runtime: runtimeStatus.nullable(),
 });

@@ -6,7 +6,7 @@ import type { World } from "../clock.ts";
 import { receiptStatements, releaseName, storageStatement } from "../data/index.ts";
 import { atomically, changedOne, type Database, insist, retryingGuards, type Statement } from "../db.ts";
 import type { Config } from "../env.ts";
-import type { News } from "../tenants/index.ts";
+import { forgetSamples, type News, sampleStatements } from "../tenants/index.ts";
 import { eraseTenant } from "../vault/service.ts";
 import { raiseAlert } from "./alerts.ts";
 import { ledgerStatement } from "./ledger.ts";
@@ -100,7 +100,9 @@ async function statementsFor(
         if (own.has(report.tenantId)) statements.push(storageStatement(db, report));
         break;
       case "tenant.status":
-        if (own.has(report.tenantId)) statements.push(statusStatement(db, report));
+        if (own.has(report.tenantId)) {
+          statements.push(statusStatement(db, report), ...sampleStatements(db, report, now));
+        }
         break;
       case "tenant.receipt": {
         const tenant = own.get(report.tenantId);
@@ -171,6 +173,7 @@ function stateStatements(db: Database, tenant: store.TenantRow, report: State, n
     ...eraseTenant(db, tenantId, now),
     db.delete(tickets).where(eq(tickets.tenantId, tenantId)),
     db.delete(tenantStatus).where(eq(tenantStatus.tenantId, tenantId)),
+    forgetSamples(db, tenantId),
     ...(tenant.purgedAt === null ? [releaseName(db, tenant, now)] : []),
     store.insertAudit(db, {
       at: now,

@@ -1,14 +1,15 @@
 import type { FC } from "hono/jsx";
-import type { PostureView } from "../tenants/types.ts";
+import type { PostureView, Sample } from "../tenants/types.ts";
 import { State } from "./agents.tsx";
 import type { Problem, TenantEvent, TenantView } from "./deps.ts";
 import { Alert, Field } from "./forms.tsx";
 import { FortOf } from "./fort.tsx";
+import { Health } from "./health.tsx";
 import { Walls } from "./posture.tsx";
 import { actionsFor, fortOf, isMilestone, isMoving, readableMiB, storyOf } from "./rules.ts";
 import { Story } from "./story.tsx";
 import { readableTime } from "./time.ts";
-import { ACTION_WORDS, eventWords, PROBLEM_WORDS, RUNTIME_WORDS, STATE_WORDS, STORAGE_WORDS } from "./words.ts";
+import { ACTION_WORDS, eventWords, PROBLEM_WORDS, RUNTIME_WORDS, STATE_WORDS } from "./words.ts";
 
 const RECENT_EVENTS = 20;
 
@@ -17,6 +18,8 @@ export interface AgentProps {
   events: readonly TenantEvent[];
   /** What its server last found when it attacked its own walls; null before the first time. */
   posture: PostureView | null;
+  samples: readonly Sample[];
+  nowMs: number;
   /** What the last press of a button ran into. */
   problem?: Problem;
   /** What was typed to confirm the deletion, when it was not the name. */
@@ -24,7 +27,7 @@ export interface AgentProps {
 }
 
 /** Parts marked `data-live` are refreshed by the script while the agent's event stream is open. */
-export const Agent: FC<AgentProps> = ({ view, events, posture, problem, confirm }) => {
+export const Agent: FC<AgentProps> = ({ view, events, posture, samples, nowMs, problem, confirm }) => {
   const story = storyOf(view, events);
   const words = STATE_WORDS[view.state];
   return (
@@ -68,6 +71,7 @@ export const Agent: FC<AgentProps> = ({ view, events, posture, problem, confirm 
               </noscript>
             ) : null}
           </section>
+          <Health view={view} samples={samples} nowMs={nowMs} />
           <Events events={events} />
           {actionsFor(view.state).length > 0 ? <Danger view={view} confirm={confirm} /> : null}
         </div>
@@ -78,9 +82,6 @@ export const Agent: FC<AgentProps> = ({ view, events, posture, problem, confirm 
           </div>
           <Walls id={view.id} posture={posture} />
           <Limits view={view} />
-          <div id="status" data-live>
-            {view.status ? <Status status={view.status} /> : null}
-          </div>
         </aside>
       </div>
     </article>
@@ -133,7 +134,7 @@ const Events: FC<{ events: readonly TenantEvent[] }> = ({ events }) => (
   </section>
 );
 
-const Limits: FC<{ view: TenantView }> = ({ view: { limits, storage } }) => (
+const Limits: FC<{ view: TenantView }> = ({ view: { limits } }) => (
   <>
     <h2>Its bounds</h2>
     <dl class="limits">
@@ -144,40 +145,12 @@ const Limits: FC<{ view: TenantView }> = ({ view: { limits, storage } }) => (
       <dt>Processes</dt>
       <dd>{limits.pids}</dd>
       <dt>Storage</dt>
-      <dd>
-        {storage
-          ? `${readableMiB(storage.usedMiB)} of ${readableMiB(storage.limitMiB)} used`
-          : readableMiB(limits.diskMiB)}
-        {storage?.warning ? <strong class="warn">{STORAGE_WORDS[storage.warning]}</strong> : null}
-      </dd>
+      <dd>{readableMiB(limits.diskMiB)}</dd>
       <dt>Requests</dt>
       <dd>
         {limits.requestsPerMinute} a minute, {limits.openConnections} at a time
       </dd>
     </dl>
-  </>
-);
-
-const Status: FC<{ status: NonNullable<TenantView["status"]> }> = ({ status }) => (
-  <>
-    <h2>How it is</h2>
-    <dl class="limits">
-      <dt>Health</dt>
-      <dd>{status.healthy === null ? "it does not say" : status.healthy ? "well" : "not well"}</dd>
-      <dt>Memory in use</dt>
-      <dd>{readableMiB(status.memoryMiB)}</dd>
-      <dt>CPU in use</dt>
-      <dd>{status.cpuPercent} % of a core</dd>
-      <dt>Jobs of its own</dt>
-      <dd>{status.nextJobAt ? `${status.jobs}, next ${readableTime(status.nextJobAt)}` : status.jobs}</dd>
-      {status.channels.map(({ name, connected }) => (
-        <>
-          <dt>{name}</dt>
-          <dd>{connected ? "connected" : "not connected"}</dd>
-        </>
-      ))}
-    </dl>
-    <p class="hint">{`As its server saw it on ${readableTime(status.at)}. Nobody sees what it says or reads.`}</p>
   </>
 );
 

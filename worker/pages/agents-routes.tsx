@@ -31,14 +31,16 @@ export function agentRoutes(app: Hono, deps: PageDeps): void {
     id: string,
     more: Pick<AgentProps, "problem" | "confirm"> = {},
   ): Promise<Response> => {
-    const [view, events, posture] = await Promise.all([
+    const [view, events, posture, samples] = await Promise.all([
       tenants.read(person, id),
       allEvents(deps, person, id),
       tenants.posture(person, id),
+      tenants.samples(person, id),
     ]);
     if (!view.ok) return problemPage(c, view.problem, person);
     const seen = posture.ok ? posture.value : null;
-    const children = <Agent view={view.value} events={events} posture={seen} {...more} />;
+    const figures = { samples: samples.ok ? samples.value : [], nowMs: Date.now() };
+    const children = <Agent view={view.value} events={events} posture={seen} {...figures} {...more} />;
     const status = more.problem?.status ?? (more.confirm === undefined ? 200 : 422);
     return page(c, { title: view.value.name, person, live: true, children }, status);
   };

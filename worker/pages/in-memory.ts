@@ -2,7 +2,7 @@ import { refuseSlug } from "../../schema/protocol/index.ts";
 import type { Refusal } from "../accounts/refusals.ts";
 import type { BillingView } from "../billing/types.ts";
 import { good, refuse } from "../problem.ts";
-import type { PostureView } from "../tenants/types.ts";
+import type { PostureView, Sample } from "../tenants/types.ts";
 import type { Acted, PageDeps, Person, Security, TenantEvent, TenantView } from "./deps.ts";
 
 /** The pages' port kept in memory, for tests of the pages alone: whoever sends the cookie `as=ID` is that person. */
@@ -13,6 +13,8 @@ export interface InMemory {
   events: Map<string, TenantEvent[]>;
   /** By agent; absent: its server has not attacked its walls yet. */
   postures: Map<string, PostureView>;
+  /** By agent, oldest first. */
+  samples: Map<string, Sample[]>;
   /** What `create` was given, in order. */
   created: unknown[];
   acted: { id: string; action: string }[];
@@ -65,6 +67,7 @@ export function inMemory(): InMemory {
   const agents: InMemory["agents"] = new Map();
   const events: InMemory["events"] = new Map();
   const postures: InMemory["postures"] = new Map();
+  const samples: InMemory["samples"] = new Map();
   const created: unknown[] = [];
   const acted: InMemory["acted"] = [];
   const acts: InMemory["acts"] = [];
@@ -158,6 +161,10 @@ export function inMemory(): InMemory {
         const view = own(person, id);
         return view.ok ? good((events.get(id) ?? []).filter((event) => event.id > after).slice(0, 500)) : view;
       },
+      samples: async (person, id) => {
+        const view = own(person, id);
+        return view.ok ? good(samples.get(id) ?? []) : view;
+      },
       commands: async (person, id) => {
         const view = own(person, id);
         return view.ok ? good({ commands: [], intact: true, brokenAt: null }) : view;
@@ -181,5 +188,5 @@ export function inMemory(): InMemory {
     tenantDomain: ".agents.localhost",
     tenantOrigin: "http://*.agents.localhost:8080",
   };
-  return { deps, people, agents, events, postures, created, acted, acts, security };
+  return { deps, people, agents, events, postures, samples, created, acted, acts, security };
 }

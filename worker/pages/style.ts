@@ -141,6 +141,8 @@ const PARTS = `
 .story .done::before { background: var(--blue); border-color: var(--blue); } .story .doing::before { border-color: var(--way); background: var(--glow); } .story .failed::before { border-color: var(--bad); background: var(--bad); }
 .story .waiting { color: var(--ink-2); } .story .doing .step { font-weight: 600; } .story .failed .step { color: var(--bad); font-weight: 600; }
 .took { color: var(--ink-2); font: .88rem/1.8 var(--mono); } .why { grid-column: 1 / -1; color: var(--ink-2); font-size: .92rem; } .why progress { margin-top: .4rem; max-width: 20rem; }
+.gauges { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1rem; margin-bottom: 1.2rem; } .gauge { margin: 0; padding: 1rem 1.2rem; } .gauge h3 { font-size: 1rem; margin: 0; color: var(--ink-2); } .gauge p { margin: 0; } .gauge strong { font: 600 1.5rem/1.4 var(--head); }
+.spark { display: block; width: 100%; height: 2.5rem; margin: .5rem 0 .3rem; border-bottom: 1px solid var(--line); } .spark path { fill: var(--blue); }
 .events li { display: grid; gap: 0 1.2rem; grid-template-columns: 11.5rem 1fr; padding: .45rem 0; border-bottom: 1px solid var(--line); } .events time { color: var(--ink-2); font: .88rem/1.8 var(--mono); } .events .hint { display: block; } .events .failed { color: var(--bad); }
 .layers { counter-reset: wall; margin: 1rem 0 2rem; } .layers li { counter-increment: wall; padding: .35rem 0; } .layers li::before { content: counter(wall) ". "; font-weight: 600; } .kept { display: block; color: var(--ink-2); font-size: .92rem; }
 .agent-side h2 { font-size: 1.2rem; } .agent-side .fort { max-width: 22rem; }
@@ -161,6 +163,7 @@ const OPERATOR = `
 .scroll { overflow-x: auto; margin-bottom: 1rem; } .plain { width: 100%; border-collapse: collapse; font-size: .95rem; } .plain th, .plain td { text-align: left; vertical-align: top; padding: .6rem 1.2rem .6rem 0; border-bottom: 1px solid var(--line); } .plain thead th { font-weight: 600; color: var(--ink-2); white-space: nowrap; } .plain .hint { display: block; font-weight: 400; } .plain time { white-space: nowrap; } .plain .evidence { font: .88rem/1.5 var(--mono); color: var(--ink-2); overflow-wrap: anywhere; min-width: 14rem; }
 .room { display: block; min-width: 7.5rem; } meter { display: block; width: 100%; height: .55rem; }
 .search { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 0 1rem; } .search .row { grid-column: 1 / -1; } .search .field { margin-bottom: 1rem; }
+.parts { margin-top: 2rem; } .parts li { padding: 1rem 0; border-top: 1px solid var(--line); } .part { display: flex; flex-wrap: wrap; gap: 0 1rem; justify-content: space-between; margin: 0; } .days { display: block; width: 100%; height: 2.2rem; margin: .5rem 0 .3rem; } .days .good { fill: var(--good); } .days .poor { fill: var(--lamp); } .days .bad { fill: var(--bad); } .days .none { fill: var(--line); }
 .report { white-space: pre-wrap; overflow-wrap: anywhere; font: .88rem/1.5 var(--mono); }
 `;
 

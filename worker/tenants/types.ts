@@ -22,6 +22,18 @@ export const statusView = z.object({
   channels: z.array(z.object({ name: z.string(), connected: z.boolean() })),
 });
 
+/** How the agent was at one minute of its last day. */
+export const sampleView = z
+  .object({
+    at: z.iso.datetime(),
+    memoryMiB: z.int(),
+    cpuPercent: z.int().openapi({ description: "Of one core." }),
+    diskMiB: z.int().nullable(),
+    requests: z.int().nullable().openapi({ description: "Let in since the sample before." }),
+  })
+  .openapi("Sample");
+export type Sample = z.infer<typeof sampleView>;
+
 /** One agent, as its owner sees it, over the API and on the pages. Times are ISO 8601 in UTC. */
 export const tenantView = z
   .object({
@@ -176,6 +188,8 @@ export interface TenantService {
   act(person: Person, id: string, action: TenantAction, background: Background): Promise<Result<TenantView>>;
   /** Events with an id above `after`, oldest first, at most 500. */
   events(person: Person, id: string, after: number): Promise<Result<TenantEvent[]>>;
+  /** How it was during its last day, oldest first; nothing while it sleeps. */
+  samples(person: Person, id: string): Promise<Result<Sample[]>>;
   /** What its server has accepted about it. */
   commands(person: Person, id: string): Promise<Result<CommandsView>>;
   /** What its server last found when it attacked its own walls; null before the first time. */

@@ -135,8 +135,8 @@ export class TestHost {
   }
 
   /** Signs reports with the next numbers. */
-  async report(...reports: DistributiveOmit<Report, "seq" | "at">[]): Promise<string> {
-    return this.sign(reports.map((report) => ({ ...report, seq: ++this.#seq, at: Date.now() }) as Report));
+  async report(...reports: (DistributiveOmit<Report, "seq" | "at"> & { at?: number })[]): Promise<string> {
+    return this.sign(reports.map((report) => ({ at: Date.now(), ...report, seq: ++this.#seq }) as Report));
   }
 
   async sign(reports: Report[], more: object = {}): Promise<string> {
