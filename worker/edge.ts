@@ -29,7 +29,9 @@ import type { PageDeps } from "./pages/deps.ts";
 import { operatorPages } from "./pages/operator-routes.tsx";
 import { referenceRoutes } from "./pages/reference.tsx";
 import { pageRoutes, problemPage } from "./pages/routes.tsx";
+import { statusPages } from "./pages/status.tsx";
 import { problem, problemResponse } from "./problem.ts";
+import { createStatus } from "./status/index.ts";
 import { createNews } from "./tenants/index.ts";
 import { tenantRoutes } from "./tenants/routes.ts";
 import { createTenantService } from "./tenants/service.ts";
@@ -120,6 +122,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
   app.route("/api/v1/billing", billingApi(billing.service, accounts));
   app.route("/api/v1", accountApi(accounts));
   app.route("/api/v1", providerRoutes({ checks: keyChecks, accounts }));
+  const status = createStatus({ db, world });
   const operator = createOperator({ db, world, hosts, payments: config.billing.mode });
   const holdsToken = (authorization: string | undefined) => isOperator(authorization, config.operatorToken);
   app.route("/api/v1", operatorApi(operator, { accounts, world, isOperator: holdsToken }));
@@ -145,6 +148,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
   app.route("/", referenceRoutes(pageDeps, describe));
   app.route("/", access.routes);
   app.route("/", pageRoutes(pageDeps));
+  app.route("/", statusPages(status));
   app.route("/", operatorPages({ accounts, world, operator, background: backgroundOf }));
 
   const wantsPage = (c: Context) => !c.req.path.startsWith("/api/") && c.req.header("accept")?.includes("text/html");
@@ -158,7 +162,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
   });
 
   const tick = async () => {
-    const rooms = [billing, accounts, tenants, hosts, data].map((room) => () => room.tick());
+    const rooms = [status, billing, accounts, tenants, hosts, data].map((room) => () => room.tick());
     const failures: unknown[] = [];
     // What breaks in one room must not stop the clock of all others; the log has it either way.
     for (const turn of [...rooms, () => warnOfWraps(vault)]) await turn().catch((error) => failures.push(error));

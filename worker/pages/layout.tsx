@@ -50,6 +50,7 @@ const Document: FC<PageProps> = ({ title, person, description, live, passkeys, c
         <nav aria-label="About">
           <a href="/#walls">The five walls</a>
           <a href="/#plans">Plans</a>
+          <a href="/status">Status</a>
           <a href="/api/docs">API</a>
         </nav>
       </footer>
