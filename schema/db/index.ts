@@ -9,6 +9,7 @@ export * from "./data.ts";
 export * from "./hosts.ts";
 export * from "./ledger.ts";
 export * from "./public-status.ts";
+export * from "./runtimes.ts";
 export * from "./samples.ts";
 export * from "./status.ts";
 export * from "./tenants.ts";
