@@ -5,8 +5,11 @@ import { REPORT_PATH } from "../schema/protocol/index.ts";
 import { createAccess } from "./access/index.ts";
 import { accountApi, createAccounts, Limits, peopleRoutes, socialOrigins } from "./accounts/index.ts";
 import { DOCUMENT_PATH, documentOf } from "./api/document.ts";
+import { createIdempotency } from "./api/idempotency.ts";
+import { turns } from "./api/turns.ts";
 import { createBilling, WEBHOOK_PATH } from "./billing/index.ts";
 import { billingApi } from "./billing/routes.ts";
+import { createChannels, HOOKS_PATH } from "./channels/index.ts";
 import { realWorld, type World } from "./clock.ts";
 import { createData } from "./data/index.ts";
 import { type Database, openDatabase } from "./db.ts";
@@ -83,6 +86,15 @@ export function createEdge(config: Config, outside: Outside = {}) {
   });
   const data = createData({ db, world, config, hosts, accounts, billing, post });
   const access = createAccess({ db, world, config, accounts });
+  const channels = createChannels({
+    db,
+    world,
+    config,
+    hosts,
+    accounts,
+    fetch: reach,
+    deliveryToken: access.deliveryToken,
+  });
   const keyChecks = createKeyChecks({ db, world, fetch: reach, at: config.providersAt });
   const pageDeps: PageDeps = {
     keys: { service: tenants, checks: keyChecks },
@@ -109,7 +121,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
     }),
   );
   // A report may be larger: it has a limit of its own, kept while it is read.
-  app.use(except([REPORT_PATH, WEBHOOK_PATH], limitedBody));
+  app.use(except([REPORT_PATH, WEBHOOK_PATH, HOOKS_PATH], limitedBody));
   app.use(sameOriginOnly(config.dashboardOrigin));
 
   app.use(async (c, next) => {
@@ -117,8 +129,22 @@ export function createEdge(config: Config, outside: Outside = {}) {
     post.deliverSoon(backgroundOf(c));
   });
 
+  const idempotency = createIdempotency({
+    ...{ db, world, secret: config.authSecret },
+    async callerOf(headers) {
+      if (isOperator(headers.get("authorization") ?? undefined, config.operatorToken)) return "operator";
+      const caller = await accounts.caller(headers);
+      return caller && `${caller.person.id} ${caller.scopes?.join(" ") ?? "session"}`;
+    },
+    look: async (path, headers) => app.request(path, { headers }),
+  });
+  if (config.authRateLimit) app.use("/api/v1/*", turns(world));
+  app.use("/api/v1/*", idempotency.middleware);
+
   app.route("/api/auth", accounts.routes);
   app.route("/api/v1/tenants", tenantRoutes({ service: tenants, accounts, news }));
+  app.route("/api/v1", channels.api);
+  app.route("/", channels.hooks);
   app.route("/api/v1/billing", billingApi(billing.service, accounts));
   app.route("/api/v1", accountApi(accounts));
   app.route("/api/v1", providerRoutes({ checks: keyChecks, accounts }));
@@ -162,7 +188,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
   });
 
   const tick = async () => {
-    const rooms = [status, billing, accounts, tenants, hosts, data].map((room) => () => room.tick());
+    const rooms = [status, billing, accounts, tenants, hosts, data, idempotency, channels].map((room) => () => room.tick());
     const failures: unknown[] = [];
     // What breaks in one room must not stop the clock of all others; the log has it either way.
     for (const turn of [...rooms, () => warnOfWraps(vault)]) await turn().catch((error) => failures.push(error));

@@ -100,17 +100,29 @@ class TooLarge extends Error {
 }
 
 /** Throws beyond the limit, while reading: whoever sends must not fill our memory. */
-export async function readLimited(message: Request | Response, maxBytes: number): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = "";
-  let bytes = 0;
+export async function readLimitedBytes(
+  message: Request | Response,
+  maxBytes: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
   for await (const chunk of message.body ?? []) {
-    bytes += chunk.byteLength;
-    if (bytes > maxBytes) throw new TooLarge();
-    text += decoder.decode(chunk, { stream: true });
+    length += chunk.byteLength;
+    if (length > maxBytes) throw new TooLarge();
+    chunks.push(chunk);
   }
-  return text + decoder.decode();
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return bytes;
 }
+
+/** The same, as text. */
+export const readLimited = async (message: Request | Response, maxBytes: number): Promise<string> =>
+  new TextDecoder().decode(await readLimitedBytes(message, maxBytes));
 
 /** One last answer for whatever went wrong: the log gets the error's own text, the caller never does. */
 export const lastResort: ErrorHandler = (error) => {

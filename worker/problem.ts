@@ -24,6 +24,9 @@ const TABLE = {
   csrf_refused: [403, "The request did not come from this site."],
   host_refused: [403, "The message was refused."],
   enrolment_refused: [403, "The enrolment was refused."],
+  idempotency_key_reused: [422, "This idempotency key was used for another request."],
+  idempotency_in_progress: [409, "The same request is being carried out right now."],
+  already_done: [409, "This was done, but its answer was lost: look at what there is now."],
   not_found: [404, "There is no such thing here."],
   method_not_allowed: [405, "This route does not answer that method."],
   not_a_stranger: [409, "The agent has an owner here: it is the owner's to delete."],
@@ -37,6 +40,7 @@ const TABLE = {
   too_many_keys: [409, "There is no room for another key."],
   rate_limited: [429, "Too many attempts. Wait a moment."],
   no_capacity: [503, "No server has room for another agent right now."],
+  channel_unavailable: [503, "The channel's provider does not answer right now."],
   door_unavailable: [503, "Nobody can be let in right now."],
   internal: [500, "Something went wrong on our side."],
 } as const satisfies Record<string, readonly [status: number, title: string]>;

@@ -6,6 +6,7 @@ import {
   sealingJwk,
   sealSecrets,
 } from "../../schema/protocol/index.ts";
+import { channelsOf, MESSAGE_KEY } from "../channels/rules.ts";
 import { keepingOf, VOLUME_KEY } from "../data/rules.ts";
 import { type TenantOrigins, tenantHostnameOf, tenantOriginOf } from "../env.ts";
 import { limitsOf, sleepOf, snapshotsOf } from "../tenants/index.ts";
@@ -21,13 +22,15 @@ export interface Sources {
   salt: string | null;
   /** What is wanted of its data; null: nothing but the plan. */
   wishes: Parameters<typeof keepingOf>[1];
+  /** Its channels, each with each of those who are heard. */
+  channels: Parameters<typeof channelsOf>[1];
 }
 
 /** The newest word about one tenant, or which of its secrets cannot be read. */
 export async function buildCommand(
-  { tenant, secrets, salt, wishes }: Sources,
+  { tenant, secrets, salt, wishes, channels }: Sources,
   host: Pick<HostRow, "sealingKey">,
-  { ring, origins }: { ring: Keyring; origins: TenantOrigins },
+  { ring, origins, inbox }: { ring: Keyring; origins: TenantOrigins; inbox: Parameters<typeof channelsOf>[2] },
 ): Promise<{ ok: true; command: Command } | { ok: false; reason: "secret_unreadable" }> {
   const { id, slug, ownerId, runtime, plan, generation, desired, restarts } = tenant;
   if (desired === "deleted") return { ok: true, command: { type: "tenant.purge", tenantId: id, generation } };
@@ -39,7 +42,8 @@ export async function buildCommand(
     const opened = await keys.open(row, row);
     if (!opened.ok) return opened;
     if (row.name === VOLUME_KEY) volumeKey = opened.secret.reveal();
-    else {
+    // What people wrote is the edge's to keep, until it hands it over.
+    else if (row.name !== MESSAGE_KEY) {
       const variable = variableFor(row.name, runtime);
       if (variable !== null) env[variable] = opened.secret.reveal();
     }
@@ -57,6 +61,7 @@ export async function buildCommand(
       limits: limitsOf(runtime, plan),
       sleep: sleepOf(plan),
       data: keepingOf(snapshotsOf(plan), wishes),
+      channels: channelsOf(runtime, channels, inbox),
       model: modelFor(secrets.map(({ name }) => name)),
     },
     generation,

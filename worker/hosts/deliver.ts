@@ -27,7 +27,7 @@ export interface DeliveryContext {
   db: Database;
   world: World;
   fetch: typeof fetch;
-  config: Pick<Config, "dashboardOrigin" | "tenants" | "commandKeys" | "vaultKeys">;
+  config: Pick<Config, "dashboardOrigin" | "tenants" | "commandKeys" | "vaultKeys" | "providersAt">;
 }
 
 /** Why a command did not get into a host's journal; the code stands in the outbox row. */
@@ -58,7 +58,8 @@ export async function deliverTenant(context: DeliveryContext, tenantId: string):
   const host = await store.findHost(db, tenant.hostId);
   if (!host) return failed(context, about, "host_unreachable");
 
-  const built = await buildCommand(found, host, { ring: context.config.vaultKeys, origins: context.config.tenants });
+  const { vaultKeys: ring, tenants: origins } = context.config;
+  const built = await buildCommand(found, host, { ring, origins, inbox: context.config });
   const sent: Sent = built.ok ? await send(context, host, built.command) : { ok: false, failure: built.reason };
   if (!sent.ok) return failed(context, about, sent.failure);
 

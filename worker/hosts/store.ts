@@ -2,6 +2,8 @@ import { and, asc, desc, eq, gt, inArray, isNull, lte, ne, sql } from "drizzle-o
 import { z } from "zod";
 import {
   audit,
+  channelPeople,
+  channels,
   hosts,
   outbox,
   secrets,
@@ -146,14 +148,20 @@ export async function lastAudit(db: Database, subject: string, action: string) {
 
 /** Everything that a command about one tenant is built from, read at one moment. */
 export async function readTenantForDelivery(db: Database, tenantId: string) {
-  const [tenantRows, secretRows, salts, wishes] = await db.batch([
+  const [tenantRows, secretRows, salts, wishes, channelRows] = await db.batch([
     db.select().from(tenants).where(eq(tenants.id, tenantId)),
     db.select().from(secrets).where(eq(secrets.tenantId, tenantId)),
     db.select().from(tenantSalts).where(eq(tenantSalts.tenantId, tenantId)),
     db.select().from(tenantDataWishes).where(eq(tenantDataWishes.tenantId, tenantId)),
+    db
+      .select({ id: channels.id, kind: channels.kind, senderId: channelPeople.senderId })
+      .from(channels)
+      .leftJoin(channelPeople, eq(channelPeople.channelId, channels.id))
+      .where(eq(channels.tenantId, tenantId))
+      .orderBy(asc(channelPeople.addedAt), asc(channelPeople.senderId)),
   ]);
-  const tenant = tenantRows[0];
-  return tenant ? { tenant, secrets: secretRows, salt: salts[0]?.salt ?? null, wishes: wishes[0] ?? null } : null;
+  const [tenant, salt] = [tenantRows[0], salts[0]?.salt ?? null];
+  return tenant ? { tenant, secrets: secretRows, salt, wishes: wishes[0] ?? null, channels: channelRows } : null;
 }
 
 export async function tenantsOnHost(db: Database, hostId: string, ids: readonly string[]): Promise<TenantRow[]> {

@@ -51,6 +51,9 @@ export const PROBLEM_WORDS: Record<ProblemCode, { title: string; advice: string 
   },
   host_refused: { title: "That message was refused", advice: "It was not signed by a server we know." },
   enrolment_refused: { title: "That enrolment was refused", advice: "Please ask for a fresh token." },
+  idempotency_key_reused: { title: "That was another request", advice: "Please send it with a key of its own." },
+  idempotency_in_progress: { title: "This is being done right now", advice: "Please look again in a moment." },
+  already_done: { title: "This is done already", advice: "Please look at what there is now." },
   not_found: {
     title: "There is nothing at this address",
     advice: "The page may have moved, or it belongs to another account.",
@@ -85,6 +88,10 @@ export const PROBLEM_WORDS: Record<ProblemCode, { title: string; advice: string 
   no_capacity: {
     title: "No server has room right now",
     advice: "Nothing was created. Please try again in a few minutes.",
+  },
+  channel_unavailable: {
+    title: "The other side does not answer",
+    advice: "The channel's provider cannot be reached right now. Try again in a minute.",
   },
   door_unavailable: { title: "Nobody can be let in right now", advice: "Please try again in a few seconds." },
   internal: {
@@ -230,6 +237,8 @@ export const ACTION_WORDS: Record<Exclude<TenantAction, "delete">, string> = {
 export const RUNTIME_WORDS: Record<RuntimeName, { name: string; about: string }> = {
   openclaw: { name: "OpenClaw", about: "The full personal agent, with a control page of its own." },
   echo: { name: "Echo", about: "A tiny test agent that answers with what it received. Ready within seconds." },
+  zeroclaw: { name: "ZeroClaw", about: "A small agent in Rust. Not yet run here against the real binary." },
+  custom: { name: "Your own image", about: "An image that this platform's operator has allowed, by its digest." },
 };
 
 /** The layers in the order in which a stranger would meet them; `kept` says how each is held. */

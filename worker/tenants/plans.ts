@@ -16,6 +16,8 @@ export interface Plan {
   requestsPerMinute: number;
   /** Requests and WebSockets at the same time. */
   openConnections: number;
+  /** Messages that each agent is handed in a day, UTC. */
+  messagesPerDay: number;
   /** How many snapshots of each agent are kept. */
   snapshots: number;
   /** False: it sleeps while nobody needs it, and wakes at the next request. */
@@ -35,6 +37,7 @@ export const PLANS: Readonly<Record<PlanId, Plan>> = {
     pids: 256,
     requestsPerMinute: 600,
     openConnections: 64,
+    messagesPerDay: 500,
     snapshots: 3,
     alwaysOn: false,
   },
@@ -49,6 +52,7 @@ export const PLANS: Readonly<Record<PlanId, Plan>> = {
     pids: 256,
     requestsPerMinute: 1200,
     openConnections: 128,
+    messagesPerDay: 2000,
     snapshots: 7,
     alwaysOn: true,
   },
@@ -63,6 +67,7 @@ export const PLANS: Readonly<Record<PlanId, Plan>> = {
     pids: 384,
     requestsPerMinute: 3000,
     openConnections: 256,
+    messagesPerDay: 5000,
     snapshots: 30,
     alwaysOn: true,
   },
@@ -81,13 +86,17 @@ export const planOf = (plan: string): Plan => (Object.hasOwn(PLANS, plan) ? PLAN
 const SLEEP: SleepPolicy = { pauseAfterSeconds: 300, stopAfterSeconds: 3600 };
 export const sleepOf = (plan: string): SleepPolicy | undefined => (planOf(plan).alwaysOn ? undefined : SLEEP);
 
+export const messagesPerDayOf = (plan: string): number => planOf(plan).messagesPerDay;
+
 /** How many snapshots of an agent are kept. */
 export const snapshotsOf = (plan: string): number => planOf(plan).snapshots;
 
 /** What one agent gets. The test agent is as small under every plan. */
 export function limitsOf(runtime: RuntimeName, plan: string): TenantLimits & { openConnections: number } {
   switch (runtime) {
-    case "openclaw": {
+    case "openclaw":
+    case "zeroclaw":
+    case "custom": {
       const { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute, openConnections } = planOf(plan);
       return { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute, openConnections, tmpMiB: 64, shmMiB: 64 };
     }

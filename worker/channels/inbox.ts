@@ -1,0 +1,155 @@
+import type { Context } from "hono";
+import { channelName } from "../../schema/protocol/index.ts";
+import { atomically, isUniqueViolation, type Statement } from "../db.ts";
+import { readLimitedBytes } from "../http.ts";
+import { problem, problemResponse } from "../problem.ts";
+import { messagesPerDayOf } from "../tenants/index.ts";
+import type { Background } from "../tenants/types.ts";
+import { ADAPTERS } from "./adapters/index.ts";
+import type { ChannelsContext } from "./context.ts";
+import { drain } from "./deliver.ts";
+import { type ChannelKeys, channelKeys } from "./keys.ts";
+import { isRightCode, pair } from "./pairing.ts";
+import { type Incoming, judge, MAX_BODY_BYTES, NOTICE_SHARE, type Refusal } from "./rules.ts";
+import { NONCE_BYTES } from "./seal.ts";
+import * as store from "./store.ts";
+
+export const HOOKS_PATH = "/hooks/:kind/:id";
+
+type Found = NonNullable<Awaited<ReturnType<typeof store.findChannel>>>;
+/** All that is known of one message while it is judged. */
+interface Case extends Found {
+  keys: ChannelKeys;
+  message: Incoming;
+  body: Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * A provider's call. It hears 200 once the message is a row, or will never be one; anything else makes it call again.
+ * Who is not known hears the same as who is: nothing.
+ */
+export async function receive(context: ChannelsContext, c: Context, later: Background): Promise<Response> {
+  const { db, world, config } = context;
+  const kind = channelName.safeParse(c.req.param("kind")).data;
+  const found = kind && (await store.findChannel(db, c.req.param("id") ?? ""));
+  if (!found || found.channel.kind !== kind || found.tenant.desired === "deleted") {
+    return problemResponse(problem("not_found"));
+  }
+  const refused = (why: Refusal, senderId: string | null = null) =>
+    atomically(db, store.refusalStatements(db, found.channel.id, { why, senderId }, world.now()));
+
+  const body = await readBody(c.req.raw);
+  if (!body) {
+    await refused("too_large");
+    return problemResponse(problem("body_too_large", { detail: `At most ${MAX_BODY_BYTES} bytes are accepted.` }));
+  }
+  const keys = await channelKeys(db, config.vaultKeys, found.channel);
+  // The provider keeps it: it may be ours to fix.
+  if (!keys) return problemResponse(problem("internal"));
+  const adapter = ADAPTERS[kind];
+  if (!(await adapter.verify({ headers: c.req.raw.headers, body, nowMs: world.now() }, keys.proof))) {
+    await refused("forged");
+    return problemResponse(problem("unauthenticated"));
+  }
+  const parsed = adapter.parse(parseJson(body));
+  switch (parsed.kind) {
+    case "handshake":
+      return c.json(parsed.answer);
+    case "unsupported":
+    case "malformed":
+      await refused(parsed.kind);
+      return c.json({});
+    case "message":
+      await take(context, { ...found, keys, message: parsed.message, body }, later);
+      return c.json({});
+  }
+}
+
+async function take(context: ChannelsContext, it: Case, later: Background): Promise<void> {
+  const { db, world } = context;
+  const { channel, tenant, message, keys, people } = it;
+  const now = world.now();
+  const [known, digest] = await Promise.all([
+    store.readKnown(db, channel, message, now),
+    keys.messages.digest(message.text),
+  ]);
+  const perDay = messagesPerDayOf(tenant.plan);
+  const isOpen = channel.pairingHash !== null && (channel.pairingExpiresAt ?? 0) > now;
+  const pairing = { isOpen, isRight: isOpen && isRightCode(channel, message.text) };
+  const verdict = judge(message, { ...known, people, digest, perDay, pairing });
+  const refusal = (why: Refusal) => store.refusalStatements(db, channel.id, { why, senderId: message.senderId }, now);
+
+  switch (verdict.kind) {
+    case "refuse":
+      await atomically(db, [
+        ...refusal(verdict.why),
+        ...(verdict.why === "wrong_code" ? [store.countTry(db, channel)] : []),
+        ...(verdict.why === "daily_limit" ? noticeOf(context, it, "limit", perDay) : []),
+      ]);
+      return;
+    case "stop": {
+      const place = { channelId: channel.id, conversation: message.conversation };
+      await atomically(db, [
+        ...refusal("loop"),
+        ...store.stopConversation(db, place, verdict.why, now),
+        ...store.tellLoop(db, tenant, channel, now),
+      ]);
+      return;
+    }
+    case "pair":
+      return pair(context, it, later);
+    case "take": {
+      const place = { channelId: channel.id, updateId: message.updateId };
+      const sealed = await keys.messages.seal(it.body, place, world.random(NONCE_BYTES));
+      const { conversation, position, senderId, sentAt } = message;
+      const row = { ...place, conversation, position, senderId, sentAt, receivedAt: now, digest, body: sealed };
+      try {
+        await atomically(db, [
+          ...store.insertMessage(db, { ...row, state: "waiting" }),
+          store.countOne(db, channel.id, "accepted", now),
+          ...(known.today + 1 >= perDay * NOTICE_SHARE ? noticeOf(context, it, "notice", perDay) : []),
+        ]);
+      } catch (error) {
+        // Two at once with the same message: the index decides, and both have been heard.
+        if (!isUniqueViolation(error, "channel_messages.channel_id")) throw error;
+        await atomically(db, refusal("replayed"));
+        return;
+      }
+      later(drain(context, channel.id));
+    }
+  }
+}
+
+/** Told once a day each: that the day's messages are nearly used up, and that they are. */
+function noticeOf(
+  { db, world }: ChannelsContext,
+  { channel, tenant }: Case,
+  what: "notice" | "limit",
+  perDay: number,
+): Statement[] {
+  const about = { channelId: channel.id, tenantId: tenant.id, generation: tenant.generation };
+  const detail =
+    what === "notice"
+      ? `${Math.round(NOTICE_SHARE * 100)} % of today's ${perDay} messages have come in.`
+      : `Today's ${perDay} messages have come in; more are not heard until midnight UTC.`;
+  return store.eventOnce(db, about, { what: `told_${what}`, step: `messages.${what}`, detail }, world.now());
+}
+
+/** Null beyond the limit: counted while reading, whatever length was stated. */
+async function readBody(request: Request): Promise<Uint8Array<ArrayBuffer> | null> {
+  if (Number(request.headers.get("content-length") ?? 0) > MAX_BODY_BYTES) return null;
+  try {
+    return await readLimitedBytes(request, MAX_BODY_BYTES);
+  } catch (error) {
+    if (error instanceof Error && error.name === "TooLarge") return null;
+    throw error;
+  }
+}
+
+function parseJson(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body));
+  } catch {
+    return null;
+  }
+}

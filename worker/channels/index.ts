@@ -1,0 +1,55 @@
+import { Hono } from "hono";
+import type { Accounts } from "../accounts/index.ts";
+import { atomically } from "../db.ts";
+import { backgroundOf, logFailure } from "../http.ts";
+import { createBotApi } from "./bot-api.ts";
+import type { ChannelsContext } from "./context.ts";
+import { drain } from "./deliver.ts";
+import { HOOKS_PATH, receive } from "./inbox.ts";
+import { channelKeys } from "./keys.ts";
+import { register } from "./register.ts";
+import { channelRoutes } from "./routes.ts";
+import { COUNTS_KEPT_DAYS, dayOf, KEPT_WAITING_MS, REPLAY_KNOWN_MS } from "./rules.ts";
+import { createChannelsService } from "./service.ts";
+import * as store from "./store.ts";
+
+export { HOOKS_PATH } from "./inbox.ts";
+export type { ChannelsService, ChannelView } from "./types.ts";
+
+const PER_TICK = 100;
+const DAY_MS = 24 * 3_600_000;
+
+/** The inbox: what people write to an agent, from their provider's call until the agent has it. docs/channels.md. */
+export function createChannels(options: Omit<ChannelsContext, "bot"> & { accounts: Pick<Accounts, "caller"> }) {
+  const { db, world, config, fetch } = options;
+  const context: ChannelsContext = { ...options, bot: createBotApi({ fetch, at: config.providersAt }) };
+  const service = createChannelsService(context);
+
+  return {
+    service,
+    api: channelRoutes({ service, accounts: options.accounts }),
+    hooks: new Hono().post(HOOKS_PATH, (c) => receive(context, c, backgroundOf(c))),
+
+    /** Before the agent's secrets go: its bot is told to stop, as far as it can be reached. */
+    async closing(tenantId: string): Promise<void> {
+      const [channel] = await store.channelsOf(db, tenantId);
+      const keys = channel && (await channelKeys(db, config.vaultKeys, channel));
+      if (channel?.kind === "telegram" && keys?.token) await context.bot.deleteWebhook(keys.token);
+    },
+
+    /** What is due: registrations, hand-overs, and forgetting. */
+    async tick(): Promise<void> {
+      const now = world.now();
+      for (const channel of await store.dueRegistrations(db, now, PER_TICK)) await register(context, channel);
+      for (const message of await store.expired(db, now - KEPT_WAITING_MS, PER_TICK)) {
+        await atomically(db, store.drop(db, message, "expired", now));
+      }
+      await atomically(db, [
+        ...store.forgetChannels(db, store.ofGoneTenants(db)),
+        ...store.forgetEnded(db, { ended: now - REPLAY_KNOWN_MS, day: dayOf(now - COUNTS_KEPT_DAYS * DAY_MS) }),
+      ]);
+      await logFailure(drain(context, null, 1));
+    },
+  };
+}
+export type Channels = ReturnType<typeof createChannels>;

@@ -1,0 +1,37 @@
+import { eq } from "drizzle-orm";
+import { channels } from "../../schema/db/index.ts";
+import type { ChannelsContext } from "./context.ts";
+import { channelKeys } from "./keys.ts";
+import { hookUrl, pauseMs } from "./rules.ts";
+import type { ChannelRow } from "./store.ts";
+
+const WRONG = "Telegram does not accept the bot's token any more. Connect it again with a new one.";
+const REMOVED = "The bot's token was removed. Connect it again.";
+const REFUSED = "Telegram does not send to this address.";
+
+/** Tells the provider where to send. Done again as often as it takes; asking twice changes nothing. */
+export async function register(context: ChannelsContext, channel: ChannelRow): Promise<void> {
+  const { db, world, bot, config } = context;
+  const set = (to: Partial<ChannelRow>) => db.update(channels).set(to).where(eq(channels.id, channel.id));
+  const keys = await channelKeys(db, config.vaultKeys, channel);
+  if (!keys?.token) return void (await set({ registerAt: null, failure: REMOVED }));
+  const answer = await bot.setWebhook(keys.token, {
+    url: hookUrl(config.dashboardOrigin, channel),
+    secret: keys.proof,
+  });
+  const now = world.now();
+  if (answer.ok) return void (await set({ registeredAt: now, registerAt: null, registerAttempts: 0, failure: null }));
+  const later = (inMs: number, failure: string | null) =>
+    set({ registerAt: now + inMs, registerAttempts: channel.registerAttempts + 1, failure });
+  const random01 = (world.random(1)[0] as number) / 255;
+  switch (answer.why) {
+    case "wrong_token":
+      return void (await set({ registerAt: null, failure: WRONG }));
+    case "busy":
+      return void (await later(answer.retryAfterSeconds * 1000, channel.failure));
+    case "refused":
+      return void (await later(pauseMs(channel.registerAttempts + 5, random01), REFUSED));
+    case "unreachable":
+      return void (await later(pauseMs(channel.registerAttempts, random01), "Telegram cannot be reached right now."));
+  }
+}

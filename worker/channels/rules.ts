@@ -1,0 +1,226 @@
+import { type ChannelName, HAND_OVER, type RuntimeName, type TenantChannels } from "../../schema/protocol/index.ts";
+
+/** No provider sends more of what an agent could use; beyond it nothing is even parsed. */
+export const MAX_BODY_BYTES = 256 * 1024;
+export const MAX_TEXT_CHARACTERS = 8_192;
+/** A provider repeats for a day; whoever is not heard by then is told nothing any more. */
+export const KEPT_WAITING_MS = 24 * 3_600_000;
+/** How long a replay is known for one, well beyond any provider's own repeats. */
+export const REPLAY_KNOWN_MS = 3 * 24 * 3_600_000;
+export const COUNTS_KEPT_DAYS = 90;
+export const REFUSALS_KEPT = 50;
+export const MAX_PEOPLE = 100;
+
+/** Of one person, and of one conversation, in a minute: by the provider's clock, so that a backlog is no flood. */
+export const PER_MINUTE = { sender: 20, conversation: 30 } as const;
+/** From here on the owner is told. */
+export const NOTICE_SHARE = 0.8;
+
+/** A person's words, as every channel gives them. */
+export interface Incoming {
+  /** The provider's own name for this message, for good. */
+  updateId: string;
+  /** Rises within a conversation, as far as the provider says so. */
+  position: number;
+  conversation: string;
+  senderId: string;
+  /** The provider says that no person wrote it. */
+  isAutomaton: boolean;
+  /** Between this person and the bot alone: only there a pairing code counts. */
+  isPrivate: boolean;
+  text: string;
+  sentAt: number;
+}
+
+/** Why a message went no further. Whoever sent it hears nothing; the owner sees how many. */
+export const REFUSALS = [
+  "forged",
+  "too_large",
+  "malformed",
+  "unsupported",
+  "replayed",
+  "not_allowed",
+  "wrong_code",
+  "too_long",
+  "sender_limit",
+  "conversation_limit",
+  "daily_limit",
+  "loop",
+  "stopped",
+  "expired",
+  "not_taken",
+  "unreadable",
+] as const;
+export type Refusal = (typeof REFUSALS)[number];
+
+/** What is known when a message is judged. */
+export interface Known {
+  people: ReadonlySet<string>;
+  isReplay: boolean;
+  isStopped: boolean;
+  /** In the minute before it was sent. */
+  bySender: number;
+  inConversation: number;
+  /** Accepted today, of all channels of the agent, and how many may be. */
+  today: number;
+  perDay: number;
+  /** Newest first: what came in this conversation before. */
+  before: readonly Heard[];
+  digest: string;
+  pairing: { isOpen: boolean; isRight: boolean };
+}
+
+export interface Heard {
+  senderId: string;
+  sentAt: number;
+  digest: string;
+}
+
+export type Verdict =
+  | { kind: "take" }
+  | { kind: "pair" }
+  | { kind: "refuse"; why: Refusal }
+  /** It is the sign of a loop: the exchange ends here, until the owner lets it go on. */
+  | { kind: "stop"; why: LoopSign };
+
+export function judge(message: Incoming, known: Known): Verdict {
+  const refuse = (why: Refusal): Verdict => ({ kind: "refuse", why });
+  if (known.isReplay) return refuse("replayed");
+  if (!known.people.has(message.senderId)) {
+    // A code is a try only where one is open, looks like one, and comes from a person alone with the bot.
+    const isTry = known.pairing.isOpen && message.isPrivate && !message.isAutomaton && codeIn(message.text) !== null;
+    if (!isTry) return refuse("not_allowed");
+    return known.pairing.isRight ? { kind: "pair" } : refuse("wrong_code");
+  }
+  if (known.isStopped) return refuse("stopped");
+  if (message.text.length > MAX_TEXT_CHARACTERS) return refuse("too_long");
+  const sign = loopSign(message, known.digest, known.before);
+  if (sign) return { kind: "stop", why: sign };
+  if (known.bySender >= PER_MINUTE.sender) return refuse("sender_limit");
+  if (known.inConversation >= PER_MINUTE.conversation) return refuse("conversation_limit");
+  if (known.today >= known.perDay) return refuse("daily_limit");
+  return { kind: "take" };
+}
+
+/** Two automata that answer each other: how it shows. */
+export type LoopSign = "automaton" | "repeats" | "no_pause" | "steady";
+
+/** How many messages in a row make a sign. `BEFORE` is what has to be read to see all of them. */
+const REPEATS = 5;
+const STEADY = 12;
+const NO_PAUSE = 40;
+export const BEFORE = NO_PAUSE;
+/** A person stops to read, to think, to sleep; whoever writes forty times without such a stop is none. */
+const PAUSE_MS = 60_000;
+const STEADY_WITHIN_MS = 1_500;
+
+/**
+ * Same pair, growing count, nobody in between: one partner's own words show it. The same text again and again; a gap
+ * that is always the same; many without a single pause. None of them depends on the agent's answers, which the edge
+ * does not see.
+ */
+export function loopSign(message: Incoming, digest: string, before: readonly Heard[]): LoopSign | null {
+  if (message.isAutomaton) return "automaton";
+  // Somebody else has written in between: whoever that is, the two are not alone.
+  const other = before.findIndex(({ senderId }) => senderId !== message.senderId);
+  const row = [{ senderId: message.senderId, sentAt: message.sentAt, digest }, ...before].slice(
+    0,
+    other < 0 ? undefined : other + 1,
+  );
+  const latest = (count: number) => (row.length >= count ? row.slice(0, count) : null);
+  const gapsOf = (some: readonly Heard[]) => some.slice(1).map((one, at) => (some[at] as Heard).sentAt - one.sentAt);
+
+  const same = latest(REPEATS);
+  if (same?.every((one) => one.digest === digest)) return "repeats";
+  const steady = gapsOf(latest(STEADY) ?? []);
+  // A burst from one moment has no cadence: it is a backlog, or pasted text in parts.
+  if (steady.length > 0 && Math.min(...steady) >= 1_000) {
+    if (Math.max(...steady) - Math.min(...steady) <= STEADY_WITHIN_MS && Math.max(...steady) < PAUSE_MS * 10) {
+      return "steady";
+    }
+  }
+  const many = gapsOf(latest(NO_PAUSE) ?? []);
+  if (many.length > 0 && many.every((gap) => gap < PAUSE_MS)) return "no_pause";
+  return null;
+}
+
+/** `ABCD-EFGH`, in letters and digits that cannot be taken for each other: 40 random bits. */
+const CODE_ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789";
+const CODE = /^(?:\/start[ _]+)?([A-HJ-KM-NP-Z2-9]{4})[- ]?([A-HJ-KM-NP-Z2-9]{4})$/i;
+export const PAIRING = { minutes: 10, tries: 5 } as const;
+
+/** `random`: 8 or more bytes, of which each makes one letter. */
+export const codeFrom = (random: Uint8Array): string => {
+  const letters = [...random.subarray(0, 8)].map((byte) => CODE_ALPHABET[byte % CODE_ALPHABET.length]).join("");
+  return `${letters.slice(0, 4)}-${letters.slice(4)}`;
+};
+
+/** The code that a text consists of, in one spelling, or null. */
+export function codeIn(text: string): string | null {
+  const [, first, second] = CODE.exec(text.trim()) ?? [];
+  return first && second ? `${first}-${second}`.toUpperCase() : null;
+}
+
+const FIRST_PAUSE_MS = 1_000;
+const LONGEST_PAUSE_MS = 10 * 60_000;
+/** Before the next attempt, after so many in vain. `random01` spreads those that failed together. */
+export const pauseMs = (attempts: number, random01: number): number =>
+  Math.round(Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(attempts, 20)) * (0.75 + random01 / 2));
+
+export const dayOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
+
+/** Never a name: what people call themselves can be anybody's. */
+export const SENDER_SHAPE: Readonly<Record<ChannelName, RegExp>> = {
+  telegram: /^[1-9]\d{0,15}$/,
+  discord: /^[1-9]\d{16,19}$/,
+  slack: /^[UW][A-Z0-9]{6,20}$/,
+  whatsapp: /^[1-9]\d{6,14}$/,
+};
+
+/** Why a hand-over did not end with the agent's word that it has the message. */
+export type HandOverFailure =
+  | "host_unreachable"
+  | "door_refused"
+  | "too_many"
+  | "agent_away"
+  | "agent_refused"
+  | "not_taken";
+
+/** What an answer from behind the door means; null: taken. */
+export function failureOf(status: number, isTaken: boolean): HandOverFailure | null {
+  if (status >= 200 && status < 300) return isTaken ? null : "not_taken";
+  if (status === 429) return "too_many";
+  if (status === 401 || status === 403) return "door_refused";
+  if (status === 400 || status === 413 || status === 415 || status === 422) return "agent_refused";
+  return "agent_away";
+}
+
+/** A message that the agent itself does not want must not keep those behind it waiting for a day. */
+export const isHopeless = (failure: HandOverFailure, attempts: number): boolean =>
+  failure === "agent_refused" && attempts >= 5;
+
+/** Sealed in the vault beside the agent's other secrets. No variable of a container can have this name. */
+export const MESSAGE_KEY = "chelar.messages";
+
+/** Where a provider sends to. */
+export const hookUrl = (dashboardOrigin: string, { kind, id }: { kind: string; id: string }) =>
+  `${dashboardOrigin}/hooks/${kind}/${id}`;
+
+/** What the agent's configuration says of its channels; undefined: it has none that its runtime has a place for. */
+export function channelsOf(
+  runtime: RuntimeName,
+  rows: readonly { id: string; kind: ChannelName; senderId: string | null }[],
+  at: { dashboardOrigin: string; providersAt: string | null },
+): TenantChannels | undefined {
+  const mine = rows.filter(({ kind }) => kind === "telegram");
+  const [first] = mine;
+  if (!first || !HAND_OVER[runtime].telegram) return undefined;
+  const allowFrom = mine.flatMap(({ senderId }) => (senderId === null ? [] : [Number(senderId)]));
+  return {
+    telegram: {
+      webhookUrl: hookUrl(at.dashboardOrigin, first),
+      allowFrom,
+      ...(at.providersAt && { apiRoot: at.providersAt }),
+    },
+  };
+}
