@@ -3,6 +3,7 @@ import type { Journal, TenantRecord } from "../journal.ts";
 import { describeError, type Log } from "../log.ts";
 import type { Tenant } from "../tenants/layout.ts";
 import type { Containers, Runtimes } from "../tenants/ports.ts";
+import { readCell } from "./cell.ts";
 import { isNews } from "./rules.ts";
 
 const LOOK_EVERY_MS = 60_000;
@@ -41,6 +42,7 @@ export function startStatus(options: StatusOptions): { look(): Promise<void>; st
     const spanNs = before ? (atMs - before.atMs) * 1e6 : 0;
     // The first look has nothing to compare with; a container that was started again counts from zero.
     const share = before && spanNs > 0 ? Math.max(0, vitals.cpuNs - before.cpuNs) / spanNs : 0;
+    const cell = await readCell(vitals.pid);
     const requests = gate.requests(tenant.spec.hostname);
     // Its door was removed meanwhile: the count began anew.
     const requestsTold = before && before.requestsTold <= requests ? before.requestsTold : 0;
@@ -52,6 +54,7 @@ export function startStatus(options: StatusOptions): { look(): Promise<void>; st
       cpuPercent: Math.min(100_000, Math.round(share * 100)),
       pids: vitals.pids,
       requests: requests - requestsTold,
+      ...(cell && { cell }),
       runtime,
     };
     const news = isNews(before?.told ?? null, status);

@@ -169,6 +169,23 @@ export const runtimeStatus = z.strictObject({
 });
 export type RuntimeStatus = z.infer<typeof runtimeStatus>;
 
+export const CELL_NAMESPACES = ["net", "mnt", "pid", "ipc", "uts", "cgroup"] as const;
+
+/** What the kernel itself says about an agent's container, by its first process (proc(5)). */
+export const cellFacts = z.strictObject({
+  uid: z.int().min(0),
+  /** How many are in the bounding set: 0, and no program inside can ever gain one. */
+  capabilities: z.int().min(0).max(64),
+  noNewPrivileges: z.boolean(),
+  seccomp: z.enum(["off", "strict", "filter"]),
+  readOnlyRoot: z.boolean(),
+  /** Where it may write, besides the kernel's own file systems. */
+  writable: z.array(z.string().max(200)).max(16),
+  /** Which of its namespaces are not the host's. */
+  namespaces: z.array(z.enum(CELL_NAMESPACES)).max(CELL_NAMESPACES.length),
+});
+export type CellFacts = z.infer<typeof cellFacts>;
+
 /** How an agent is that is awake, told when it has changed by more than a little. */
 export const tenantStatus = z.strictObject({
   type: z.literal("tenant.status"),
@@ -182,6 +199,7 @@ export const tenantStatus = z.strictObject({
   pids: z.int().min(0),
   /** Requests that were let in since the last status that was told. */
   requests: z.int().min(0).optional(),
+  cell: cellFacts.optional(),
   /** Null where the runtime did not answer as it should. */
   runtime: runtimeStatus.nullable(),
 });

@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { postureOutcome, RUNTIMES } from "../../schema/protocol/index.ts";
+import { cellFacts, postureOutcome, RUNTIMES } from "../../schema/protocol/index.ts";
 import type { Person } from "../accounts/types.ts";
 import type { Result } from "../problem.ts";
 
@@ -20,6 +20,7 @@ export const statusView = z.object({
   jobs: z.int().openapi({ description: "Jobs of its own that are switched on." }),
   nextJobAt: z.iso.datetime().nullable(),
   channels: z.array(z.object({ name: z.string(), connected: z.boolean() })),
+  cell: cellFacts.nullable().openapi({ description: "Its container, as the kernel of its server says." }),
 });
 
 /** How the agent was at one minute of its last day. */

@@ -72,6 +72,7 @@ function statusOf(json: string | null): TenantView["status"] {
     jobs: jobs.length,
     nextJobAt: due.length > 0 ? new Date(Math.min(...due)).toISOString() : null,
     channels: runtime?.channels ?? [],
+    cell: report.cell ?? null,
   };
 }
 
