@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { type Client, createClient } from "@libsql/client/web";
 import { type SQL, sql } from "drizzle-orm";
 import type { BatchItem } from "drizzle-orm/batch";
@@ -24,11 +25,16 @@ export function openDatabase(connection: { url: string; authToken?: string }, fe
   return drizzle({ client: client as Client, casing: "snake_case" });
 }
 
+/** What rides along in the first transaction that is committed inside; taken off when it was. */
+export const riding = new AsyncLocalStorage<{ statements: Statement[] }>();
+
 /**
  * Runs statements as one transaction in one round trip: all of them or none. Guards made by {@link insist} fail it.
  */
 export async function atomically(db: Database, statements: readonly Statement[]): Promise<void> {
-  await db.batch(statements as [Statement, ...Statement[]]);
+  const rider = riding.getStore();
+  await db.batch([...(rider?.statements ?? []), ...statements] as [Statement, ...Statement[]]);
+  if (rider) rider.statements = [];
 }
 
 /**

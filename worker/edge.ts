@@ -7,6 +7,8 @@ import { accountApi, createAccounts, Limits, peopleRoutes, socialOrigins } from 
 import { DOCUMENT_PATH, documentOf } from "./api/document.ts";
 import { createIdempotency } from "./api/idempotency.ts";
 import { turns } from "./api/turns.ts";
+import { createIdempotency } from "./api/idempotency.ts";
+import { turns } from "./api/turns.ts";
 import { createBilling, WEBHOOK_PATH } from "./billing/index.ts";
 import { billingApi } from "./billing/routes.ts";
 import { createChannels, HOOKS_PATH } from "./channels/index.ts";
@@ -128,6 +130,18 @@ export function createEdge(config: Config, outside: Outside = {}) {
     await next();
     post.deliverSoon(backgroundOf(c));
   });
+
+  const idempotency = createIdempotency({
+    ...{ db, world, secret: config.authSecret },
+    async callerOf(headers) {
+      if (isOperator(headers.get("authorization") ?? undefined, config.operatorToken)) return "operator";
+      const caller = await accounts.caller(headers);
+      return caller && `${caller.person.id} ${caller.scopes?.join(" ") ?? "session"}`;
+    },
+    look: async (path, headers) => app.request(path, { headers }),
+  });
+  if (config.authRateLimit) app.use("/api/v1/*", turns(world));
+  app.use("/api/v1/*", idempotency.middleware);
 
   const idempotency = createIdempotency({
     ...{ db, world, secret: config.authSecret },

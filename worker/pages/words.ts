@@ -54,6 +54,9 @@ export const PROBLEM_WORDS: Record<ProblemCode, { title: string; advice: string 
   idempotency_key_reused: { title: "That was another request", advice: "Please send it with a key of its own." },
   idempotency_in_progress: { title: "This is being done right now", advice: "Please look again in a moment." },
   already_done: { title: "This is done already", advice: "Please look at what there is now." },
+  idempotency_key_reused: { title: "That was another request", advice: "Please send it with a key of its own." },
+  idempotency_in_progress: { title: "This is being done right now", advice: "Please look again in a moment." },
+  already_done: { title: "This is done already", advice: "Please look at what there is now." },
   not_found: {
     title: "There is nothing at this address",
     advice: "The page may have moved, or it belongs to another account.",

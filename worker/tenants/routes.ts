@@ -21,7 +21,8 @@ import type { FullTenantService } from "./service.ts";
 import { streamTenant } from "./stream.ts";
 import { commandsView, postureView, secretView, TENANT_ACTIONS, type TenantView, tenantView } from "./types.ts";
 
-type Vars = { Variables: { person: Person } };
+/** `ownId`: of what is created under an idempotency key, so that a second call finds it. */
+type Vars = { Variables: { person: Person; ownId?: string } };
 
 const bySecret = byId.extend({ name: inPath("name") });
 
@@ -70,7 +71,7 @@ export function tenantRoutes({
     responses: { 201: okJson(tenantView, "Accepted; its host is at work"), ...refusals },
   });
   app.openapi(create, async (c) => {
-    const created = await service.create(c.var.person, c.req.valid("json"), backgroundOf(c));
+    const created = await service.create(c.var.person, c.req.valid("json"), backgroundOf(c), c.var.ownId);
     if (!created.ok) return problemResponse(created.problem) as never;
     return c.json(created.value, 201, { location: `/api/v1/tenants/${created.value.id}` });
   });

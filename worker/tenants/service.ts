@@ -163,11 +163,10 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
       return record.ok ? good(view(record.value)) : record;
     },
 
-    async create(person, input, later) {
+    async create(person, input, later, id = newId("tnt")) {
       const parsed = parseNewTenant(input);
       if (!parsed.ok) return parsed;
       const { slug, runtime, region } = parsed.value;
-      const id = newId("tnt");
       const noRoom = async () => {
         await hosts.sentAway({ runtime, region });
         return refuse("no_capacity");

@@ -185,7 +185,7 @@ export interface TenantService {
   list(person: Person): Promise<TenantView[]>;
   read(person: Person, id: string): Promise<Result<TenantView>>;
   /** `input`: `{ name, runtime, secrets?: { ANTHROPIC_API_KEY: "…" } }`, not parsed yet. */
-  create(person: Person, input: unknown, background: Background): Promise<Result<TenantView>>;
+  create(person: Person, input: unknown, background: Background, id?: string): Promise<Result<TenantView>>;
   act(person: Person, id: string, action: TenantAction, background: Background): Promise<Result<TenantView>>;
   /** Events with an id above `after`, oldest first, at most 500. */
   events(person: Person, id: string, after: number): Promise<Result<TenantEvent[]>>;
