@@ -12,6 +12,7 @@ export const secrets = sqliteTable(
     keyVersion: integer().notNull(),
     /** To the wrapping key, and by it to all below; compared before anything is decrypted. Null in format 1. */
     keyCommitment: text(),
+    /** Empty since format 3, as `nonce`: a box begins with its own. */
     wrapNonce: text().notNull(),
     wrappedKey: text().notNull(),
     nonce: text().notNull(),

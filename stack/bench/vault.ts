@@ -14,17 +14,25 @@ import { localRing, rotate } from "../vault.ts";
 import { ROOT, workerdBinary } from "../worker.ts";
 
 const ALLOWED_RATIO = 0.3;
-/** As long as an Anthropic key, and as long as the longest that any row of the table takes. */
-const SIZES = [108, 400] as const;
+/** Bytes of a value: an Anthropic key has 108, the longest that any row of the table takes 400. */
+const SIZES = [64, 108, 400, 4_096, 65_536] as const;
+/** What the ratio is asked of: what everybody's key is like, and far above all of them. */
+const CLAIMED: readonly number[] = [108, 65_536];
+const TYPICAL = 108;
+/** Until the engine has compiled what it runs; not counted. */
+const WARMING = 4;
 const ROUNDS = 15;
-const PER_ROUND = 1_000;
+const perRoundOf = (bytes: number) => (bytes > 10_000 ? 500 : 2_000);
 const SECRETS = 10_000;
 
 const WHATS = ["vault", "bare", "bareOneKey"] as const;
 interface Measured {
   bytes: number;
   rates: Rates;
+  /** To one key for all values, imported once. */
   ratio: number;
+  /** To a key for each value, as the vault has. */
+  ratioKeyForEach: number;
 }
 type Rates = Record<(typeof WHATS)[number], number>;
 
@@ -57,18 +65,18 @@ async function rates(dir: string): Promise<Measured[]> {
     logFile: `${dir}/bench.log`,
   });
   const perSecond = async (what: string, bytes: number) => {
+    const times = perRoundOf(bytes);
     const began = performance.now();
-    const answer = await fetch(`http://127.0.0.1:${port}/${what}?n=${PER_ROUND}&size=${bytes}`);
+    const answer = await fetch(`http://127.0.0.1:${port}/${what}?n=${times}&size=${bytes}`);
     if ((await answer.text()) !== "done") throw new Error(`${what} failed: its log is in ${dir}`);
-    return (PER_ROUND * 1_000) / (performance.now() - began);
+    return (times * 1_000) / (performance.now() - began);
   };
   try {
     await untilReady(part, "it answered", async () => (await fetch(`http://127.0.0.1:${port}/`)).ok);
     const sizes: Measured[] = [];
     for (const bytes of SIZES) {
       const seen: Record<(typeof WHATS)[number], number[]> = { vault: [], bare: [], bareOneKey: [] };
-      // The first round warms everything up and is not counted.
-      for (let round = -1; round < ROUNDS; round++) {
+      for (let round = -WARMING; round < ROUNDS; round++) {
         for (const what of WHATS) {
           const rate = await perSecond(what, bytes);
           if (round >= 0) seen[what].push(rate);
@@ -76,8 +84,11 @@ async function rates(dir: string): Promise<Measured[]> {
       }
       const { vault, bare, bareOneKey } = seen;
       // Of neighbours in time, so that what else the machine does falls on both.
-      const ratio = median(vault.map((rate, round) => rate / (bare[round] as number)));
-      sizes.push({ bytes, ratio, rates: { vault: median(vault), bare: median(bare), bareOneKey: median(bareOneKey) } });
+      const ratioTo = (other: number[]) => median(vault.map((rate, round) => rate / (other[round] as number)));
+      sizes.push({
+        ...{ bytes, ratio: ratioTo(bareOneKey), ratioKeyForEach: ratioTo(bare) },
+        rates: { vault: median(vault), bare: median(bare), bareOneKey: median(bareOneKey) },
+      });
     }
     return sizes;
   } finally {
@@ -156,7 +167,7 @@ async function seed(edge: Edge, ring: Keyring): Promise<void> {
       const keys = tenantKeys(ring, id, salt);
       for (const name of names) {
         const { format, keyVersion, keyCommitment, wrapNonce, wrappedKey, nonce, ciphertext } = await keys.seal(
-          ...([new Secret("k".repeat(SIZES[0])), { name, version: 1 }, random] as const),
+          ...([new Secret("k".repeat(TYPICAL)), { name, version: 1 }, random] as const),
         );
         statements.push({
           sql: `insert into secrets (tenant_id, name, version, format, key_version, key_commitment, wrap_nonce, wrapped_key,
@@ -179,31 +190,35 @@ async function freePort(): Promise<number> {
 }
 
 function tell(sizes: Measured[], rotation: Rotation, json: boolean): number {
-  const seen = sizes.map(({ bytes, rates, ratio }) => ({
-    bytes,
+  const seen = sizes.map(({ bytes, rates, ratio, ratioKeyForEach }) => ({
+    ...{ bytes, ratio, ratioKeyForEach },
     sealAndOpenPerSecond: rates.vault,
-    barePerSecond: rates.bare,
-    bareOneKeyPerSecond: rates.bareOneKey,
-    ratio,
+    barePerSecond: rates.bareOneKey,
+    bareKeyForEachPerSecond: rates.bare,
   }));
-  const ratio = Math.min(...seen.map((one) => one.ratio));
+  const ratio = Math.min(...seen.filter(({ bytes }) => CLAIMED.includes(bytes)).map((one) => one.ratio));
   const within = ratio >= ALLOWED_RATIO;
-  if (json) console.log(JSON.stringify({ ratio, within, sizes: seen, rotation }, null, 2));
-  else {
-    for (const { bytes, sealAndOpenPerSecond, barePerSecond, bareOneKeyPerSecond, ratio: own } of seen) {
-      console.log(`${bytes} bytes`);
-      console.log(`  vault: seal and open              ${sealAndOpenPerSecond.toFixed(0).padStart(8)} per second`);
-      console.log(`  bare AES-GCM, a key for each      ${barePerSecond.toFixed(0).padStart(8)} per second`);
-      console.log(`  bare AES-GCM, one key for all     ${bareOneKeyPerSecond.toFixed(0).padStart(8)} per second`);
-      console.log(
-        `  ratio to a key for each ${own.toFixed(2)}, to one key ${(sealAndOpenPerSecond / bareOneKeyPerSecond).toFixed(2)}`,
-      );
-    }
-    const { secrets, tookMs, sweepPerSecond } = rotation;
-    console.log(
-      `rotation of ${secrets} secrets: ${(tookMs / 1_000).toFixed(1)} s in all, swept at ${sweepPerSecond.toFixed(0)} per second`,
-    );
-    console.log(`ratio ${ratio.toFixed(2)}; needed ${ALLOWED_RATIO}: ${within ? "within" : "UNDER"}`);
+  if (json) {
+    console.log(JSON.stringify({ ratio, neededRatio: ALLOWED_RATIO, within, sizes: seen, rotation }, null, 2));
+    return within ? 0 : 1;
   }
+  console.log("seal and open per second, in workerd; bare: AES-GCM alone, with one key for all or a key for each");
+  console.log("   bytes     vault   bare, one key   ratio   bare, a key for each   ratio");
+  const cell = (value: number, width: number, digits = 0) => value.toFixed(digits).padStart(width);
+  for (const one of seen) {
+    console.log(
+      [cell(one.bytes, 8), cell(one.sealAndOpenPerSecond, 10), cell(one.barePerSecond, 16), cell(one.ratio, 8, 2)].join(
+        "",
+      ) +
+        cell(one.bareKeyForEachPerSecond, 23) +
+        cell(one.ratioKeyForEach, 8, 2),
+    );
+  }
+  const { secrets, tookMs, sweepPerSecond } = rotation;
+  console.log(
+    `rotation of ${secrets} secrets: ${(tookMs / 1_000).toFixed(1)} s in all, swept at ${sweepPerSecond.toFixed(0)} per second`,
+  );
+  const verdict = within ? "within" : "UNDER";
+  console.log(`ratio at ${CLAIMED.join(" and ")} bytes ${ratio.toFixed(2)}; needed ${ALLOWED_RATIO}: ${verdict}`);
   return within ? 0 : 1;
 }

@@ -1,7 +1,23 @@
 import type { CryptoKey } from "jose";
-import { fromBase64url, toBase64url } from "../../schema/protocol/index.ts";
+import { toBase64url } from "../../schema/protocol/index.ts";
+import {
+  boundTo,
+  boxed,
+  bytesOf,
+  DATA_KEY_BYTES,
+  type Envelope,
+  FORMAT,
+  FORMAT_BEFORE_SALTS,
+  type Half,
+  halvesOf,
+  NONCE_BYTES,
+  type SecretPlace,
+  utf8,
+} from "./formats.ts";
 import type { Bytes, Keyring } from "./rules.ts";
 import { Secret } from "./secret.ts";
+
+export { type Envelope, FORMAT, type SecretPlace } from "./formats.ts";
 
 /**
  * Encryption at rest (DESIGN 3.7): a fresh 256-bit data key per version seals the value, and is itself wrapped; both
@@ -12,32 +28,7 @@ import { Secret } from "./secret.ts";
  * Ristenpart, "Partitioning Oracle Attacks", 2021). So a commitment to the wrapping key is stored and compared before
  * anything is decrypted. It binds the rest, too: under one wrapping key the row gives one data key, and that one value.
  */
-export const FORMAT = 2;
-/** Read until the sweep has made it anew: the ring's key itself wraps, and nothing commits. */
-const FORMAT_BEFORE_SALTS = 1;
-const NONCE_BYTES = 12;
-const DATA_KEY_BYTES = 32;
 const SALT_BYTES = 32;
-
-/** Which row of the tenant it is: part of the associated data, so that no ciphertext can be moved to another row. */
-export interface SecretPlace {
-  name: string;
-  version: number;
-}
-
-/** The part that a rotation replaces. */
-export interface Wrap {
-  keyVersion: number;
-  keyCommitment: string | null;
-  wrapNonce: string;
-  wrappedKey: string;
-}
-
-export interface Envelope extends Wrap {
-  format: number;
-  nonce: string;
-  ciphertext: string;
-}
 
 const UNREADABLE = { ok: false, reason: "secret_unreadable" } as const;
 export type Opened = { ok: true; secret: Secret } | typeof UNREADABLE;
@@ -52,52 +43,37 @@ export const newSalt = (random: Random): string => toBase64url(random(SALT_BYTES
  * for longer than the work in hand: what it has derived would outlive the salt.
  */
 export function tenantKeys(ring: Keyring, tenantId: string, salt: string | null) {
-  const derived = new Map<number, ReturnType<typeof deriveWrapping>>();
-  const wrappingOf = (keyVersion: number) => {
-    const known = derived.get(keyVersion) ?? deriveWrapping(ring, { tenantId, salt, keyVersion });
-    derived.set(keyVersion, known);
+  const derived = new Map<string, Promise<Wrapping>>();
+  function wrappingOf(format: number, keyVersion: number): Promise<Wrapping> {
+    const name = `${format} ${keyVersion}`;
+    const known = derived.get(name) ?? makeWrapping(ring, { tenantId, salt, format, keyVersion });
+    derived.set(name, known);
     return known;
-  };
+  }
 
-  /** Throws for whatever is wrong; only {@link UNREADABLE} leaves this file. */
-  async function unwrap(envelope: Envelope, place: SecretPlace, extractable: boolean): Promise<CryptoKey> {
-    const { format, keyVersion } = envelope;
+  /** What a row says that it is wrapped under; throws where that may not be. Only {@link UNREADABLE} leaves this file. */
+  async function wrappingNamedBy({ format, keyVersion, keyCommitment }: Envelope): Promise<CryptoKey> {
     if (keyVersion < ring.floor) throw new Error("below the floor");
-    const { key, commitment } = await wrappingIn(format, keyVersion);
-    if (commitment !== envelope.keyCommitment) throw new Error("another wrapping key");
-    const algorithm = gcm(bytesOf(envelope.wrapNonce, NONCE_BYTES), associated("key", format, place, keyVersion));
-    const wrapped = bytesOf(envelope.wrappedKey);
-    return crypto.subtle.unwrapKey("raw", wrapped, key, algorithm, "AES-GCM", extractable, ["decrypt"]);
-  }
-
-  function wrappingIn(format: number, keyVersion: number): Promise<{ key: CryptoKey; commitment: string | null }> {
-    if (format === FORMAT) return wrappingOf(keyVersion);
-    if (format !== FORMAT_BEFORE_SALTS) throw new Error("no such format");
-    return importKey(ringKey(ring, keyVersion), ["unwrapKey"]).then((key) => ({ key, commitment: null }));
-  }
-
-  async function wrap(dataKey: Bytes, wrapNonce: Bytes, place: SecretPlace): Promise<Wrap> {
-    const keyVersion = ring.current;
-    const { key, commitment } = await wrappingOf(keyVersion);
-    const algorithm = gcm(wrapNonce, associated("key", FORMAT, place, keyVersion));
-    const wrapped = await crypto.subtle.encrypt(algorithm, key, dataKey);
-    return {
-      keyVersion,
-      keyCommitment: commitment,
-      wrapNonce: toBase64url(wrapNonce),
-      wrappedKey: base64urlOf(wrapped),
-    };
+    const { key, commitment } = await wrappingOf(format, keyVersion);
+    if (commitment !== keyCommitment) throw new Error("another wrapping key");
+    return key;
   }
 
   async function seal(secret: Secret, place: SecretPlace, random: Random): Promise<Envelope> {
     const fresh = random(DATA_KEY_BYTES + 2 * NONCE_BYTES);
     const dataKey = fresh.subarray(0, DATA_KEY_BYTES);
     const nonce = fresh.subarray(DATA_KEY_BYTES, DATA_KEY_BYTES + NONCE_BYTES);
+    const wrapNonce = fresh.subarray(DATA_KEY_BYTES + NONCE_BYTES);
+    const keyVersion = ring.current;
+    const bound = boundTo(tenantId, place, keyVersion);
+    const wrapping = await wrappingOf(FORMAT, keyVersion);
     const key = await importKey(dataKey, ["encrypt"]);
-    const value = gcm(nonce, associated("value", FORMAT, place));
-    const ciphertext = await crypto.subtle.encrypt(value, key, utf8(secret.reveal()));
-    const wrapped = await wrap(dataKey, fresh.subarray(DATA_KEY_BYTES + NONCE_BYTES), place);
-    const envelope = { format: FORMAT, nonce: toBase64url(nonce), ciphertext: base64urlOf(ciphertext), ...wrapped };
+    const value = await crypto.subtle.encrypt(gcm(nonce, bound.value), key, utf8(secret.reveal()));
+    const wrapped = await crypto.subtle.encrypt(gcm(wrapNonce, bound.key), wrapping.key, dataKey);
+    const envelope = {
+      ...{ format: FORMAT, keyVersion, keyCommitment: wrapping.commitment, nonce: "", wrapNonce: "" },
+      ...{ wrappedKey: boxed(wrapNonce, wrapped), ciphertext: boxed(nonce, value) },
+    };
     fresh.fill(0);
     return envelope;
   }
@@ -105,17 +81,17 @@ export function tenantKeys(ring: Keyring, tenantId: string, salt: string | null)
   /** Wrong tag, wrong or retired key, moved, truncated or made-up row, destroyed salt: one and the same failure. */
   async function open(envelope: Envelope, place: SecretPlace): Promise<Opened> {
     try {
-      const key = await unwrap(envelope, place, false);
-      const algorithm = gcm(bytesOf(envelope.nonce, NONCE_BYTES), associated("value", envelope.format, place));
-      const value = await crypto.subtle.decrypt(algorithm, key, bytesOf(envelope.ciphertext));
-      return { ok: true, secret: new Secret(decoder.decode(value)) };
+      const { key, value } = halvesOf(envelope, tenantId, place);
+      const dataKey = await unwrapped(await wrappingNamedBy(envelope), key, false);
+      const text = await crypto.subtle.decrypt(gcm(value.nonce, value.bound), dataKey, value.sealed);
+      return { ok: true, secret: new Secret(decoder.decode(text)) };
     } catch {
       return UNREADABLE;
     }
   }
 
   /**
-   * The same secret under the ring's current key. The value is not touched; only a row of the old format, whose value is
+   * The same secret under the ring's current key. The value is not touched; only a row of an older format, whose value is
    * bound to that format, is sealed anew once.
    */
   async function rewrap(
@@ -128,36 +104,43 @@ export function tenantKeys(ring: Keyring, tenantId: string, salt: string | null)
       return opened.ok ? { ok: true, envelope: await seal(opened.secret, place, random) } : opened;
     }
     try {
-      const dataKey = await rawKey(await unwrap(envelope, place, true));
-      const wrapped = await wrap(dataKey, random(NONCE_BYTES), place);
+      const { key } = halvesOf(envelope, tenantId, place);
+      const dataKey = await rawKey(await unwrapped(await wrappingNamedBy(envelope), key, true));
+      const keyVersion = ring.current;
+      const wrapping = await wrappingOf(FORMAT, keyVersion);
+      const nonce = random(NONCE_BYTES);
+      const { key: bound } = boundTo(tenantId, place, keyVersion);
+      const wrapped = await crypto.subtle.encrypt(gcm(nonce, bound), wrapping.key, dataKey);
       dataKey.fill(0);
-      return { ok: true, envelope: { ...envelope, ...wrapped } };
+      const wrap = { keyVersion, keyCommitment: wrapping.commitment, wrappedKey: boxed(nonce, wrapped) };
+      return { ok: true, envelope: { ...envelope, ...wrap } };
     } catch {
       return UNREADABLE;
     }
-  }
-
-  /** JSON of a fixed array: unambiguous, whatever the parts hold. A value's own leaves out the ring's key version, so
-   * that rotation rewraps the data key and never touches the value. */
-  function associated(
-    what: "value" | "key",
-    format: number,
-    { name, version }: SecretPlace,
-    keyVersion?: number,
-  ): Bytes {
-    const parts = ["chelar-vault", what, format, tenantId, name, version];
-    if (keyVersion !== undefined) parts.push(keyVersion);
-    return utf8(JSON.stringify(parts));
   }
 
   return { seal, open, rewrap };
 }
 export type TenantKeys = ReturnType<typeof tenantKeys>;
 
-/** One derivation gives the key and, from an independent half, what may be told of it. */
-async function deriveWrapping(ring: Keyring, from: { tenantId: string; salt: string | null; keyVersion: number }) {
-  const { tenantId, salt, keyVersion } = from;
-  const info = utf8(JSON.stringify(["chelar-vault", "wrap", FORMAT, tenantId, keyVersion]));
+const unwrapped = (by: CryptoKey, { nonce, sealed, bound }: Half, extractable: boolean): Promise<CryptoKey> =>
+  crypto.subtle.unwrapKey("raw", sealed, by, gcm(nonce, bound), "AES-GCM", extractable, ["decrypt"]);
+
+interface Wrapping {
+  key: CryptoKey;
+  /** Null where the ring's key itself wraps. */
+  commitment: string | null;
+}
+
+/** One derivation gives the key and, from an independent half, what may be told of it. Each format has a key of its own. */
+async function makeWrapping(
+  ring: Keyring,
+  from: { tenantId: string; salt: string | null; format: number; keyVersion: number },
+): Promise<Wrapping> {
+  const { tenantId, salt, format, keyVersion } = from;
+  if (format === FORMAT_BEFORE_SALTS)
+    return { key: await importKey(ringKey(ring, keyVersion), ["unwrapKey"]), commitment: null };
+  const info = utf8(JSON.stringify(["chelar-vault", "wrap", format, tenantId, keyVersion]));
   const algorithm = { name: "HKDF", hash: "SHA-256", salt: bytesOf(salt ?? "", SALT_BYTES), info };
   const bits = new Uint8Array(await crypto.subtle.deriveBits(algorithm, await rootKey(ring, keyVersion), 512));
   const key = await importKey(bits.subarray(0, 32), ["encrypt", "unwrapKey"]);
@@ -190,19 +173,9 @@ function ringKey(ring: Keyring, version: number): Bytes {
   return key;
 }
 
-function bytesOf(text: string, length?: number): Bytes {
-  const bytes = fromBase64url(text);
-  if (!bytes || (length !== undefined && bytes.length !== length)) throw new Error("not the bytes of an envelope");
-  return bytes as Bytes;
-}
-
-const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const utf8 = (text: string) => encoder.encode(text) as Bytes;
 
 const rawKey = async (key: CryptoKey) => new Uint8Array((await crypto.subtle.exportKey("raw", key)) as ArrayBuffer);
-
-const base64urlOf = (bytes: ArrayBuffer) => toBase64url(new Uint8Array(bytes));
 
 const gcm = (iv: Bytes, additionalData: Bytes) => ({ name: "AES-GCM", iv, additionalData });
 

@@ -46,17 +46,21 @@ describe("an envelope", () => {
   });
 
   it.each<[string, (envelope: Envelope, other: Envelope) => Partial<Envelope>]>([
-    ["the format before", () => ({ format: 1 })],
-    ["the format before, in all its parts", () => ({ format: 1, keyCommitment: null })],
-    ["a format that is not there yet", () => ({ format: 3 })],
+    ["the format before", () => ({ format: 2 })],
+    ["the format before, its nonces in their columns", (envelope) => ({ format: 2, ...columnsOf(envelope) })],
+    ["the first format", () => ({ format: 1 })],
+    ["the first format, in all its parts", (envelope) => ({ format: 1, keyCommitment: null, ...columnsOf(envelope) })],
+    ["a format that is not there yet", () => ({ format: 4 })],
     ["another version of the ring's key", () => ({ keyVersion: 1 })],
     ["a key that the ring has not", () => ({ keyVersion: 9 })],
     ["no commitment", () => ({ keyCommitment: null })],
-    ["the value of a neighbour", (_, { nonce, ciphertext }) => ({ nonce, ciphertext })],
-    ["the data key of a neighbour", (_, { wrapNonce, wrappedKey }) => ({ wrapNonce, wrappedKey })],
+    ["the value of a neighbour", (_, { ciphertext }) => ({ ciphertext })],
+    ["the data key of a neighbour", (_, { wrappedKey }) => ({ wrappedKey })],
+    ["value and data key in each other's place", (it) => ({ ciphertext: it.wrappedKey, wrappedKey: it.ciphertext })],
     ["a truncated value", ({ ciphertext }) => ({ ciphertext: ciphertext.slice(0, -4) })],
     ["an empty value", () => ({ ciphertext: "" })],
-    ["a nonce of another length", ({ nonce }) => ({ nonce: nonce.slice(0, -4) })],
+    ["a data key of another length", ({ wrappedKey }) => ({ wrappedKey: wrappedKey.slice(0, -4) })],
+    ["nothing but a nonce", ({ ciphertext }) => ({ ciphertext: ciphertext.slice(0, 16) })],
     ["bytes that are no base64url", () => ({ wrappedKey: "!!!" })],
   ])("fails in the one way for %s", async (_what, change) => {
     const envelope = await seal("value");
@@ -66,7 +70,7 @@ describe("an envelope", () => {
 
   it("fails in the one way for every flipped bit of value, key and commitment", async () => {
     const envelope = await seal("value");
-    for (const part of ["ciphertext", "wrappedKey", "nonce", "wrapNonce", "keyCommitment"] as const) {
+    for (const part of ["ciphertext", "wrappedKey", "keyCommitment"] as const) {
       const bytes = Buffer.from(envelope[part] ?? "", "base64url");
       for (let at = 0; at < bytes.length * 8; at += 7) {
         const flipped = Buffer.from(bytes);
@@ -97,8 +101,10 @@ describe("an envelope", () => {
 
   it("never seals the same value to the same bytes, nor under the same data key or nonce", async () => {
     const sealed = await Promise.all(Array.from({ length: 20 }, () => seal("value")));
-    for (const part of ["ciphertext", "wrappedKey", "nonce", "wrapNonce"] as const) {
+    for (const part of ["ciphertext", "wrappedKey"] as const) {
       expect(new Set(sealed.map((envelope) => envelope[part])).size).toBe(20);
+      // The first 16 characters are the 12 bytes of its nonce.
+      expect(new Set(sealed.map((envelope) => envelope[part].slice(0, 16))).size).toBe(20);
     }
   });
 
@@ -118,7 +124,7 @@ describe("an envelope", () => {
     const old = await seal("value", place, tenantKeys({ ...ring, current: 1 }, "tnt_a", salt));
     const done = await keys.rewrap(old, place, random);
     if (!done.ok) throw new Error("unreadable");
-    expect(done.envelope).toMatchObject({ keyVersion: 2, nonce: old.nonce, ciphertext: old.ciphertext });
+    expect(done.envelope).toMatchObject({ keyVersion: 2, ciphertext: old.ciphertext });
     expect(done.envelope.wrappedKey).not.toBe(old.wrappedKey);
     const onlyNew = { current: 2, floor: 2, keys: new Map([[2, ring.keys.get(2) as Bytes]]) };
     const opened = await tenantKeys(onlyNew, "tnt_a", salt).open(done.envelope, place);
@@ -127,37 +133,73 @@ describe("an envelope", () => {
   });
 });
 
-/** Made by the code of format 1: rows of that time must stay readable. */
-const OLD = {
-  ring: {
-    current: 1,
-    floor: 1,
-    keys: new Map([[1, fromBase64url("kq3xV0mJ8yB5pS7dLw1hZc9tRfGeNuA2oXiQ4bEYvTM") as Bytes]]),
-  },
-  envelope: {
-    ...{ format: 1, keyVersion: 1, keyCommitment: null },
-    ...{ nonce: "xNBd61zRHPO5NaWn", wrapNonce: "iN_lyiasn9iw8dZk" },
-    wrappedKey: "dDLcWltv6p_2ySMiRKSk17ZVMdwSq_zX6M4mNKHGRm2rRD8el-x7KrILBn3TRpDt",
-    ciphertext: "MrILzLrrTK7aeMnZjmA0gadaPgV37QDpKp4kwidv1XV1REw7cVY-0g",
-  },
+/** Made by the code of their time: rows of older formats must stay readable. */
+const OLD_RING: Keyring = {
+  current: 1,
+  floor: 1,
+  keys: new Map([[1, fromBase64url("kq3xV0mJ8yB5pS7dLw1hZc9tRfGeNuA2oXiQ4bEYvTM") as Bytes]]),
 };
+const OLD = {
+  1: {
+    salt: null,
+    text: "sk-ant-of-the-old-format",
+    envelope: {
+      ...{ format: 1, keyVersion: 1, keyCommitment: null },
+      ...{ nonce: "xNBd61zRHPO5NaWn", wrapNonce: "iN_lyiasn9iw8dZk" },
+      wrappedKey: "dDLcWltv6p_2ySMiRKSk17ZVMdwSq_zX6M4mNKHGRm2rRD8el-x7KrILBn3TRpDt",
+      ciphertext: "MrILzLrrTK7aeMnZjmA0gadaPgV37QDpKp4kwidv1XV1REw7cVY-0g",
+    },
+  },
+  2: {
+    salt: "Vb2m0nqXcJ5uT8yL1wR4sG7hKdF9zPoEaQiN3xCvB6M",
+    text: "sk-ant-of-the-format-before",
+    envelope: {
+      ...{ format: 2, keyVersion: 1, keyCommitment: "W_uOxx8kG_OvRylArWu4UBwAVYU2LpY5QkuZpQTpV0w" },
+      ...{ nonce: "0RhnLN85I_ZhXX8U", wrapNonce: "u_SDwM9T8B3gYo4a" },
+      wrappedKey: "U65aV6q2kDu0-sm81vdqfb3vDnwMvBRth1RFxCTzqYvdwgLAue-xcfdrnVYWvyYN",
+      ciphertext: "mo6VjSzQdt_l0P89KcpsRdDWB4N71C0hA_MF4TWSm9cOQrc0S3axtzlxlQ",
+    },
+  },
+} as const;
 
-describe("an envelope of format 1", () => {
-  it("opens in its own row only", async () => {
-    const opened = await tenantKeys(OLD.ring, "tnt_a", null).open(OLD.envelope, place);
-    expect(opened.ok && opened.secret.reveal()).toBe("sk-ant-of-the-old-format");
-    expect(await tenantKeys(OLD.ring, "tnt_b", null).open(OLD.envelope, place)).toEqual(unreadable);
-    expect(await tenantKeys(OLD.ring, "tnt_a", null).open({ ...OLD.envelope, format: 2 }, place)).toEqual(unreadable);
+describe.each([1, 2] as const)("an envelope of format %i", (format) => {
+  const { salt: itsSalt, text, envelope } = OLD[format];
+
+  it("opens in its own row only, and in no other format", async () => {
+    const mine = tenantKeys(OLD_RING, "tnt_a", itsSalt);
+    const opened = await mine.open(envelope, place);
+    expect(opened.ok && opened.secret.reveal()).toBe(text);
+    expect(await tenantKeys(OLD_RING, "tnt_b", itsSalt).open(envelope, place)).toEqual(unreadable);
+    for (const moved of [{ name: "OPENAI_API_KEY" }, { version: 4 }]) {
+      expect(await mine.open(envelope, { ...place, ...moved })).toEqual(unreadable);
+    }
+    for (const other of [1, 2, 3, 4].filter((it) => it !== format)) {
+      expect(await mine.open({ ...envelope, format: other }, place)).toEqual(unreadable);
+      expect(await mine.open({ ...boxesOf(envelope), format: other }, place)).toEqual(unreadable);
+    }
   });
 
-  it("becomes one of format 2 when it is rewrapped", async () => {
-    const mine = tenantKeys(OLD.ring, "tnt_a", salt);
-    const done = await mine.rewrap(OLD.envelope, place, random);
+  it("becomes one of format 3 when it is rewrapped", async () => {
+    const mine = tenantKeys(OLD_RING, "tnt_a", itsSalt ?? salt);
+    const done = await mine.rewrap(envelope, place, random);
     if (!done.ok) throw new Error("unreadable");
-    expect(done.envelope).toMatchObject({ format: 2, keyVersion: 1, keyCommitment: expect.any(String) });
+    const made = { format: 3, keyVersion: 1, keyCommitment: expect.any(String), nonce: "", wrapNonce: "" };
+    expect(done.envelope).toMatchObject(made);
     const opened = await mine.open(done.envelope, place);
-    expect(opened.ok && opened.secret.reveal()).toBe("sk-ant-of-the-old-format");
+    expect(opened.ok && opened.secret.reveal()).toBe(text);
   });
+});
+
+/** The same bytes as an older format would hold them; 16 characters are a nonce. */
+function columnsOf({ wrappedKey, ciphertext }: Envelope): Partial<Envelope> {
+  return {
+    ...{ wrapNonce: wrappedKey.slice(0, 16), wrappedKey: wrappedKey.slice(16) },
+    ...{ nonce: ciphertext.slice(0, 16), ciphertext: ciphertext.slice(16) },
+  };
+}
+const boxesOf = (it: Envelope): Envelope => ({
+  ...{ ...it, nonce: "", wrapNonce: "" },
+  ...{ wrappedKey: it.wrapNonce + it.wrappedKey, ciphertext: it.nonce + it.ciphertext },
 });
 
 describe("a keyring", () => {

@@ -1,0 +1,98 @@
+import { fromBase64url, toBase64url } from "../../schema/protocol/index.ts";
+import type { Bytes } from "./rules.ts";
+
+/** How a row holds an envelope, and what binds its two halves to that row. Pure; the ciphers are in `envelope.ts`. */
+
+/** Each half is one box: nonce and ciphertext together. */
+export const FORMAT = 3;
+/** Read until the sweep has made it anew: the nonces have columns of their own. */
+const FORMAT_OF_COLUMNS = 2;
+/** Read until the sweep has made it anew: so have they here, the ring's key itself wraps, and nothing commits. */
+export const FORMAT_BEFORE_SALTS = 1;
+
+export const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
+export const DATA_KEY_BYTES = 32;
+
+/** Which row of the tenant it is: part of the associated data, so that no ciphertext can be moved to another row. */
+export interface SecretPlace {
+  name: string;
+  version: number;
+}
+
+/** A rotation replaces the first three. */
+export interface Envelope {
+  keyVersion: number;
+  keyCommitment: string | null;
+  wrappedKey: string;
+  format: number;
+  ciphertext: string;
+  /** Empty since format 3. */
+  nonce: string;
+  wrapNonce: string;
+}
+
+/** One half of an envelope, ready for AES-GCM. */
+export interface Half {
+  nonce: Bytes;
+  sealed: Bytes;
+  bound: Bytes;
+}
+
+/** Takes a row apart; throws where it is none. */
+export function halvesOf(envelope: Envelope, tenantId: string, place: SecretPlace): { key: Half; value: Half } {
+  const { format, keyVersion, ciphertext, wrappedKey } = envelope;
+  switch (format) {
+    case FORMAT: {
+      const bound = boundTo(tenantId, place, keyVersion);
+      const key = bytesOf(wrappedKey, NONCE_BYTES + DATA_KEY_BYTES + TAG_BYTES);
+      return {
+        key: { ...unboxed(key), bound: bound.key },
+        value: { ...unboxed(bytesOf(ciphertext)), bound: bound.value },
+      };
+    }
+    case FORMAT_OF_COLUMNS:
+    case FORMAT_BEFORE_SALTS: {
+      const row = [format, tenantId, place.name, place.version];
+      const half = (nonce: string, sealed: string, what: readonly unknown[]): Half => ({
+        ...{ nonce: bytesOf(nonce, NONCE_BYTES), sealed: bytesOf(sealed) },
+        bound: utf8(JSON.stringify(["chelar-vault", ...what])),
+      });
+      return {
+        key: half(envelope.wrapNonce, wrappedKey, ["key", ...row, keyVersion]),
+        value: half(envelope.nonce, ciphertext, ["value", ...row]),
+      };
+    }
+    default:
+      throw new Error("no such format");
+  }
+}
+
+/**
+ * JSON of a fixed array: unambiguous, whatever the parts hold. The value's is the key's without its end, the ring's key
+ * version: a rotation rewraps the data key and never touches the value. They need nothing else to tell them apart, since
+ * no key seals both.
+ */
+export function boundTo(tenantId: string, { name, version }: SecretPlace, keyVersion: number) {
+  const end = `,${keyVersion}]`;
+  const key = utf8(JSON.stringify(["chelar-vault", FORMAT, tenantId, name, version]).slice(0, -1) + end);
+  return { key, value: key.subarray(0, key.length - end.length) };
+}
+
+export function boxed(nonce: Bytes, sealed: ArrayBuffer): string {
+  const box = new Uint8Array(NONCE_BYTES + sealed.byteLength);
+  box.set(nonce);
+  box.set(new Uint8Array(sealed), NONCE_BYTES);
+  return toBase64url(box);
+}
+
+const unboxed = (box: Bytes) => ({ nonce: box.subarray(0, NONCE_BYTES), sealed: box.subarray(NONCE_BYTES) });
+
+export function bytesOf(text: string, length?: number): Bytes {
+  const bytes = fromBase64url(text);
+  if (!bytes || (length !== undefined && bytes.length !== length)) throw new Error("not the bytes of an envelope");
+  return bytes as Bytes;
+}
+
+const encoder = new TextEncoder();
+export const utf8 = (text: string) => encoder.encode(text) as Bytes;
