@@ -43,6 +43,10 @@ const commands: Readonly<Record<string, (args: string[]) => Promise<number>>> = 
     const { vaultCommand } = await import("./vault.ts");
     return vaultCommand(args);
   },
+  async screens(args) {
+    const { screensCommand } = await import("./screens/command.ts");
+    return screensCommand(args);
+  },
   async posture(args) {
     const { values } = parse(args, { json: { type: "boolean", default: false } });
     const { posture } = await import("./posture.ts");

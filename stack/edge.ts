@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import { migrate } from "./migrate.ts";
 import type { Part } from "./processes.ts";
@@ -19,6 +19,8 @@ export interface EdgeOptions {
   /** Bindings beyond those that every edge has. */
   extra?: Readonly<Record<string, string>>;
   onLine?: (part: string, line: string) => void;
+  /** A module of a second worker in the same process: what a bench measures ours against. */
+  beside?: { port: number; source: string };
 }
 
 export interface Edge {
@@ -46,6 +48,8 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   const [database] = await Promise.all([startSqld({ dir: `${dir}/sqld` }), buildWorker(`${dir}/worker`)]);
   await migrate(database.url, database.authToken);
   const dashboard = `http://localhost:${port}`;
+  const { beside } = options;
+  if (beside) writeFileSync(`${dir}/worker/beside.js`, beside.source);
   let current = secrets;
   const start = () =>
     startWorker({
@@ -63,6 +67,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
         ...current,
         ...options.extra,
       },
+      ...(beside ? { beside: { port: beside.port, module: "beside.js" } } : {}),
       logFile: `${dir}/logs/edge.log`,
       onLine: (line) => options.onLine?.("edge", line),
     });

@@ -7,13 +7,11 @@ import { accountApi, createAccounts, Limits, peopleRoutes, socialOrigins } from 
 import { DOCUMENT_PATH, documentOf } from "./api/document.ts";
 import { createIdempotency } from "./api/idempotency.ts";
 import { turns } from "./api/turns.ts";
-import { createIdempotency } from "./api/idempotency.ts";
-import { turns } from "./api/turns.ts";
 import { createBilling, WEBHOOK_PATH } from "./billing/index.ts";
 import { billingApi } from "./billing/routes.ts";
 import { createChannels, HOOKS_PATH } from "./channels/index.ts";
 import { realWorld, type World } from "./clock.ts";
-import { createData } from "./data/index.ts";
+import { createData, receiptsOf } from "./data/index.ts";
 import { type Database, openDatabase } from "./db.ts";
 import type { Config } from "./env.ts";
 import { isOperator } from "./hosts/enrol.ts";
@@ -40,6 +38,7 @@ import { createStatus } from "./status/index.ts";
 import { createNews } from "./tenants/index.ts";
 import { tenantRoutes } from "./tenants/routes.ts";
 import { createTenantService } from "./tenants/service.ts";
+import { upgradeRoutes } from "./tenants/upgrade-routes.ts";
 import { createKeyChecks } from "./vault/checks.ts";
 import { providerRoutes, vaultRoutes } from "./vault/routes.ts";
 import { warnOfWraps } from "./vault/sweep.ts";
@@ -100,6 +99,8 @@ export function createEdge(config: Config, outside: Outside = {}) {
   const keyChecks = createKeyChecks({ db, world, fetch: reach, at: config.providersAt });
   const pageDeps: PageDeps = {
     keys: { service: tenants, checks: keyChecks },
+    data: data.service,
+    receipts: (person) => receiptsOf(db, person.id),
     person: accounts.person,
     accounts,
     social: (["google", "github"] as const).filter((site) => config.social[site]),
@@ -143,18 +144,6 @@ export function createEdge(config: Config, outside: Outside = {}) {
   if (config.authRateLimit) app.use("/api/v1/*", turns(world));
   app.use("/api/v1/*", idempotency.middleware);
 
-  const idempotency = createIdempotency({
-    ...{ db, world, secret: config.authSecret },
-    async callerOf(headers) {
-      if (isOperator(headers.get("authorization") ?? undefined, config.operatorToken)) return "operator";
-      const caller = await accounts.caller(headers);
-      return caller && `${caller.person.id} ${caller.scopes?.join(" ") ?? "session"}`;
-    },
-    look: async (path, headers) => app.request(path, { headers }),
-  });
-  if (config.authRateLimit) app.use("/api/v1/*", turns(world));
-  app.use("/api/v1/*", idempotency.middleware);
-
   app.route("/api/auth", accounts.routes);
   app.route("/api/v1/tenants", tenantRoutes({ service: tenants, accounts, news }));
   app.route("/api/v1", channels.api);
@@ -166,6 +155,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
   const operator = createOperator({ db, world, hosts, payments: config.billing.mode });
   const holdsToken = (authorization: string | undefined) => isOperator(authorization, config.operatorToken);
   app.route("/api/v1", operatorApi(operator, { accounts, world, isOperator: holdsToken }));
+  app.route("/api/v1", upgradeRoutes(tenants.upgrades, holdsToken));
   app.route("/api/v1", hosts.operatorRoutes);
   app.route(
     "/api/v1",
@@ -202,7 +192,9 @@ export function createEdge(config: Config, outside: Outside = {}) {
   });
 
   const tick = async () => {
-    const rooms = [status, billing, accounts, tenants, hosts, data, idempotency, channels].map((room) => () => room.tick());
+    const rooms = [status, billing, accounts, tenants, hosts, data, idempotency, channels].map(
+      (room) => () => room.tick(),
+    );
     const failures: unknown[] = [];
     // What breaks in one room must not stop the clock of all others; the log has it either way.
     for (const turn of [...rooms, () => warnOfWraps(vault)]) await turn().catch((error) => failures.push(error));

@@ -1,0 +1,233 @@
+import { createClient } from "@libsql/client/http";
+import { eq, sql } from "drizzle-orm";
+import type { LibSQLDatabase } from "drizzle-orm/libsql";
+import { drizzle } from "drizzle-orm/libsql/http";
+import * as db from "../../schema/db/index.ts";
+import { generateSealingKey, generateSigningKey, newId, publicPart } from "../../schema/protocol/index.ts";
+import { type Account, expectStatus } from "../client.ts";
+import type { Edge } from "../edge.ts";
+import type { Known } from "./pages.ts";
+
+const MINUTE = 60_000;
+const DAY = 24 * 60 * MINUTE;
+/** The hosts of the lab do not speak: their last word lies ahead, so that they are not found silent while we look. */
+const AHEAD = 10 * MINUTE;
+
+/** Fills an edge's database as some months of use would: three servers, agents in every state, things that went wrong. */
+export async function fill(edge: Edge, owner: Account): Promise<Known> {
+  const client = createClient({ url: edge.databaseUrl, authToken: edge.databaseAuthToken });
+  const database = drizzle({ client, casing: "snake_case" });
+  try {
+    const now = Date.now();
+    const hostId = await addHost(database, { name: "eu-1", region: "eu", at: now + AHEAD });
+    await addHost(database, { name: "eu-2", region: "eu", at: now + AHEAD, troubled: true });
+    const silent = await addHost(database, { name: "us-1", region: "us", at: now - 20 * MINUTE });
+    await database.insert(db.alerts).values({
+      ...{ kind: "host_silent", subject: silent, times: 18, firstAt: now - 18 * MINUTE, lastAt: now },
+      detail: "us-1 says nothing while others do. Its agents can be moved by their last copies.",
+    });
+    const running = await create(owner, "ada-helper", hostId, database);
+    const asleep = await create(owner, "night-watch", hostId, database);
+    const failed = await create(owner, "old-library", hostId, database);
+    // Delivered, as far as the edge knows; what it is told from here on stays in its outbox.
+    await database.update(db.outbox).set({ deliveredAt: now });
+    await say(database, running, "running");
+    await say(database, asleep, "asleep");
+    await say(database, failed, "failed", "The image could not be made: the package registry did not answer.");
+    await life(database, running, now);
+    await others(database, now);
+    await history(database, now);
+    return { running, asleep, failed, hostId };
+  } finally {
+    client.close();
+  }
+}
+
+async function addHost(
+  database: LibSQLDatabase,
+  { name, region, at, troubled = false }: { name: string; region: string; at: number; troubled?: boolean },
+): Promise<string> {
+  const id = newId("hst");
+  const gate = (gateName: string, have: string, need: string, ok: boolean) => ({ name: gateName, have, need, ok });
+  await database.insert(db.hosts).values({
+    ...{ id, name, region, endpoint: `https://${name}.hosts.example`, state: troubled ? "draining" : "enrolled" },
+    ...{ epoch: 1, memoryMiB: 65_536, diskMiB: 512_000, maxTenants: 28, lastReportAt: at, enrolledAt: at - 60 * DAY },
+    signingKey: JSON.stringify(publicPart(await generateSigningKey())),
+    sealingKey: JSON.stringify(publicPart(await generateSealingKey())),
+    inventory: JSON.stringify({
+      ...{ type: "host.inventory", seq: 1, at, tenants: [], drift: troubled ? { firewall: 2 } : {} },
+      images: [
+        { runtime: "openclaw", state: "ready" },
+        { runtime: "echo", state: "ready" },
+      ],
+      versions: { docker: troubled ? "29.4.0" : "29.5.1", caddy: "2.11.4", kernel: "6.12.57", agent: "0.1.0" },
+      capacity: { memoryMiB: 65_536, diskMiB: 512_000, tenants: 28 },
+    }),
+    posture: JSON.stringify({
+      ...{ type: "host.posture", seq: 2, at: at - 60 * MINUTE, tookMs: 41_200, attacks: attacks(troubled) },
+      gates: [
+        gate("docker", troubled ? "29.4.0" : "29.5.1", "29.5.1", !troubled),
+        gate("runc", "1.3.3", "1.3.3", true),
+        gate("caddy", "2.11.4", "2.11.4", true),
+      ],
+    }),
+  });
+  return id;
+}
+
+/** Some of the table of the host agent's posture, in its own words. */
+const ATTACKS: readonly [id: string, layer: number, from: string, source: string, tries: string, seen: string][] = [
+  ["perimeter.ssh", 1, "outside", "CIS 2.4", "reach SSH from a stranger's network", "no answer within 2 s"],
+  ["perimeter.docker", 2, "outside", "CIS 2.7", "reach the Docker API from outside", "no answer within 2 s"],
+  ["neighbour.tcp", 3, "inside", "2602.20021 case 4", "open a connection to another agent", "EHOSTUNREACH"],
+  ["neighbour.forged", 3, "namespace", "2602.20021 case 4", "send packets in a neighbour's name", "no packet arrived"],
+  ["host.agent", 3, "inside", "CIS 5.31", "reach the host agent's own ports", "no answer within 2 s"],
+  ["world.metadata", 3, "inside", "2602.20021 case 7", "read the cloud's metadata", "no answer within 2 s"],
+  ["world.private", 3, "inside", "RFC 1918", "reach private networks", "no answer within 2 s"],
+  ["kernel.af_alg", 4, "inside", "CVE-2026-31431", "open an AF_ALG socket", "EPERM"],
+  ["container.root", 4, "inside", "CIS 5.12", "write to its own system", "EROFS"],
+  ["container.mount", 4, "inside", "CIS 5.3", "mount a file system", "EPERM"],
+  ["container.pids", 4, "inside", "CIS 5.28", "fork without end", "EAGAIN after 240"],
+  ["door.stranger", 5, "outside", "2602.20021 case 1", "open an agent without a session", "401 from the door"],
+];
+const attacks = (troubled: boolean) =>
+  ATTACKS.map(([id, layer, from, source, tries, evidence], index) => ({
+    ...{ id, layer, from, source, tries },
+    outcome: layer === 1 ? "not_managed" : troubled && index === 5 ? "breached" : "held",
+    evidence: troubled && index === 5 ? "it answered 200 with 312 bytes" : evidence,
+  }));
+
+async function create(owner: Account, name: string, hostId: string, database: LibSQLDatabase): Promise<string> {
+  const body = { name, runtime: "openclaw", secrets: { ANTHROPIC_API_KEY: "sk-ant-api03-0123456789abcdefghij" } };
+  const { id } = expectStatus(await owner.api("/api/v1/tenants", { body }), 201, 202).json<{ id: string }>();
+  await database.update(db.tenants).set({ hostId }).where(eq(db.tenants.id, id));
+  return id;
+}
+
+async function say(
+  database: LibSQLDatabase,
+  id: string,
+  observed: "running" | "asleep" | "failed",
+  failure: string | null = null,
+): Promise<void> {
+  const told = { observed, failure, observedGeneration: sql`${db.tenants.generation}` };
+  await database.update(db.tenants).set(told).where(eq(db.tenants.id, id));
+  const steps = ["accept", "image", "uid", "firewall", "volume", "network", "config", "container", "health", "route"];
+  const done = failure === null ? steps : steps.slice(0, 2);
+  await database.insert(db.tenantEvents).values(
+    done.map((step, index) => ({
+      ...{ tenantId: id, generation: 1, at: Date.now() - (done.length - index) * 900, step },
+      ...{
+        status: failure !== null && index === 1 ? ("failed" as const) : ("done" as const),
+        tookMs: 120 + 37 * index,
+      },
+      ...{ detail: index === 1 ? failure : null, hostId: "hst_lab/1", hostSeq: Date.now() * 100 + index },
+    })),
+  );
+}
+
+/** A day in the life of one agent: how it was each minute, what it has stored. */
+async function life(database: LibSQLDatabase, tenantId: string, now: number): Promise<void> {
+  const status = {
+    ...{ type: "tenant.status", seq: 9, at: now - 20_000, tenantId, memoryMiB: 742, cpuPercent: 7, pids: 31 },
+    runtime: {
+      healthy: true,
+      jobs: [{ enabled: true, nextRunAt: now + 47 * MINUTE }],
+      channels: [{ name: "telegram", connected: true }],
+    },
+  };
+  const snapshots = [2, 1].map((days) => new Date(now - days * DAY).toISOString().replace(/[-:]|\.\d+/g, ""));
+  await database.batch([
+    database.insert(db.tenantStatus).values({ tenantId, at: now, report: JSON.stringify(status) }),
+    database.insert(db.tenantStorage).values({
+      ...{ tenantId, usedBytes: 3.4 * 2 ** 30, limitBytes: 8 * 2 ** 30, strays: 0, at: now },
+      snapshots: JSON.stringify(snapshots),
+    }),
+    database.insert(db.tenantSamples).values(
+      Array.from({ length: 288 }, (_, index) => ({
+        ...{ tenantId, minute: Math.floor(now / MINUTE) - 5 * (288 - index) },
+        memoryMiB: Math.round(640 + 110 * Math.sin(index / 21) + (index % 7) * 6),
+        cpuPercent: Math.round(Math.abs(14 * Math.sin(index / 9)) + (index % 40 === 0 ? 55 : 2)),
+        ...{ diskMiB: 3_300 + index, requests: index % 12 === 0 ? 14 : index % 3 },
+      })),
+    ),
+  ]);
+}
+
+/** The people beside Ada, as their accounts stand at the payment provider. */
+async function others(database: LibSQLDatabase, now: number): Promise<void> {
+  const account = (index: number, more: Partial<typeof db.billingAccounts.$inferInsert>) => ({
+    ...{
+      ownerId: `usr_lab_${index}`,
+      openedAt: now - 90 * DAY,
+      trialEndsAt: now - 76 * DAY,
+      reviewAt: now + 900 * DAY,
+    },
+    ...more,
+  });
+  const paid = (plan: "starter" | "pro" | "team", more = {}) => ({
+    ...{ plan, standing: "paid" as const, subscriptionId: `sub_${plan}`, periodEndsAt: now + 12 * DAY },
+    ...more,
+  });
+  const plans = ["starter", "starter", "starter", "pro", "pro", "pro", "pro", "pro", "team"] as const;
+  await database
+    .insert(db.billingAccounts)
+    .values([
+      ...plans.map((plan, index) => account(index, paid(plan))),
+      account(20, paid("pro", { cancelsAt: now + 12 * DAY })),
+      account(21, paid("starter", { standing: "owing", owingSince: now - 2 * DAY })),
+      ...[30, 31, 32, 33].map((index) => account(index, { trialEndsAt: now + 5 * DAY })),
+    ]);
+}
+
+/** Ninety days of status with two bad hours, runs of the reaper, and an audit that is longer than a page. */
+async function history(database: LibSQLDatabase, now: number): Promise<void> {
+  const minute = Math.floor(now / MINUTE);
+  const today = Math.floor(minute / 1440);
+  const begun = minute - today * 1440;
+  const dayOf = (component: string, ago: number) => {
+    const bad = (component === "region:us" && ago === 31) || (component === "edge" && ago === 64) ? 74 : 0;
+    const poor = component === "region:eu" && ago === 12 ? 26 : 0;
+    const good = (ago === 0 ? begun : 1440) - bad - poor;
+    return {
+      component,
+      day: today - ago,
+      good,
+      poor,
+      bad,
+      lastMinute: ago === 0 ? minute - 1 : (today - ago + 1) * 1440,
+    };
+  };
+  const parts = ["edge", "database", "region:eu", "region:us"];
+  const days = parts.flatMap((component) => Array.from({ length: 88 }, (_, ago) => dayOf(component, ago)));
+  const incident = (component: string, level: "poor" | "bad", ago: number, minutes: number) => ({
+    ...{ component, level, startedAt: now - ago * DAY, endedAt: now - ago * DAY + minutes * MINUTE },
+  });
+  await database.batch([
+    database.insert(db.statusDays).values(days),
+    database
+      .insert(db.statusIncidents)
+      .values([
+        incident("region:eu", "poor", 12, 26),
+        incident("region:us", "bad", 31, 74),
+        incident("edge", "bad", 64, 74),
+      ]),
+    database
+      .insert(db.sweeps)
+      .values([
+        ...[3, 2].map((ago) => ({
+          at: now - ago * DAY,
+          found: 0,
+          removed: 0,
+          report: JSON.stringify({ looked: 412 }),
+        })),
+        { at: now - DAY, found: 1, removed: 0, report: JSON.stringify({ found: ["object tenants/tnt_example"] }) },
+      ]),
+    database.insert(db.audit).values(
+      Array.from({ length: 60 }, (_, index) => ({
+        ...{ at: now - (60 - index) * 7 * MINUTE, actor: "system", action: "secret.deliver", subject: "tnt_example" },
+        detail: JSON.stringify({ name: "ANTHROPIC_API_KEY", version: index + 1 }),
+      })),
+    ),
+  ]);
+}
