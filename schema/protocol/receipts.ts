@@ -48,6 +48,23 @@ const kinds = {
       remains: z.array(deletionRest).max(8),
     }),
   },
+  /** A whole account: its agents by the receipts that they have, and what was done with the rest. */
+  account: {
+    typ: "chelar-account+jwt",
+    payload: z.strictObject({
+      iss: z.string().max(300),
+      /** The account's id. */
+      sub: z.string().min(1).max(64),
+      iat: z.int(),
+      askedAt: at,
+      /** `receipt`: base64url SHA-256 of the agent's own. */
+      agents: z
+        .array(z.strictObject({ id: tenantId, name: z.string().max(64), receipt: z.string().length(43) }))
+        .max(500),
+      steps: z.array(deletionStep).min(1).max(24),
+      remains: z.array(deletionRest).max(8),
+    }),
+  },
 } as const;
 export type StatementKind = keyof typeof kinds;
 export type Statement<K extends StatementKind> = z.infer<(typeof kinds)[K]["payload"]>;
@@ -69,7 +86,7 @@ export async function verifyStatement<K extends StatementKind>(
   compact: string,
   keys: ReadonlyMap<string, CryptoKey>,
 ): Promise<{ statement: Statement<K>; kid: string } | null> {
-  if (compact.length > MAX_RECEIPT_BYTES * 2) return null;
+  if (compact.length > MAX_RECEIPT_BYTES * (kind === "account" ? 6 : 2)) return null;
   let kid = "";
   try {
     const { payload, protectedHeader } = await compactVerify(

@@ -8,6 +8,7 @@ import type { Post } from "../mail/index.ts";
 import { good, problem, problemResponse, type Result } from "../problem.ts";
 import { createAuth } from "./auth.ts";
 import { Bearers } from "./bearer.ts";
+import { confirmAgain } from "./confirm-again.ts";
 import { createKeys, type Keys } from "./keys.ts";
 import { Limits } from "./limits.ts";
 import { type Refusal, refusalOf, tooOften } from "./refusals.ts";
@@ -40,6 +41,8 @@ export interface Accounts extends Keys {
   /** One of better-auth's POST endpoints, on behalf of a form of ours, through the same limits. */
   act(c: Context, path: string, body: object): Promise<Acted>;
   security(person: Person): Promise<store.Security>;
+  /** Whether it is still the owner, before what cannot be taken back; see {@link confirmAgain}. */
+  confirmAgain(person: Person, password: string | undefined): Promise<Result<null>>;
   /** Ends one session of this person, or with null all but their own. */
   endSessions(person: Person, which: string | null): Promise<void>;
   operator: {
@@ -158,6 +161,8 @@ export function createAccounts({ db, world, post, config, hash }: AccountsOption
     bearer: (authorization) => bearers.holder(authorization),
     act,
     ...createKeys({ db, world, post, bearers, origin }),
+    confirmAgain: (person, password) =>
+      confirmAgain({ db, world, limits: config.authRateLimit ? limits : null }, person, password),
     security: (person) => store.readSecurity(db, person, world.now()),
     endSessions: (person, which) => store.endSessions(db, person, which),
     operator: {

@@ -89,6 +89,8 @@ export function createBilling({ db, world, config, dashboardOrigin, hosts, post,
     async close(ownerId) {
       const account = (await store.readAccount(db, ownerId))?.account;
       if (!payments || !account?.customerId) return;
+      // First: one that is open could still be paid, for an account that is gone.
+      for (const { id } of await payments.openCheckouts(account.customerId)) await payments.expireCheckout(id);
       const subscription = await payments.subscription(account.customerId);
       if (subscription && subscription.standing !== "ended") await payments.cancelNow(subscription.id);
     },

@@ -11,8 +11,9 @@ import { dataRoutes } from "./routes.ts";
 import { createDataService, type DataService } from "./service.ts";
 
 export { endMove, moveDone } from "./moves.ts";
+export { type ReceiptLine, receiptsOf } from "./receipt-list.ts";
 export { lockOf, receiptStatements, releaseName } from "./receipts.ts";
-export type { DataService } from "./service.ts";
+export type { DataService, StorageView } from "./service.ts";
 export { storageStatement } from "./storage.ts";
 
 export interface DataRoom {

@@ -22,6 +22,19 @@ export interface DataHosts {
 export const endMove = (db: Database, tenantId: string): Statement =>
   db.update(tenantDataWishes).set({ moveTo: null, moveAskedAt: null }).where(eq(tenantDataWishes.tenantId, tenantId));
 
+/** It runs again: for how long it could not be reached, by one clock, from the word that stopped it. */
+export const moveDone = (db: Database, tenantId: string, now: number): Statement =>
+  db
+    .update(tenantDataWishes)
+    .set({ moveDownMs: sql`${now} - ${tenantDataWishes.moveAskedAt}`, moveAskedAt: null })
+    .where(
+      and(
+        eq(tenantDataWishes.tenantId, tenantId),
+        isNotNull(tenantDataWishes.moveAskedAt),
+        isNull(tenantDataWishes.moveTo),
+      ),
+    );
+
 /** What is wanted, why, and the word to the host: one transaction, or nothing. */
 export type Change = (
   row: TenantRow,
@@ -77,7 +90,7 @@ export function createMoves({ db, port, read, change }: MoveDeps): () => Promise
         .set({ moveTo })
         .where(and(eq(tenantDataWishes.tenantId, id), isNotNull(tenantDataWishes.moveTo)));
     } else if (!isLost) {
-      const word = { actor: "system", action: "stayed", wishes: { moveTo: null } };
+      const word = { actor: "system", action: "stayed", wishes: { moveTo: null, moveAskedAt: null } };
       await atomically(db, change(tenant, runningAgain(tenant), word));
       await port.deliver(id);
     }

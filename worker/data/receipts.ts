@@ -42,7 +42,7 @@ export async function receiptStatements(
   if (!verified || verified.statement.iss !== host.id || verified.statement.sub !== tenant.id) return [];
   if (tenant.desired !== "deleted") return [];
 
-  const { kid, ...privateJwk } = keyOf(config.commandKeys);
+  const { kid, privateKey, published } = await edgeSigner(config, world.now());
   const now = world.now();
   const receipt: Signed<"edge"> = {
     iss: config.dashboardOrigin,
@@ -58,9 +58,9 @@ export async function receiptStatements(
     ],
     remains: remainsOf(tenant, now),
   };
-  const signed = await signStatement("edge", receipt, { kid, privateKey: await importSigningKey(privateJwk) });
+  const signed = await signStatement("edge", receipt, { kid, privateKey });
   const keys = [
-    { kid, holder: config.dashboardOrigin, jwk: JSON.stringify(publicPart(privateJwk)), firstUsedAt: now },
+    published,
     { kid: hostKid, holder: host.id, jwk: JSON.stringify(publicPart(hostJwk)), firstUsedAt: now },
   ];
   const row = { id: toBase64url(world.random(16)), tenantId: tenant.id, ownerId: tenant.ownerId, slug: tenant.slug };
@@ -98,8 +98,12 @@ export async function lockOf(
   return { isLocked: (await found).length > 0, insistFree: insist(db, notExists(found)) };
 }
 
-function keyOf({ current, keys }: CommandKeys) {
-  const key = keys.find(({ kid }) => kid === current);
+/** The key that the edge signs with now, and its line among those that are published. */
+export async function edgeSigner({ dashboardOrigin, commandKeys }: ReceiptContext["config"], now: number) {
+  const { current, keys } = commandKeys;
+  const key = keys.find((one) => one.kid === current);
   if (!key) throw new Error("the keyset has no current key");
-  return key;
+  const { kid, ...privateJwk } = key;
+  const published = { kid, holder: dashboardOrigin, jwk: JSON.stringify(publicPart(privateJwk)), firstUsedAt: now };
+  return { kid, privateKey: await importSigningKey(privateJwk), published };
 }

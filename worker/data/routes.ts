@@ -1,5 +1,5 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { desc, eq } from "drizzle-orm";
+import { eq } from "drizzle-orm";
 import type { Context } from "hono";
 import { deletionReceipts, receiptKeys } from "../../schema/db/index.ts";
 import { signingJwk, snapshotName } from "../../schema/protocol/index.ts";
@@ -18,6 +18,7 @@ import {
 import type { Database } from "../db.ts";
 import { backgroundOf, jsonOnly } from "../http.ts";
 import { problem, problemResponse, type Result } from "../problem.ts";
+import { receiptsOf } from "./receipt-list.ts";
 import type { DataService } from "./service.ts";
 
 const restoreBody = z.strictObject({ from: z.union([snapshotName, z.literal("backup")]) });
@@ -155,15 +156,7 @@ export function dataRoutes({
     },
   });
   app.openapi(receipts, async (c) => {
-    const rows = await db
-      .select()
-      .from(deletionReceipts)
-      .where(eq(deletionReceipts.ownerId, c.var.caller.person.id))
-      .orderBy(desc(deletionReceipts.createdAt));
-    const all = rows.map(({ id, tenantId, slug, receipt, createdAt }) => ({
-      ...{ id, tenantId, name: slug, receipt, url: `/receipts/${id}` },
-      at: new Date(createdAt).toISOString(),
-    }));
+    const all = await receiptsOf(db, c.var.caller.person.id);
     const { page, next } = pageOf(all, c.req.valid("query"), ({ at, id }) => `${at} ${id}`, "falling");
     return c.json({ receipts: page, next }, 200);
   });

@@ -1,4 +1,5 @@
 import { type DeletionRest, type TenantData, toBase64url } from "../../schema/protocol/index.ts";
+import type { Mail } from "../mail/rules.ts";
 import { Secret } from "../vault/rules.ts";
 
 /** No environment variable can have this name, so it never reaches a container; no owner can write it. */
@@ -95,3 +96,58 @@ export function decideMove(now: {
   if (now.observed === "stopped" && now.isUpToDate && now.copies.made >= now.copies.asked) return "switch";
   return now.isHostLost ? "switch_lost" : "wait";
 }
+
+/** How long the receipt of an account can be fetched by its link. */
+export const ACCOUNT_RECEIPT_KEPT_MS = 30 * DAY_MS;
+
+/** What is left of a person when their account is gone. */
+export const remainsOfAccount = (now: number): DeletionRest[] => [
+  {
+    what: "the account's id beside its agents' ids and times, so that no old copy brings one back",
+    until: now + SLUG_LOCK_MS,
+  },
+  { what: "the names of its agents, kept from everybody, each as its own receipt says", until: now + SLUG_LOCK_MS },
+  { what: "this receipt behind its link, without name or address", until: now + ACCOUNT_RECEIPT_KEPT_MS },
+  {
+    what: "copies of the database at its provider, for restoring it to an earlier moment",
+    until: now + DATABASE_COPIES_MS,
+  },
+  { what: "bills and payments at the payment provider, as long as the law demands", until: null },
+  { what: "the audit's lines of who asked for what and when, by ids, and the receipts of its agents", until: null },
+];
+
+interface Addressee {
+  to: string;
+  origin: string;
+}
+
+export const accountLeaving = ({ to, origin }: Addressee): Mail => ({
+  to,
+  subject: "Your account is being deleted",
+  text: [
+    "You asked for the deletion of your account at Chelar, with your password. All sessions and keys have ended.",
+    "Your agents are being destroyed now, with their data and every copy. A signed receipt follows when nothing is left.",
+    "",
+    "Chelar",
+    origin,
+  ].join("\n"),
+});
+
+/** With the receipt itself: the link is for whoever wants a file, works once, and runs out. */
+export const accountGone = (it: Addressee & { link: string; receipt: string; keptUntil: number }): Mail => ({
+  to: it.to,
+  subject: "Your account is deleted: the receipt",
+  text: [
+    "Nothing is left of your account at Chelar but what the receipt says. It is signed; any JOSE tool verifies it with",
+    `${it.origin}/.well-known/chelar-receipt-keys.json`,
+    "",
+    it.receipt,
+    "",
+    `As a file, once, until ${new Date(it.keptUntil).toISOString().slice(0, 10)}: ${it.link}`,
+    "",
+    "This address can be used for a new account.",
+    "",
+    "Chelar",
+    it.origin,
+  ].join("\n"),
+});

@@ -22,6 +22,8 @@ export interface StorageView {
   restored: { from: string; at: string; tookMs: number; ok: boolean } | null;
   at: string;
   move: { to: string; askedAt: string } | null;
+  /** How long it could not be reached during its last move, in milliseconds; null before one has ended. */
+  moveDownMs: number | null;
 }
 
 export interface DataService {
@@ -123,6 +125,7 @@ export function createDataService({
           : null,
         at: iso(facts.at),
         move: wishes?.moveTo ? { to: wishes.moveTo, askedAt: iso(wishes.moveAskedAt ?? 0) } : null,
+        moveDownMs: wishes?.moveDownMs ?? null,
       });
     },
 
@@ -140,7 +143,7 @@ export function createDataService({
         // Both end with a start.
         if (tenant.heldFrom !== null) return refuse("payment_required");
         const to = { desired: "running" as const, restarts: tenant.restarts + 1 };
-        const wish = { restores: (wishes?.restores ?? 0) + 1, restoreFrom: from, moveTo: null };
+        const wish = { restores: (wishes?.restores ?? 0) + 1, restoreFrom: from, moveTo: null, moveAskedAt: null };
         return good(change(tenant, to, { actor: person.id, action: "restore", wishes: wish }));
       }),
 
@@ -151,7 +154,7 @@ export function createDataService({
         const { runtime, plan, hostId } = tenant;
         const moveTo = await port.place({ runtime, plan, region: null }, hostId);
         if (!moveTo) return refuse("no_capacity");
-        const wish = { moveTo, moveAskedAt: world.now(), backups: (wishes?.backups ?? 0) + 1 };
+        const wish = { moveTo, moveAskedAt: world.now(), moveDownMs: null, backups: (wishes?.backups ?? 0) + 1 };
         return good(change(tenant, { desired: "stopped" }, { actor: person.id, action: "move", wishes: wish }));
       }),
 

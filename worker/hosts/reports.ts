@@ -1,12 +1,12 @@
 import { and, eq, lte } from "drizzle-orm";
 import { z } from "zod";
-import { hosts, tenantEvents, tenantStatus, tenants, tickets } from "../../schema/db/index.ts";
+import { hosts, tenantEvents, tenantImages, tenantStatus, tenants, tickets } from "../../schema/db/index.ts";
 import { fromBase64url, hostId, type Report, type ReportClaims, verifyEnvelope } from "../../schema/protocol/index.ts";
 import type { World } from "../clock.ts";
-import { receiptStatements, releaseName, storageStatement } from "../data/index.ts";
+import { moveDone, receiptStatements, releaseName, storageStatement } from "../data/index.ts";
 import { atomically, changedOne, type Database, insist, retryingGuards, type Statement } from "../db.ts";
 import type { Config } from "../env.ts";
-import { forgetSamples, type News, sampleStatements } from "../tenants/index.ts";
+import { forgetSamples, imageStatement, type News, sampleStatements } from "../tenants/index.ts";
 import { eraseTenant } from "../vault/service.ts";
 import { raiseAlert } from "./alerts.ts";
 import { ledgerStatement } from "./ledger.ts";
@@ -104,6 +104,9 @@ async function statementsFor(
           statements.push(statusStatement(db, report), ...sampleStatements(db, report, now));
         }
         break;
+      case "tenant.image":
+        if (own.has(report.tenantId)) statements.push(imageStatement(db, report));
+        break;
       case "tenant.receipt": {
         const tenant = own.get(report.tenantId);
         if (tenant) statements.push(...(await receiptStatements(context, host, tenant, report)));
@@ -166,6 +169,7 @@ function stateStatements(db: Database, tenant: store.TenantRow, report: State, n
       .set(observed)
       .where(and(eq(tenants.id, tenantId), lte(tenants.observedGeneration, generation))),
   ];
+  if (state === "running" && generation === tenant.generation) statements.push(moveDone(db, tenantId, now));
   if (!isPurged) return statements;
   return [
     ...statements,
@@ -173,6 +177,7 @@ function stateStatements(db: Database, tenant: store.TenantRow, report: State, n
     ...eraseTenant(db, tenantId, now),
     db.delete(tickets).where(eq(tickets.tenantId, tenantId)),
     db.delete(tenantStatus).where(eq(tenantStatus.tenantId, tenantId)),
+    db.delete(tenantImages).where(eq(tenantImages.tenantId, tenantId)),
     forgetSamples(db, tenantId),
     ...(tenant.purgedAt === null ? [releaseName(db, tenant, now)] : []),
     store.insertAudit(db, {

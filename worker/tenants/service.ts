@@ -12,8 +12,9 @@ import { decideTransition, parseName, parseNewTenant, type TenantRow } from "./r
 import { samplesOf } from "./samples.ts";
 import { createSecretService, type SecretService } from "./secrets.ts";
 import * as store from "./store.ts";
-import type { TenantAction, TenantEvent, TenantService, TenantView } from "./types.ts";
+import type { Background, TenantAction, TenantEvent, TenantService, TenantView } from "./types.ts";
 import { beginDueDeletions, setWaiting } from "./undo.ts";
+import { createUpgrades, imageFor, type Upgrades, wantImage } from "./upgrades.ts";
 import { commandsViewOf, postureViewOf, tenantEventOf, tenantViewOf } from "./view.ts";
 
 const MAX_EVENTS = 500;
@@ -72,13 +73,22 @@ export interface TenantServiceOptions {
 export interface FullTenantService extends TenantService, SecretService {
   /** Both at once, for a stream that looks often. */
   follow(person: Person, id: string, after: number): Promise<Result<{ view: TenantView; events: TenantEvent[] }>>;
-  /** Begins the deletions that can no longer be undone. */
+  /** Runs it from another image: the one that is asked for, or the newest. The one before it comes back where it fails. */
+  upgrade(
+    person: Person,
+    id: string,
+    image: string | null | undefined,
+    background: Background,
+  ): Promise<Result<TenantView>>;
+  upgrades: Upgrades;
+  /** Begins the deletions that can no longer be undone; goes on with rollouts. */
   tick(): Promise<void>;
 }
 
 export function createTenantService(options: TenantServiceOptions): FullTenantService {
   const { db, world, ring, origins, hosts } = options;
   const vault = createVault({ db, world, ring });
+  const upgrades = createUpgrades({ db, world, hosts });
   const view = (record: store.TenantRecord): TenantView =>
     tenantViewOf(record, {
       hostname: tenantHostnameOf(origins, record.tenant.slug),
@@ -167,6 +177,8 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
       const parsed = parseNewTenant(input);
       if (!parsed.ok) return parsed;
       const { slug, runtime, region } = parsed.value;
+      const image = await imageFor(db, runtime, parsed.value.image);
+      if (!image.ok) return image;
       const noRoom = async () => {
         await hosts.sentAway({ runtime, region });
         return refuse("no_capacity");
@@ -220,6 +232,7 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
         const detail = JSON.stringify({ slug, runtime, hostId, secrets: names });
         await atomically(db, [
           store.insertTenant(db, row),
+          ...(image.value === null ? [] : [wantImage(db, id, image.value)]),
           ...hosts.takeRoom(hostId, wish),
           store.insistOwnerHasRoom(db, person.id, max),
           ...still,
@@ -279,7 +292,25 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
 
     follow,
 
-    tick: () => beginDueDeletions(db, hosts, world.now()),
+    async upgrade(person, id, image, later) {
+      const upgraded = await retryingGuards(async () => {
+        const record = await owned(person, id);
+        if (!record.ok) return record;
+        if (record.value.waiting) return refuse("tenant_deleting");
+        return upgrades.upgrade(record.value.tenant, image, person.id);
+      });
+      if (!upgraded.ok) return upgraded;
+      later(hosts.deliver(id));
+      const record = await owned(person, id);
+      return record.ok ? good(view(record.value)) : record;
+    },
+
+    upgrades,
+
+    async tick() {
+      await beginDueDeletions(db, hosts, world.now());
+      await upgrades.tick();
+    },
 
     regions: hosts.regions,
 

@@ -23,6 +23,28 @@ export function setWaiting(db: Database, tenantId: string, waiting: Waiting | nu
     .onConflictDoUpdate({ target: tenantDataWishes.tenantId, set });
 }
 
+type TenantRow = typeof tenants.$inferSelect;
+
+/** What begins the deletion of one agent, whoever wanted it: nothing of it can be read from here on. */
+export function deletion(
+  db: Database,
+  row: TenantRow,
+  { actor, step, now }: { actor: string; step: string; now: number },
+  announce: HostsPort["announce"],
+): Statement[] {
+  const [tenantId, generation] = [row.id, row.generation + 1];
+  const to = { desired: "deleted", heldFrom: null, generation, restarts: row.restarts, updatedAt: now } as const;
+  const detail = JSON.stringify({ generation });
+  return [
+    ...store.changeWanted(db, row, to),
+    setWaiting(db, tenantId, null),
+    store.insertOwnerEvent(db, { tenantId, generation, at: now, step }),
+    store.insertAudit(db, { at: now, actor, action: "tenant.delete", subject: tenantId, detail }),
+    ...eraseTenant(db, tenantId, now),
+    announce({ hostId: row.hostId, tenantId, generation }),
+  ];
+}
+
 /** Begins every deletion whose time to be undone is over. Whoever undoes one in that moment is faster, or too late. */
 export async function beginDueDeletions(
   db: Database,
@@ -37,23 +59,13 @@ export async function beginDueDeletions(
       and(isNotNull(tenantDataWishes.deleteAt), lte(tenantDataWishes.deleteAt, now), ne(tenants.desired, "deleted")),
     );
   for (const { row } of due) {
-    const [tenantId, generation] = [row.id, row.generation + 1];
-    const to = { desired: "deleted", heldFrom: null, generation, restarts: row.restarts, updatedAt: now } as const;
-    const detail = JSON.stringify({ generation });
     try {
-      await atomically(db, [
-        ...store.changeWanted(db, row, to),
-        setWaiting(db, tenantId, null),
-        store.insertOwnerEvent(db, { tenantId, generation, at: now, step: "undo.over" }),
-        store.insertAudit(db, { at: now, actor: "system", action: "tenant.delete", subject: tenantId, detail }),
-        ...eraseTenant(db, tenantId, now),
-        hosts.announce({ hostId: row.hostId, tenantId, generation }),
-      ]);
-      await hosts.deliver(tenantId);
+      await atomically(db, deletion(db, row, { actor: "system", step: "undo.over", now }, hosts.announce));
+      await hosts.deliver(row.id);
     } catch (error) {
       // It was changed since it was read: the next turn looks again. One that fails must not stand before the others.
       if (!isGuardFailure(error))
-        console.error(JSON.stringify({ event: "deletion_not_begun", tenant: tenantId, error: describeError(error) }));
+        console.error(JSON.stringify({ event: "deletion_not_begun", tenant: row.id, error: describeError(error) }));
     }
   }
 }
