@@ -18,6 +18,7 @@ export const WIRE = {
 } as const;
 
 const BIN = fileURLToPath(new URL("../node_modules/.bin", import.meta.url));
+const COMPILE_CACHE = fileURLToPath(new URL("../.chelar/test/compile-cache", import.meta.url));
 
 /**
  * Runs a command inside a fresh internet and resolves with its exit code (128 + number for a signal's death). Before and
@@ -48,7 +49,12 @@ function runInside(internet: string, command: string, args: readonly string[], r
   // Not `ip netns exec`: it mounts another /sys, and a dockerd below would find no cgroups.
   const child = spawn("nsenter", [`--net=/run/netns/${internet}`, "--", program, ...args], {
     stdio: "inherit",
-    env: { ...process.env, PATH: `${BIN}${delimiter}${process.env.PATH ?? ""}`, CHELAR_TEST_RUN: String(run) },
+    env: {
+      ...process.env,
+      ...{ PATH: `${BIN}${delimiter}${process.env.PATH ?? ""}`, CHELAR_TEST_RUN: String(run) },
+      // The tests start the host agent and the operator's commands a hundred times, from TypeScript.
+      NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? COMPILE_CACHE,
+    },
   });
   return exitCode(child);
 }
