@@ -1,3 +1,6 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { HostConfig } from "./config.ts";
 import { connectDocker, type Docker, dockerContainers } from "./containers/index.ts";
 import { createFirewall, createUfw, type HostFirewall, hostRun, parsePerimeter, type Wall } from "./firewall/index.ts";
@@ -13,6 +16,16 @@ export interface HostPorts extends Ports {
   docker: Docker;
   /** Every wall that this host keeps itself, outermost first. */
   walls: readonly Wall[];
+}
+
+/** 256 random bits that stay on this host, made at the first start. */
+function hostKey(path: string): Buffer {
+  if (!existsSync(path)) {
+    const temporary = `${path}.${randomUUID()}`;
+    writeFileSync(temporary, randomBytes(32), { mode: 0o600, flush: true });
+    renameSync(temporary, path);
+  }
+  return readFileSync(path);
 }
 
 /** The real host behind the lifecycle's ports. */
@@ -36,7 +49,10 @@ export function hostPorts(config: HostConfig, hostId: string, routes: Routes, lo
     volumes: createVolumes(config),
     copies: createCopies(config),
     firewall,
-    runtimes: runtimes({ isRunning: async (tenantId) => (await containers.find(tenantId))?.running === true }),
+    runtimes: runtimes({
+      tokenKey: hostKey(join(stateDir, "runtime-token.key")),
+      isRunning: async (tenantId) => (await containers.find(tenantId))?.running === true,
+    }),
     images: createImages({ stateDir, docker, cacheDir: config.imageCacheDir }),
   };
 }

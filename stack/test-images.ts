@@ -1,5 +1,5 @@
 import { makeImageArchive } from "../host-agent/runtimes/images.ts";
-import { RUNTIMES } from "../schema/protocol/index.ts";
+import { BUILT_RUNTIMES } from "../schema/protocol/index.ts";
 
 /** Archives of built images, shared by all runs and checkouts of this machine and keyed by their content. */
 export const IMAGE_CACHE = process.env.CHELAR_IMAGE_CACHE ?? "/var/tmp/chl-cache";
@@ -9,7 +9,7 @@ export const IMAGE_CACHE = process.env.CHELAR_IMAGE_CACHE ?? "/var/tmp/chl-cache
  * time, nothing after that. `stateDir` is this checkout's own.
  */
 export async function makeTestImages(stateDir: string, say: (line: string) => void): Promise<void> {
-  for (const runtime of RUNTIMES) {
+  for (const runtime of BUILT_RUNTIMES) {
     let said = "";
     await makeImageArchive(runtime, { stateDir, cacheDir: IMAGE_CACHE }, ({ detail }) => {
       if (detail !== said) say(`test images: ${runtime}: ${detail}`);

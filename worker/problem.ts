@@ -10,6 +10,7 @@ const TABLE = {
   name_reserved: [422, "This name is reserved."],
   name_taken: [409, "This name is taken."],
   unknown_runtime: [422, "There is no such runtime."],
+  image_not_allowed: [422, "Nothing may run from this image."],
   unknown_region: [422, "There is no server in this region."],
   invalid_secret: [422, "This secret cannot be used."],
   unauthenticated: [401, "Sign in first."],

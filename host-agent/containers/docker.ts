@@ -45,6 +45,15 @@ export interface ContainerStats {
   memory_stats: { usage?: number; stats?: Record<string, number> };
   pids_stats: { current?: number };
 }
+/** What an image says of itself. */
+export interface ImageFacts {
+  Config: {
+    Entrypoint: string[] | null;
+    Cmd: string[] | null;
+    WorkingDir: string;
+    Volumes: Record<string, object> | null;
+  };
+}
 export interface EngineVersion {
   Version: string;
   ApiVersion: string;
@@ -139,6 +148,8 @@ export function connectDocker({ socketPath }: { socketPath: string }) {
       }
     },
 
+    inspectImage: (ref: string) =>
+      json<ImageFacts>({ method: "GET", path: `/images/${ref.split("/").map(segment).join("/")}/json` }),
     async imageExists(ref: string): Promise<boolean> {
       try {
         await text({ method: "GET", path: `/images/${ref.split("/").map(segment).join("/")}/json` });

@@ -18,7 +18,7 @@ export interface ContainerOptions {
   hostId: string;
   resolvers: readonly string[];
   /** `repo:tag` of a runtime's image on this host. */
-  imageRef: (runtime: RuntimeName) => string;
+  imageRef: (runtime: RuntimeName, image?: string) => string;
   busyboxPath?: string;
   log?: (line: string) => void;
 }
@@ -52,6 +52,18 @@ export function dockerContainers(options: ContainerOptions): Containers {
   }
 
   const inspect = (tenantId: string) => absentIs(null, () => docker.inspectContainer(containerName(tenantId)), 404);
+
+  /** Asked of an image that was not made here. What it says of volumes would be room beside the quota. */
+  async function ownWords(image: string): Promise<SpecOptions["own"]> {
+    const { Config } = await docker.inspectImage(image);
+    if (Object.keys(Config.Volumes ?? {}).length > 0) {
+      throw new StepError("The agent's image declares volumes of its own, which no agent may have.", {
+        retryable: false,
+        log: image,
+      });
+    }
+    return { command: [...(Config.Entrypoint ?? []), ...(Config.Cmd ?? [])], workingDir: Config.WorkingDir || "/" };
+  }
 
   async function removeByName(name: string): Promise<void> {
     for (let attempt = 0; attempt < 100; attempt++) {
@@ -112,8 +124,9 @@ export function dockerContainers(options: ContainerOptions): Containers {
 
     async ensureCreated(tenant, restarts) {
       const { runtime, id } = tenant.spec;
-      const image = imageRef(runtime);
-      const specOptions = { hostId, image, resolvers, busyboxPath, kernel: await kernelFacts() };
+      const image = imageRef(runtime, tenant.spec.image);
+      const own = tenant.spec.image === undefined ? undefined : await ownWords(image);
+      const specOptions = { hostId, image, own, resolvers, busyboxPath, kernel: await kernelFacts() };
       const plan = containerSpec(tenant, RUNTIME_TABLE[runtime], restarts, specOptions);
       const found = await inspect(id);
       if (found && factsOf(found).planHash === plan.planHash) return factsOf(found);

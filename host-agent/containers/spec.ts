@@ -17,6 +17,8 @@ const MIB = 1024 * 1024;
 export interface SpecOptions {
   hostId: string;
   image: string;
+  /** What the image says of itself; for runtimes that leave it to the image. */
+  own?: { command: readonly string[]; workingDir: string };
   /** Where containers send DNS; the firewall lets port 53 through to these alone. */
   resolvers: readonly string[];
   /** A static busybox on the host: it reads the environment file before any byte of the image runs. */
@@ -51,8 +53,8 @@ export function containerSpec(tenant: Tenant, runtime: RuntimeDefinition, restar
   const body = {
     Image: options.image,
     Entrypoint: [BUSYBOX_PATH, "sh", "-c", ENTRY_SCRIPT, "chelar"],
-    Cmd: [...runtime.command],
-    WorkingDir: runtime.workingDir,
+    Cmd: [...(runtime.command ?? options.own?.command ?? [])],
+    WorkingDir: runtime.workingDir ?? options.own?.workingDir ?? "/",
     Env: Object.entries({ PATH, ...runtime.env }).map(([name, value]) => `${name}=${value}`),
     User: owner,
     Hostname: layout.hostname,

@@ -144,7 +144,7 @@ async function bringTools(layout: TenantLayout, { run }: Tools): Promise<string>
 
 /** Resolves with the process of the container's init, once the entrypoint has read the environment and become the runtime. */
 async function untilRunning(docker: Docker, name: string): Promise<number> {
-  const [program] = RUNTIME_TABLE.echo.command;
+  const [program] = RUNTIME_TABLE.echo.command ?? [];
   for (let attempt = 0; attempt < 200; attempt++) {
     const { State } = await docker.inspectContainer(name);
     const pid = (State as typeof State & { Pid?: number }).Pid ?? 0;

@@ -5,9 +5,10 @@ const TIMEOUT_MS = 5_000;
 const MAX_ANSWER_BYTES = 1_048_576;
 
 /** Asks the runtime at this address, on a connection of its own. Its answer is a tenant's: bounded, and never logged. */
-export function askAt(host: string, port: number): Ask {
-  return ({ method = "GET", path, headers = {}, body }) =>
+export function askAt(host: string, port: number, always: Readonly<Record<string, string>> = {}): Ask {
+  return ({ method = "GET", path, headers: more = {}, body }) =>
     new Promise((resolve, reject) => {
+      const headers = { ...always, ...more };
       const json = body === undefined ? undefined : JSON.stringify(body);
       const length =
         json === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(json) };

@@ -167,10 +167,13 @@ describe("images", () => {
   test("an operator's image is taken by digest only", async () => {
     const digest = `registry.example/openclaw@sha256:${"ab".repeat(32)}`;
     const { docker, images } = engine();
-    const pulled = { openclaw: { pull: digest } };
-    await createImages({ stateDir, docker, pulled }).ensure("openclaw", quiet);
-    expect(images.get(imageRef("openclaw", pulled))).toBe("pulled");
-    expect(() => imageRef("openclaw", { openclaw: { pull: "registry.example/openclaw:latest" } })).toThrow(RangeError);
+    const port = createImages({ stateDir, docker });
+    await port.ensure("openclaw", quiet, digest);
+    expect(images.get(imageRef("openclaw", digest))).toBe("pulled");
+    for (const moved of ["registry.example/openclaw:latest", "registry.example/openclaw", `${digest}0`, `-${digest}`]) {
+      await expect(port.ensure("openclaw", quiet, moved)).rejects.toThrow();
+    }
+    await expect(port.ensure("custom", quiet)).rejects.toThrow("No image of custom was named");
   });
 
   test("the names of the built images say all that goes in", () => {

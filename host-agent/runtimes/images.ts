@@ -2,7 +2,13 @@ import { createReadStream } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import type { ImageState, RuntimeName } from "../../schema/protocol/index.ts";
+import {
+  type BuiltRuntime,
+  type ImageState,
+  imageReference,
+  isBuilt,
+  type RuntimeName,
+} from "../../schema/protocol/index.ts";
 import { type Images, StepError } from "../tenants/ports.ts";
 import { makeArchive, type Tell } from "./images/archive.ts";
 import { BuildFailed, buildError } from "./images/failure.ts";
@@ -18,30 +24,21 @@ export interface ImageEngine {
   pullImage(ref: string): Promise<void>;
 }
 
-/** Where an operator's registry can be reached: the runtime's image by digest, instead of one built here. */
-export type PulledImages = Readonly<Partial<Record<RuntimeName, { pull: string }>>>;
-
 export interface ImageOptions {
   /** Root-only; half-made layers lie below until they are whole. */
   stateDir: string;
   docker: ImageEngine;
-  pulled?: PulledImages;
   /** Keeps finished archives, so that other Docker daemons of this machine load instead of building. Root-only. */
   cacheDir?: string;
-  recipes?: Readonly<Record<RuntimeName, () => Recipe>>;
+  recipes?: Readonly<Record<BuiltRuntime, () => Recipe>>;
 }
 
-const PINNED = /^[a-z0-9][a-z0-9.:/_-]*@sha256:[0-9a-f]{64}$/;
 const refs = new Map<RuntimeName, string>();
 
-/** The image a runtime's container is made from: the operator's digest, or a tag that is a hash of all that goes in. */
-export function imageRef(runtime: RuntimeName, pulled: PulledImages = {}): string {
-  const chosen = pulled[runtime]?.pull;
-  if (chosen !== undefined) {
-    // A tag can be moved under us; a digest cannot.
-    if (!PINNED.test(chosen)) throw new RangeError(`image of ${runtime}: expected name@sha256:…, got ${chosen}`);
-    return chosen;
-  }
+/** The image a runtime's container is made from: the digest that was asked for, or a tag that is a hash of all that goes in. */
+export function imageRef(runtime: RuntimeName, image?: string): string {
+  if (image !== undefined) return imageReference.parse(image);
+  if (!isBuilt(runtime)) throw new StepError(`No image of ${runtime} was named.`, { retryable: false });
   const ref = refs.get(runtime) ?? recipeRef(RECIPES[runtime]());
   refs.set(runtime, ref);
   return ref;
@@ -49,10 +46,10 @@ export function imageRef(runtime: RuntimeName, pulled: PulledImages = {}): strin
 
 export function createImages(options: ImageOptions): Images {
   const states = new Map<RuntimeName, ImageState>();
-  const running = new Map<RuntimeName, { done: Promise<void>; listeners: Set<Tell> }>();
+  const running = new Map<string, { done: Promise<void>; listeners: Set<Tell> }>();
   let queue: Promise<unknown> = Promise.resolve();
 
-  const make = async (runtime: RuntimeName, listeners: Set<Tell>) => {
+  const make = async (runtime: RuntimeName, image: string | undefined, listeners: Set<Tell>) => {
     let reached = 0;
     const tell: Tell = ({ fraction, detail }) => {
       reached = Math.max(reached, Math.min(1, fraction));
@@ -60,7 +57,7 @@ export function createImages(options: ImageOptions): Images {
       for (const listener of listeners) listener({ fraction: reached, detail });
     };
     try {
-      await provide(runtime, options, tell, (work) => {
+      await provide({ runtime, image }, options, tell, (work) => {
         // One build at a time: two of them would take each other's disk, cores and bandwidth.
         const turn = queue.then(work);
         queue = turn.catch(() => {});
@@ -76,12 +73,13 @@ export function createImages(options: ImageOptions): Images {
 
   return {
     state: (runtime) => states.get(runtime) ?? { runtime, state: "absent" },
-    async ensure(runtime, onProgress) {
-      let build = running.get(runtime);
+    async ensure(runtime, onProgress, image) {
+      const name = image ?? runtime;
+      let build = running.get(name);
       if (!build) {
         const listeners = new Set<Tell>();
-        build = { listeners, done: make(runtime, listeners).finally(() => running.delete(runtime)) };
-        running.set(runtime, build);
+        build = { listeners, done: make(runtime, image, listeners).finally(() => running.delete(name)) };
+        running.set(name, build);
       }
       build.listeners.add(onProgress);
       await build.done;
@@ -96,14 +94,14 @@ function asStepError(runtime: RuntimeName, error: unknown): StepError {
 }
 
 async function provide(
-  runtime: RuntimeName,
+  { runtime, image }: { runtime: RuntimeName; image: string | undefined },
   options: ImageOptions,
   tell: Tell,
   inTurn: (work: () => Promise<void>) => Promise<void>,
 ): Promise<void> {
-  const { docker, pulled } = options;
-  if (pulled?.[runtime]) {
-    const ref = imageRef(runtime, pulled);
+  const { docker } = options;
+  if (image !== undefined || !isBuilt(runtime)) {
+    const ref = imageRef(runtime, image);
     if (await docker.imageExists(ref)) return;
     return inTurn(async () => {
       tell({ fraction: 0, detail: "Downloading the image" });
@@ -127,7 +125,7 @@ async function build(recipe: Recipe, ref: string, options: ImageOptions, tell: T
 
 /** Makes a runtime's archive without any Docker: for hosts that will take it from the cache. */
 export async function makeImageArchive(
-  runtime: RuntimeName,
+  runtime: BuiltRuntime,
   { stateDir, cacheDir }: { stateDir: string; cacheDir: string },
   onProgress: Tell,
 ): Promise<string> {

@@ -1,7 +1,9 @@
+import { createHmac, randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { HAND_OVER, runtimeStatus } from "../../schema/protocol/index.ts";
 import { isMemoryBacked } from "../storage/index.ts";
+import type { Tenant } from "../tenants/layout.ts";
 import { type Runtimes, StepError } from "../tenants/ports.ts";
 import { askAt } from "./ask.ts";
 import { rootDirectory, writeAtomically } from "./files.ts";
@@ -17,9 +19,16 @@ export { RUNTIME_TABLE } from "./table.ts";
 export interface RuntimesOptions {
   /** Whether the tenant's container is running now. */
   isRunning: (tenantId: string) => Promise<boolean>;
+  /** From it comes each tenant's own token for this host; 256 random bits that stay on it. */
+  tokenKey?: Buffer;
 }
 
-export function runtimes({ isRunning }: RuntimesOptions): Runtimes {
+export function runtimes({ isRunning, tokenKey = randomBytes(32) }: RuntimesOptions): Runtimes {
+  const tokenOf = (tenantId: string) => createHmac("sha256", tokenKey).update(tenantId).digest("base64url");
+  const asking = ({ spec, layout }: Tenant) => {
+    const { port, authorization } = RUNTIME_TABLE[spec.runtime];
+    return askAt(layout.address, port, authorization?.(tokenOf(spec.id)));
+  };
   return {
     async writeConfig(tenant) {
       const { configDir } = tenant.layout;
@@ -35,7 +44,8 @@ export function runtimes({ isRunning }: RuntimesOptions): Runtimes {
 
     async writeEnv(tenant, env) {
       const { envDir, uid } = tenant.layout;
-      const refusal = refuseEnvironment(env, RUNTIME_TABLE[tenant.spec.runtime].env);
+      const { env: fixed, environment } = RUNTIME_TABLE[tenant.spec.runtime];
+      const refusal = refuseEnvironment(env, fixed);
       if (refusal)
         throw new StepError("One of the agent's secrets has a name that is not allowed.", {
           retryable: false,
@@ -46,7 +56,10 @@ export function runtimes({ isRunning }: RuntimesOptions): Runtimes {
         await rootDirectory(envDir, 0o711);
         // Looked at after the directory is there and before a secret is: never on a disk.
         if (!(await isMemoryBacked(envDir))) throw new Error(`${envDir} is not on a memory-backed file system`);
-        await writeAtomically(envDir, ENV_FILE, environmentFile(env), { uid, mode: 0o400 });
+        await writeAtomically(envDir, ENV_FILE, environmentFile(environment?.(env, tokenOf(tenant.spec.id)) ?? env), {
+          uid,
+          mode: 0o400,
+        });
       });
     },
 
@@ -61,12 +74,15 @@ export function runtimes({ isRunning }: RuntimesOptions): Runtimes {
       });
     },
 
-    async untilReady({ spec, layout }, signal) {
+    async untilReady(tenant, signal) {
+      const { spec, layout } = tenant;
       const { readiness, port, startTimeoutSeconds } = RUNTIME_TABLE[spec.runtime];
       const deadline = performance.now() + startTimeoutSeconds * 1000;
       const question = { host: layout.address, port, ...readiness };
       const outcome = await pollUntilReady(question, { deadline, alive: () => isRunning(spec.id), signal });
       if (!outcome.ready) throw notReady[outcome.reason](startTimeoutSeconds, outcome.last);
+      const missing = await readiness.proven?.(asking(tenant));
+      if (missing) throw new StepError(missing, { retryable: false });
     },
 
     upstream: ({ spec, layout }) => `${layout.address}:${RUNTIME_TABLE[spec.runtime].port}`,
@@ -80,17 +96,17 @@ export function runtimes({ isRunning }: RuntimesOptions): Runtimes {
       ),
     port: (runtime) => RUNTIME_TABLE[runtime].port,
     // A runtime that does not answer cannot be asked to hold still: it is left alone.
-    busy: async ({ spec, layout }) => {
-      const { hooks, port } = RUNTIME_TABLE[spec.runtime];
-      return hooks?.busy ? hooks.busy(askAt(layout.address, port)).catch(() => "it does not answer") : undefined;
+    busy: async (tenant) => {
+      const { hooks } = RUNTIME_TABLE[tenant.spec.runtime];
+      return hooks?.busy ? hooks.busy(asking(tenant)).catch(() => "it does not answer") : undefined;
     },
-    status: async ({ spec, layout }) => {
-      const { hooks, port } = RUNTIME_TABLE[spec.runtime];
-      return hooks?.status ? runtimeStatus.parse(await hooks.status(askAt(layout.address, port))) : null;
+    status: async (tenant) => {
+      const { hooks } = RUNTIME_TABLE[tenant.spec.runtime];
+      return hooks?.status ? runtimeStatus.parse(await hooks.status(asking(tenant))) : null;
     },
-    nextRunMs: async ({ spec, layout }) => {
-      const { hooks, port } = RUNTIME_TABLE[spec.runtime];
-      return hooks?.nextRunMs ? hooks.nextRunMs(askAt(layout.address, port)) : null;
+    nextRunMs: async (tenant) => {
+      const { hooks } = RUNTIME_TABLE[tenant.spec.runtime];
+      return hooks?.nextRunMs ? hooks.nextRunMs(asking(tenant)) : null;
     },
     stopTimeoutSeconds: (runtime) => RUNTIME_TABLE[runtime].stopTimeoutSeconds,
   };

@@ -7,11 +7,16 @@ import type { Tenant } from "../tenants/layout.ts";
  */
 export interface RuntimeDefinition {
   name: RuntimeName;
-  /** Program and arguments inside the image; run by the static entrypoint, never by a shell string. */
-  command: readonly string[];
-  workingDir: string;
+  /** Program and arguments inside the image, null: the image's own; run by the static entrypoint, never by a shell string. */
+  command: readonly string[] | null;
+  /** Null: the image's own. */
+  workingDir: string | null;
   /** Not secret: lies in Docker's state. A tenant's own secrets cannot override any of these names. */
   env: Readonly<Record<string, string>>;
+  /** What it gets in place of its owner's keys under their own names; `token` is what {@link authorization} shows it. */
+  environment?(env: Readonly<Record<string, string>>, token: string): Record<string, string>;
+  /** How this host shows itself to a runtime that wants a secret. */
+  authorization?(token: string): Record<string, string>;
   /** Where it listens inside the container. */
   port: number;
   /** Paths that only this host may ask; the gate lets nobody else through to them. */
@@ -22,6 +27,10 @@ export interface RuntimeDefinition {
     path: string;
     /** Sent with each question; see the runtime's file for why. */
     headers: Readonly<Record<string, string>>;
+    /** Whatever it answers, it listens. */
+    anyAnswer?: true;
+    /** What must be so of one that answers: a sentence for its owner where it is not, and then it never is ready. */
+    proven?(ask: Ask): Promise<string | null>;
   };
   /** Who else than the kernel and the engine knows what is going on inside; each absent where the runtime cannot tell. */
   hooks?: {

@@ -85,7 +85,10 @@ export function createSteps({
   }
 
   return {
-    image: ({ record, signal, progress }) => orAborted(images.ensure(specOf(record).runtime, progress), signal),
+    image({ record, signal, progress }) {
+      const { runtime, image } = specOf(record);
+      return orAborted(images.ensure(runtime, progress, image), signal);
+    },
     firewall: () => firewallStands(),
 
     async uid({ record }) {

@@ -7,7 +7,7 @@ export const tenants = sqliteTable(
     id: text().primaryKey(),
     ownerId: text().notNull(),
     slug: text().notNull(),
-    runtime: text({ enum: ["openclaw", "echo"] }).notNull(),
+    runtime: text({ enum: ["openclaw", "echo", "zeroclaw", "custom"] }).notNull(),
     plan: text().notNull(),
     hostId: text().notNull(),
     /** What the owner wants. Only ever changed together with a higher generation and an outbox row. */

@@ -33,6 +33,9 @@ export const HAND_OVER: Readonly<Record<RuntimeName, Readonly<Partial<Record<Cha
       taken: { header: "x-openclaw-delivery-accepted", value: "durable" },
     },
   },
+  // It polls, or takes bare text at /webhook with a bearer that opens all of it: not yet handed over to.
+  zeroclaw: {},
+  custom: {},
 };
 
 /**

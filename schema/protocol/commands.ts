@@ -10,9 +10,20 @@ import { refuseSlug } from "./names.ts";
  */
 export const PROTOCOL_VERSION = 1;
 
-export const RUNTIMES = ["openclaw", "echo"] as const;
+export const RUNTIMES = ["openclaw", "echo", "zeroclaw", "custom"] as const;
+/** Made by the platform itself. Of the others an image runs that the operator has allowed. */
+export const BUILT_RUNTIMES = ["openclaw", "echo"] as const satisfies readonly RuntimeName[];
+export const isBuilt = (runtime: RuntimeName): runtime is BuiltRuntime =>
+  (BUILT_RUNTIMES as readonly RuntimeName[]).includes(runtime);
+export type BuiltRuntime = (typeof BUILT_RUNTIMES)[number];
 export const runtimeName = z.enum(RUNTIMES);
 export type RuntimeName = z.infer<typeof runtimeName>;
+
+/** By digest: a tag can be moved under us, and then the registry decides what runs. */
+export const imageReference = z
+  .string()
+  .max(300)
+  .regex(/^[a-z0-9][a-z0-9.:/_-]*@sha256:[0-9a-f]{64}$/);
 
 export const tenantId = z.string().regex(idPattern("tnt"));
 export const hostId = z.string().regex(idPattern("hst"));
@@ -107,6 +118,8 @@ export const tenantSpec = z.strictObject({
   sleep: sleepPolicy.optional(),
   /** Absent: it has none. */
   channels: tenantChannels.optional(),
+  /** What it runs from; absent: what its host makes of this runtime. */
+  image: imageReference.optional(),
   /** `provider/model` that it thinks with; absent: whatever the runtime takes by itself. */
   model: z
     .string()

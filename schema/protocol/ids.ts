@@ -4,7 +4,7 @@
  */
 const ALPHABET = "abcdefghijklmnopqrstuvwxyz234567";
 
-export type IdPrefix = "tnt" | "hst" | "usr" | "cmd" | "out" | "evt" | "aud" | "tok" | "chn";
+export type IdPrefix = "tnt" | "hst" | "usr" | "cmd" | "out" | "evt" | "aud" | "tok" | "rol" | "chn";
 
 /** `random` must be 16 bytes from a cryptographic source. */
 export function idFrom(prefix: IdPrefix, random: Uint8Array): string {

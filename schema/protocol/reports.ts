@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { generation, runtimeName, snapshotName, tenantId } from "./commands.ts";
+import { generation, imageReference, runtimeName, snapshotName, tenantId } from "./commands.ts";
 import { ledgerEntry } from "./ledger.ts";
 import { MAX_RECEIPT_BYTES } from "./receipts.ts";
 
@@ -205,6 +205,20 @@ export const tenantStatus = z.strictObject({
 });
 export type TenantStatus = z.infer<typeof tenantStatus>;
 
+/** What a tenant runs from, told when that has changed, or when another image was refused. */
+export const tenantImage = z.strictObject({
+  type: z.literal("tenant.image"),
+  seq,
+  at,
+  tenantId,
+  generation,
+  /** Null: made by the host itself. */
+  image: imageReference.nullable(),
+  /** It did not become ready, so the one above runs again. */
+  refused: imageReference.nullable(),
+});
+export type TenantImage = z.infer<typeof tenantImage>;
+
 /** Nothing is left of a tenant on this host: the host's signed part of the receipt. */
 export const tenantReceipt = z.strictObject({
   type: z.literal("tenant.receipt"),
@@ -225,6 +239,7 @@ export const report = z.discriminatedUnion("type", [
   tenantStorage,
   tenantReceipt,
   tenantStatus,
+  tenantImage,
 ]);
 export type Report = z.infer<typeof report>;
 /** A report before the host's journal has numbered it. */

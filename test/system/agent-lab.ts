@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import type { ObservedState, TenantApply } from "../../schema/protocol/index.ts";
+import type { ObservedState, RuntimeName, TenantApply } from "../../schema/protocol/index.ts";
+import { IMAGE_CACHE } from "../../stack/test-images.ts";
 import { createTestHost, internet, type TestHost } from "../hosts/index.ts";
 import { type EdgeStandIn, startEdgeStandIn } from "../stand-ins/edge.ts";
 
@@ -23,6 +24,8 @@ export interface Census {
 }
 
 export interface AgentLabOptions {
+  /** What its engine has before it is asked; the test agent's where nothing is said. */
+  images?: readonly RuntimeName[];
   /** Size of a file system of its own for the agent's state, so that it can be filled. */
   stateMiB?: number;
 }
@@ -64,8 +67,8 @@ export interface AgentLab {
 }
 
 /** A real server with the real agent, enrolled with a stand-in of the edge. */
-export async function createAgentLab({ stateMiB }: AgentLabOptions = {}): Promise<AgentLab> {
-  const host = await createTestHost({ images: ["echo"] });
+export async function createAgentLab({ stateMiB, images = ["echo"] }: AgentLabOptions = {}): Promise<AgentLab> {
+  const host = await createTestHost({ images });
   const edge = await startEdgeStandIn(internet.address);
   const [stateDir, runDir, configFile] = [`${host.dir}/agent`, `${host.dir}/run`, `${host.dir}/agent.json`];
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
@@ -73,7 +76,14 @@ export async function createAgentLab({ stateMiB }: AgentLabOptions = {}): Promis
   const config = {
     ...{ stateDir, runDir, edgeUrl: edge.url, dockerSocket: host.dockerSocket, pool: POOL },
     // Networks are counted, and a spare one does not say that it is nobody's.
-    ...{ spareNetworks: 0, resolvers: ["9.9.9.9"], name: "lab", region: "local", endpoint: `http://${host.address}` },
+    ...{
+      imageCacheDir: IMAGE_CACHE,
+      spareNetworks: 0,
+      resolvers: ["9.9.9.9"],
+      name: "lab",
+      region: "local",
+      endpoint: `http://${host.address}`,
+    },
   };
   writeFileSync(configFile, JSON.stringify(config));
   const enrol = async () => {
@@ -168,25 +178,39 @@ export async function takeCensus({
 }): Promise<Census> {
   const label = tenantId ? `dev.chelar.tenant=${tenantId}` : "dev.chelar.host";
   const isMeant = (name: string) => tenantId === undefined || name === tenantId;
-  const docker = async (...args: string[]) =>
-    (await host.run("docker", ["-H", `unix://${host.dockerSocket}`, ...args])).split("\n").filter(Boolean);
-  const containers = await docker("ps", "-a", "--filter", `label=${label}`, "--format", "{{.ID}} {{.State}}");
-  const ids = containers.map((line) => line.split(" ")[0] as string);
-  const users = ids.length > 0 ? await docker("inspect", "--format", "{{.Config.User}}", ...ids) : [];
+  const filters = JSON.stringify({ label: [label] });
+  const [containers, networks] = await Promise.all([
+    askEngine<{ Id: string; State: string }[]>(host, `/containers/json?all=1&filters=${encodeURIComponent(filters)}`),
+    askEngine<{ Name: string }[]>(host, "/networks"),
+  ]);
+  const inspected = containers.map(({ Id }) => askEngine<{ Config: { User: string } }>(host, `/containers/${Id}/json`));
+  const users = (await Promise.all(inspected)).map(({ Config }) => Config.User);
   const places = ["volumes", "mounts", "config"].map((kind) => `${stateDir}/${kind}`);
   const directories = places.flatMap((place) => (existsSync(place) ? readdirSync(place).filter(isMeant) : []));
   const data = directories.map((name) => `${stateDir}/volumes/${name}/live`).filter((path) => existsSync(path));
   const owners = data.map((path) => `${statSync(path).uid}:${statSync(path).gid}`);
   const mounted = tenantId ? `${stateDir}/mounts/${tenantId} ` : `${stateDir}/mounts/`;
-  const networks = await docker("network", "ls", "--format", "{{.Name}}");
   return {
     containers: containers.length,
-    running: containers.filter((line) => line.endsWith(" running")).length,
-    networks: networks.filter((name) => name.startsWith("chl")).length - others,
+    running: containers.filter(({ State }) => State === "running").length,
+    networks: networks.filter(({ Name }) => Name.startsWith("chl")).length - others,
     mounts: readFileSync("/proc/self/mountinfo", "utf8").split(mounted).length - 1,
     directories: directories.length,
     uids: new Set([...users, ...owners]).size,
   };
+}
+
+/** Of the engine itself, past our own driver: the census must not share its faults. */
+function askEngine<T>({ dockerSocket }: TestHost, path: string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const call = request({ socketPath: dockerSocket, path, headers: { host: "docker" } }, async (response) => {
+      const text = (await response.toArray()).join("");
+      if (response.statusCode === 200) resolve(JSON.parse(text));
+      else reject(new Error(`${path}: ${response.statusCode} ${text}`));
+    });
+    call.once("error", reject);
+    call.end();
+  });
 }
 
 /** Every way to ask what time it is, shifted: of this process only, since a network namespace has no clock of its own. */

@@ -4,9 +4,9 @@ import { Agent, createServer, type IncomingHttpHeaders, type IncomingMessage, re
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { newId, type SleepPolicy, type TenantLimits } from "../../schema/protocol/index.ts";
+import { newId, type SleepPolicy, type TenantLimits, type TenantSpec } from "../../schema/protocol/index.ts";
 import { internet } from "../hosts/index.ts";
-import { type AgentLab, applyCommand, createAgentLab } from "./agent-lab.ts";
+import { type AgentLab, type AgentLabOptions, applyCommand, createAgentLab } from "./agent-lab.ts";
 
 const CADDYFILE = fileURLToPath(new URL("../../host-agent/ingress/Caddyfile", import.meta.url));
 const PORT = 8080;
@@ -24,19 +24,28 @@ export interface Wish {
   /** Its secrets. */
   env?: Record<string, string>;
   limits?: Partial<TenantLimits>;
+  /** What else is not as in the lab's own. */
+  spec?: Partial<TenantSpec>;
+  /** How long it may take to get anywhere. */
+  patienceMs?: number;
 }
+
+/** Whoever shows it to the door's stand-in is the edge's inbox, with a message of Telegram's. */
+export const DELIVERY = "Bearer a-delivery";
 
 export interface SleepLab extends AgentLab {
   /** Creates an agent with this policy and waits until it runs. */
-  create(sleep: SleepPolicy, more?: Wish): Promise<Sleeper>;
+  create(sleep: SleepPolicy | undefined, more?: Wish): Promise<Sleeper>;
   /** Puts an empty environment where a container that is started by hand looks for one. */
   env(id: string, user: string): Promise<void>;
 }
 
 export interface Sleeper {
   id: string;
-  /** A request through Caddy, the door's stand-in and the gate. */
-  visit(path?: string, headers?: Record<string, string>): Promise<Visit>;
+  /** The next word about it, which is the first one with this sleep. */
+  tell(sleep: SleepPolicy | undefined): Promise<void>;
+  /** A request through Caddy, the door's stand-in and the gate; a POST where there is something to send. */
+  visit(path?: string, headers?: Record<string, string>, body?: string): Promise<Visit>;
   /** A WebSocket that stays open until `close`. */
   socket(path?: string): Promise<{ close(): void; closed: Promise<void> }>;
   /** As Docker sees it: `running`, `paused`, `exited`; empty when there is none. */
@@ -47,9 +56,12 @@ export interface Sleeper {
 }
 
 /** A real server with the real agent and the real Caddy; of the edge, the door says yes to everybody. */
-export async function createSleepLab(): Promise<SleepLab> {
-  const lab = await createAgentLab();
-  const door = createServer((_, response) => response.writeHead(200, { "X-Chelar-User": OWNER }).end());
+export async function createSleepLab(options?: AgentLabOptions): Promise<SleepLab> {
+  const lab = await createAgentLab(options);
+  const door = createServer(({ headers }, response) => {
+    const channel = headers.authorization === DELIVERY ? { "X-Chelar-Channel": "telegram" } : {};
+    response.writeHead(200, { "X-Chelar-User": OWNER, ...channel }).end();
+  });
   door.listen(0, internet.address);
   await once(door, "listening");
   const { port } = door.address() as { port: number };
@@ -81,21 +93,25 @@ export async function createSleepLab(): Promise<SleepLab> {
     await sleep(50);
   }
 
-  async function create(policy: SleepPolicy, { env = {}, limits }: Wish = {}): Promise<Sleeper> {
+  async function create(policy: SleepPolicy | undefined, wish: Wish = {}): Promise<Sleeper> {
+    const { env = {}, limits, spec, patienceMs = 60_000 } = wish;
     const id = newId("tnt");
-    const command = applyCommand(id, { secretsJwe: await lab.edge.seal(id, 1, env) });
-    const tenant = {
-      ...command.tenant,
-      sleep: policy,
-      limits: { ...command.tenant.limits, requestsPerMinute: 100_000, ...limits },
+    const tenant = { ...applyCommand(id).tenant, ...spec };
+    Object.assign(tenant.limits, { requestsPerMinute: 100_000, ...limits });
+    let generation = 0;
+    const tell = async (sleep: SleepPolicy | undefined) => {
+      generation += 1;
+      const secretsJwe = await lab.edge.seal(id, generation, env);
+      const command = applyCommand(id, { tenant: { ...tenant, sleep }, generation, secretsJwe });
+      const outcome = await lab.edge.command(lab.socketPath, command);
+      if (outcome?.status !== "accepted") throw new Error(`refused: ${JSON.stringify(outcome)}`);
     };
-    const outcome = await lab.edge.command(lab.socketPath, { ...command, tenant });
-    if (outcome?.status !== "accepted") throw new Error(`refused: ${JSON.stringify(outcome)}`);
+    await tell(policy);
     const docker = (...args: string[]) => lab.host.run("docker", ["-H", `unix://${lab.host.dockerSocket}`, ...args]);
     const status = async () =>
       (await docker("ps", "-a", "--filter", `name=chelar-${id}`, "--format", "{{.State}}")).trim();
     const until = async (what: string, holds: () => boolean | Promise<boolean>) => {
-      const deadline = Date.now() + 60_000;
+      const deadline = Date.now() + patienceMs;
       while (!(await holds())) {
         if (Date.now() > deadline) throw new Error(`${id} is not ${what}:\n${lab.log().slice(-2_000)}`);
         await sleep(20);
@@ -106,9 +122,10 @@ export async function createSleepLab(): Promise<SleepLab> {
       id,
       docker,
       status,
-      visit: (path, headers) => visit({ address, agent: connections, host, path, headers }),
+      tell,
+      visit: (path, headers, body) => visit({ address, agent: connections, host, path, headers, body }),
       socket: (path) => openSocket({ address, host, path }),
-      untilState: (state) => until(state, () => lab.lastState(id)?.state === state),
+      untilState: (state) => until(state, () => lab.has(id, state, generation)),
       untilStatus: (wanted) => until(wanted, async () => (await status()) === wanted),
     };
     await one.untilState("running");
@@ -138,12 +155,14 @@ interface Way {
   host: string;
   path?: string;
   headers?: Record<string, string>;
+  body?: string;
 }
 
-async function visit({ address, host, path = "/", headers = {}, agent }: Way & { agent: Agent }): Promise<Visit> {
+async function visit({ address, host, path = "/", headers = {}, body, agent }: Way & { agent: Agent }): Promise<Visit> {
   const began = performance.now();
-  const outgoing = request({ host: address, port: PORT, path, agent, headers: { host, ...headers } });
-  outgoing.end();
+  const method = body === undefined ? "GET" : "POST";
+  const outgoing = request({ host: address, port: PORT, method, path, agent, headers: { host, ...headers } });
+  outgoing.end(body);
   const [response] = (await once(outgoing, "response")) as [IncomingMessage];
   const firstByteMs = performance.now() - began;
   const chunks: Buffer[] = [];

@@ -20,6 +20,8 @@ export interface Sources {
   tenant: TenantRow;
   secrets: readonly SecretRow[];
   salt: string | null;
+  /** What it is to run from; null: what its host makes. */
+  image: string | null;
   /** What is wanted of its data; null: nothing but the plan. */
   wishes: Parameters<typeof keepingOf>[1];
   /** Its channels, each with each of those who are heard. */
@@ -28,7 +30,7 @@ export interface Sources {
 
 /** The newest word about one tenant, or which of its secrets cannot be read. */
 export async function buildCommand(
-  { tenant, secrets, salt, wishes, channels }: Sources,
+  { tenant, secrets, salt, image, wishes, channels }: Sources,
   host: Pick<HostRow, "sealingKey">,
   { ring, origins, inbox }: { ring: Keyring; origins: TenantOrigins; inbox: Parameters<typeof channelsOf>[2] },
 ): Promise<{ ok: true; command: Command } | { ok: false; reason: "secret_unreadable" }> {
@@ -62,6 +64,7 @@ export async function buildCommand(
       sleep: sleepOf(plan),
       data: keepingOf(snapshotsOf(plan), wishes),
       channels: channelsOf(runtime, channels, inbox),
+      image: image ?? undefined,
       model: modelFor(secrets.map(({ name }) => name)),
     },
     generation,

@@ -8,6 +8,7 @@ import {
   outbox,
   secrets,
   tenantDataWishes,
+  tenantImages,
   tenantSalts,
   tenantStorage,
   tenants,
@@ -148,7 +149,7 @@ export async function lastAudit(db: Database, subject: string, action: string) {
 
 /** Everything that a command about one tenant is built from, read at one moment. */
 export async function readTenantForDelivery(db: Database, tenantId: string) {
-  const [tenantRows, secretRows, salts, wishes, channelRows] = await db.batch([
+  const [tenantRows, secretRows, salts, wishes, channelRows, images] = await db.batch([
     db.select().from(tenants).where(eq(tenants.id, tenantId)),
     db.select().from(secrets).where(eq(secrets.tenantId, tenantId)),
     db.select().from(tenantSalts).where(eq(tenantSalts.tenantId, tenantId)),
@@ -159,9 +160,10 @@ export async function readTenantForDelivery(db: Database, tenantId: string) {
       .leftJoin(channelPeople, eq(channelPeople.channelId, channels.id))
       .where(eq(channels.tenantId, tenantId))
       .orderBy(asc(channelPeople.addedAt), asc(channelPeople.senderId)),
+    db.select().from(tenantImages).where(eq(tenantImages.tenantId, tenantId)),
   ]);
-  const [tenant, salt] = [tenantRows[0], salts[0]?.salt ?? null];
-  return tenant ? { tenant, secrets: secretRows, salt, wishes: wishes[0] ?? null, channels: channelRows } : null;
+  const [tenant, salt, image] = [tenantRows[0], salts[0]?.salt ?? null, images[0]?.image ?? null];
+  return tenant ? { tenant, secrets: secretRows, salt, image, wishes: wishes[0] ?? null, channels: channelRows } : null;
 }
 
 export async function tenantsOnHost(db: Database, hostId: string, ids: readonly string[]): Promise<TenantRow[]> {

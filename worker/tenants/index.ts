@@ -16,3 +16,4 @@ export {
 export { displayState } from "./rules.ts";
 export { forgetSamples, sampleStatements } from "./samples.ts";
 export type { Background, TenantService, TenantView } from "./types.ts";
+export { imageStatement } from "./upgrades.ts";

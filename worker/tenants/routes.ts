@@ -100,6 +100,22 @@ export function tenantRoutes({
     });
   }
 
+  const upgrade = createRoute({
+    method: "post",
+    path: "/{id}/upgrade",
+    security,
+    request: { params: byId, ...jsonBody(z.strictObject({ image: z.string().max(300).nullish() })) },
+    responses: {
+      202: okJson(tenantView, "Accepted: a snapshot, then the other image, and the one before it where that fails"),
+      ...refusals,
+    },
+  });
+  app.openapi(upgrade, async (c) => {
+    const { image } = c.req.valid("json");
+    const upgraded = await service.upgrade(c.var.person, c.req.valid("param").id, image, backgroundOf(c));
+    return answer(c, upgraded, 202) as never;
+  });
+
   const events = createRoute({
     method: "get",
     path: "/{id}/events",

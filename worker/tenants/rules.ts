@@ -11,6 +11,8 @@ export type TenantRow = typeof tenants.$inferSelect;
 export const createTenantBody = z.strictObject({
   name: z.string().max(200),
   runtime: z.enum(RUNTIMES),
+  /** By its digest, and one that the operator has allowed; what hosts make of the runtime when it is not given. */
+  image: z.string().max(300).optional(),
   /** Where its server stands; anywhere when it is not given. */
   region: enrolRequest.shape.region.optional(),
   secrets: z.record(z.string().max(64), z.string().max(8_192)).optional(),
@@ -19,6 +21,7 @@ export const createTenantBody = z.strictObject({
 export interface NewTenant {
   slug: string;
   runtime: (typeof RUNTIMES)[number];
+  image: string | undefined;
   region: string | null;
   secrets: { name: string; secret: Secret }[];
 }
@@ -27,7 +30,7 @@ export interface NewTenant {
 export function parseNewTenant(input: unknown): Result<NewTenant> {
   const parsed = createTenantBody.safeParse(input);
   if (!parsed.success) return { ok: false, problem: problemOfIssues(parsed.error) };
-  const { name, runtime, region = null, secrets = {} } = parsed.data;
+  const { name, runtime, image, region = null, secrets = {} } = parsed.data;
   const wrong = parseName(name);
   if (!wrong.ok) return wrong;
   const values: NewTenant["secrets"] = [];
@@ -36,7 +39,7 @@ export function parseNewTenant(input: unknown): Result<NewTenant> {
     if (!one.ok) return refuse("invalid_secret", { field: "secrets", detail: describeRefusal(one.refusal) });
     values.push(one);
   }
-  return good({ slug: name, runtime, region, secrets: values });
+  return good({ slug: name, runtime, image, region, secrets: values });
 }
 
 export function parseName(name: string): Result<string> {

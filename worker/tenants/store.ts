@@ -4,6 +4,7 @@ import {
   hosts,
   tenantDataWishes,
   tenantEvents,
+  tenantImages,
   tenantStatus,
   tenantStorage,
   tenants,
@@ -21,6 +22,7 @@ const withImages = {
   usedBytes: tenantStorage.usedBytes,
   limitBytes: tenantStorage.limitBytes,
   wishes: tenantDataWishes,
+  runs: tenantImages,
 };
 export interface TenantRecord {
   tenant: TenantRow;
@@ -32,6 +34,8 @@ export interface TenantRecord {
   /** Its deletion, while that can be undone. */
   waiting: Waiting | null;
   isMoving: boolean;
+  /** What it runs from, where that is not what its host makes. */
+  runs: typeof tenantImages.$inferSelect | null;
 }
 
 function recordOf({ wishes, ...row }: Omit<TenantRecord, "waiting" | "isMoving"> & { wishes: Wishes | null }) {
@@ -49,6 +53,7 @@ export async function listOwned(db: Database, ownerId: string): Promise<TenantRe
     .leftJoin(tenantStorage, eq(tenantStorage.tenantId, tenants.id))
     .leftJoin(tenantStatus, eq(tenantStatus.tenantId, tenants.id))
     .leftJoin(tenantDataWishes, eq(tenantDataWishes.tenantId, tenants.id))
+    .leftJoin(tenantImages, eq(tenantImages.tenantId, tenants.id))
     .where(and(eq(tenants.ownerId, ownerId), isNull(tenants.purgedAt)))
     .orderBy(desc(tenants.createdAt));
   return rows.map(recordOf);
@@ -63,6 +68,7 @@ export async function findOwned(db: Database, ownerId: string, id: string): Prom
     .leftJoin(tenantStorage, eq(tenantStorage.tenantId, tenants.id))
     .leftJoin(tenantStatus, eq(tenantStatus.tenantId, tenants.id))
     .leftJoin(tenantDataWishes, eq(tenantDataWishes.tenantId, tenants.id))
+    .leftJoin(tenantImages, eq(tenantImages.tenantId, tenants.id))
     .where(and(eq(tenants.id, id), eq(tenants.ownerId, ownerId)));
   return rows[0] ? recordOf(rows[0]) : null;
 }

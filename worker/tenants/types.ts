@@ -82,6 +82,14 @@ export const tenantView = z
     undoUntil: z.iso.datetime().nullable().openapi({
       description: "Deleted, and stopped at once, but until then POST …/undelete brings it back; null otherwise.",
     }),
+    runs: z
+      .object({
+        image: z.string().nullable().openapi({ description: "Wanted; null: what its server makes of the runtime." }),
+        running: z.string().nullable(),
+        refused: z.string().nullable().openapi({ description: "Did not become ready; the one before runs again." }),
+      })
+      .nullable()
+      .openapi({ description: "The image that it runs from, by its digest; null: what its server makes." }),
     image: imageView.nullable().openapi({ description: "Of this runtime on its host, while pending or creating." }),
     status: statusView.nullable().openapi({ description: "Of an agent that runs or sleeps, once it was looked at." }),
     createdAt: z.iso.datetime(),

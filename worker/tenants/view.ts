@@ -18,7 +18,7 @@ const images = z.array(imageState);
 
 /** The row as its owner may see it: no host, no address, no internals. */
 export function tenantViewOf(
-  { tenant, status, images: imagesJson, usedBytes, limitBytes, waiting }: TenantRecord,
+  { tenant, status, images: imagesJson, usedBytes, limitBytes, waiting, runs }: TenantRecord,
   { hostname, url }: { hostname: string; url: string },
 ): TenantView {
   const state = displayState(tenant, waiting);
@@ -42,6 +42,7 @@ export function tenantViewOf(
     limits: { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute, openConnections },
     storage: usedBytes === null || limitBytes === null ? null : storageOf({ usedBytes, limitBytes }),
     undoUntil: tenant.desired !== "deleted" && waiting ? new Date(waiting.deleteAt).toISOString() : null,
+    runs: runs && { image: runs.image, running: runs.running, refused: runs.refused },
     image: state === "pending" || state === "creating" ? imageOf(tenant.runtime, imagesJson) : null,
     status: state === "running" || state === "asleep" ? statusOf(status) : null,
     createdAt: new Date(tenant.createdAt).toISOString(),

@@ -9,6 +9,8 @@ import { clearPrivilegeBits, removeMatching } from "./tree.ts";
 /** The same Debian whatever the host runs, so that the image does not depend on who built it. */
 const SUITE = "bookworm";
 /** `engines` of openclaw 2026.9.6. */
+/** Of its documentation: what a new agent's workspace is made from. The rest is for people. */
+const TEMPLATES = "reference/templates";
 const NODE_NEEDED = { text: "24.16 or newer", major: 24, minor: 16 };
 
 /**
@@ -30,7 +32,7 @@ export function openclawRecipe(): Recipe {
       },
       {
         name: "openclaw",
-        key: contentKey(["openclaw-2", process.arch, manifest, lock]),
+        key: contentKey(["openclaw-3", process.arch, manifest, lock]),
         share: 0.4,
         doing: "Installing OpenClaw's packages",
         fill: (directory, onFraction) => fillOpenclaw(directory, { manifest, lock }, onFraction),
@@ -108,7 +110,9 @@ async function fillOpenclaw(
   });
   await removeMatching(app, (path) => /\.d\.[cm]?ts$|\.map$/.test(path));
   const root = join(app, "node_modules/openclaw");
-  await rm(join(root, "docs"), { recursive: true, force: true });
+  await removeMatching(join(root, "docs"), (path) => !path.includes(TEMPLATES));
+  // Without it every first turn fails, and nothing says so before somebody has written to the agent.
+  await readFile(join(root, "docs", TEMPLATES, "AGENTS.md"));
   // "My install script has not run": it would prune files of older releases and fetch a native addon where npm left it
   // out. A fresh tree from the lock has neither gap, and a read-only root cannot clear the mark at start.
   await rm(join(root, ".openclaw-lifecycle-pending"));
