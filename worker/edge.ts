@@ -26,6 +26,8 @@ import {
   sameOriginOnly,
 } from "./http.ts";
 import { createPost } from "./mail/index.ts";
+import { createMetrics, partOf } from "./metrics/index.ts";
+import { createMetrics } from "./metrics/index.ts";
 import { createOperator } from "./operator/index.ts";
 import { operatorApi } from "./operator/routes.ts";
 import type { PageDeps } from "./pages/deps.ts";
@@ -84,6 +86,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
     limits: config.authRateLimit ? new Limits(db, world) : null,
     undoMs: config.undoDeletionMs,
     billing,
+    channels: { goodbye: (tenantId) => channels.goodbye(tenantId) },
   });
   const data = createData({ db, world, config, hosts, accounts, billing, post });
   const access = createAccess({ db, world, config, accounts });
@@ -176,6 +179,18 @@ export function createEdge(config: Config, outside: Outside = {}) {
   };
   app.get(DOCUMENT_PATH, (c) => c.json(describe()));
   app.route("/", referenceRoutes(pageDeps, describe));
+  const { metricsToken } = config;
+  const metrics = createMetrics({
+    ...{ world, overview: operator.overview },
+    mayRead: metricsToken === null ? null : (authorization) => isOperator(authorization, metricsToken),
+  });
+  app.route("/", metrics.routes);
+  const { metricsToken } = config;
+  const metrics = createMetrics({
+    ...{ world, overview: operator.overview },
+    mayRead: metricsToken === null ? null : (authorization) => isOperator(authorization, metricsToken),
+  });
+  app.route("/", metrics.routes);
   app.route("/", access.routes);
   app.route("/", pageRoutes(pageDeps));
   app.route("/", statusPages(status));
@@ -201,10 +216,13 @@ export function createEdge(config: Config, outside: Outside = {}) {
     if (failures.length > 0) throw new AggregateError(failures, failures.map(describeError).join("; "));
   };
   /** Every request to every agent is a question here: it goes past the router, which costs more than most answers. */
-  const serve = (request: Request, bindings: object, context: ExecutionContext) =>
-    access.isQuestion(request)
+  const serve = (request: Request, bindings: object, context: ExecutionContext) => {
+    const isQuestion = access.isQuestion(request);
+    const answer = isQuestion
       ? access.forwardAuth(request, (work) => context.waitUntil(logFailure(work)))
       : app.fetch(request, bindings, context);
+    return metrics.counted(answer, isQuestion ? "door" : partOf(request.url));
+  };
   return { app: { fetch: serve, routes: app.routes }, tick, describe };
 }
 

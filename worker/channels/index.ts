@@ -7,7 +7,7 @@ import type { ChannelsContext } from "./context.ts";
 import { drain } from "./deliver.ts";
 import { HOOKS_PATH, receive } from "./inbox.ts";
 import { channelKeys } from "./keys.ts";
-import { register } from "./register.ts";
+import { register, unregister } from "./register.ts";
 import { channelRoutes } from "./routes.ts";
 import { COUNTS_KEPT_DAYS, dayOf, KEPT_WAITING_MS, REPLAY_KNOWN_MS } from "./rules.ts";
 import { createChannelsService } from "./service.ts";
@@ -30,16 +30,19 @@ export function createChannels(options: Omit<ChannelsContext, "bot"> & { account
     api: channelRoutes({ service, accounts: options.accounts }),
     hooks: new Hono().post(HOOKS_PATH, (c) => receive(context, c, backgroundOf(c))),
 
-    /** Before the agent's secrets go: its bot is told to stop, as far as it can be reached. */
-    async closing(tenantId: string): Promise<void> {
-      const [channel] = await store.channelsOf(db, tenantId);
+    async goodbye(tenantId: string): Promise<() => Promise<unknown>> {
+      const [channel] = await store.channelsOfTenant(db, tenantId);
       const keys = channel && (await channelKeys(db, config.vaultKeys, channel));
-      if (channel?.kind === "telegram" && keys?.token) await context.bot.deleteWebhook(keys.token);
+      const token = channel?.kind === "telegram" ? keys?.token : null;
+      return async () => token && context.bot.deleteWebhook(token);
     },
 
     /** What is due: registrations, hand-overs, and forgetting. */
     async tick(): Promise<void> {
       const now = world.now();
+      // While a deletion can still be undone there are keys to say it with; afterwards a bot would call in vain.
+      for (const channel of await store.onTheirWayOut(db, PER_TICK)) await unregister(context, channel);
+      await store.registerAgain(db, now);
       for (const channel of await store.dueRegistrations(db, now, PER_TICK)) await register(context, channel);
       for (const message of await store.expired(db, now - KEPT_WAITING_MS, PER_TICK)) {
         await atomically(db, store.drop(db, message, "expired", now));

@@ -35,3 +35,11 @@ export async function register(context: ChannelsContext, channel: ChannelRow): P
       return void (await later(pauseMs(channel.registerAttempts, random01), "Telegram cannot be reached right now."));
   }
 }
+
+/** Whether it hears us or not: what it still sends finds nobody. */
+export async function unregister(context: ChannelsContext, channel: ChannelRow): Promise<void> {
+  const { db, bot, config } = context;
+  const keys = await channelKeys(db, config.vaultKeys, channel);
+  if (keys?.token) await bot.deleteWebhook(keys.token);
+  await db.update(channels).set({ registeredAt: null, registerAt: null }).where(eq(channels.id, channel.id));
+}

@@ -1,4 +1,20 @@
-import { and, asc, count, desc, eq, exists, gt, inArray, isNull, lt, lte, notInArray, type or, sql } from "drizzle-orm";
+import {
+  and,
+  asc,
+  count,
+  desc,
+  eq,
+  exists,
+  gt,
+  inArray,
+  isNotNull,
+  isNull,
+  lt,
+  lte,
+  notInArray,
+  type or,
+  sql,
+} from "drizzle-orm";
 import {
   channelConversations,
   channelCounts,
@@ -7,6 +23,7 @@ import {
   channelRefusals,
   channels,
   hosts,
+  tenantDataWishes,
   tenantEvents,
   tenants,
 } from "../../schema/db/index.ts";
@@ -315,7 +332,6 @@ export function forgetChannels(db: Database, which: ReturnType<typeof or>): Stat
   ];
 }
 
-export const ofTenant = (tenantId: string) => eq(channels.tenantId, tenantId);
 export const ofOneChannel = (id: string) => eq(channels.id, id);
 export const ofGoneTenants = (db: Database) =>
   notInArray(
@@ -374,8 +390,36 @@ export const tellLoop = (
   }),
 ];
 
-export const channelsOf = (db: Database, tenantId: string): Promise<ChannelRow[]> =>
-  db.select().from(channels).where(ofTenant(tenantId));
+export const channelsOfTenant = (db: Database, tenantId: string): Promise<ChannelRow[]> =>
+  db.select().from(channels).where(eq(channels.tenantId, tenantId));
+
+const isLeaving = (db: Database) =>
+  inArray(
+    channels.tenantId,
+    db.select({ id: tenantDataWishes.tenantId }).from(tenantDataWishes).where(isNotNull(tenantDataWishes.deleteAt)),
+  );
+
+/** Channels of agents whose deletion was asked for, and can still be undone. */
+export const onTheirWayOut = (db: Database, limit: number): Promise<ChannelRow[]> =>
+  db
+    .select()
+    .from(channels)
+    .where(and(isNotNull(channels.registeredAt), isLeaving(db)))
+    .limit(limit);
+
+/** Those that stay after all. */
+export const registerAgain = (db: Database, now: number) =>
+  db
+    .update(channels)
+    .set({ registerAt: now })
+    .where(
+      and(
+        isNull(channels.registeredAt),
+        isNull(channels.registerAt),
+        isNull(channels.failure),
+        sql`not ${isLeaving(db)}`,
+      ),
+    );
 
 /** It will not be handed over any more. */
 export const drop = (db: Database, message: MessageRow, why: Refusal, now: number): Statement[] => [

@@ -55,6 +55,12 @@ export interface AllowancePort {
   allowanceOf(ownerId: string): Promise<{ plan: string; tenants: number; still: Statement[] }>;
 }
 
+/** What this room needs of the inbox. */
+export interface ChannelsPort {
+  /** While its keys are still there: what tells its bot, once they are not, that nobody listens any more. */
+  goodbye(tenantId: string): Promise<() => Promise<unknown>>;
+}
+
 export interface TenantServiceOptions {
   db: Database;
   world: World;
@@ -68,6 +74,7 @@ export interface TenantServiceOptions {
   undoMs: number;
   hosts: HostsPort;
   billing: AllowancePort;
+  channels?: ChannelsPort;
 }
 
 export interface FullTenantService extends TenantService, SecretService {
@@ -279,8 +286,10 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
         const { waiting } = transition;
         const ended =
           waiting !== undefined ? [setWaiting(db, id, waiting)] : to.desired === "running" ? [endMove(db, id)] : [];
+        const goodbye = to.desired === "deleted" ? await options.channels?.goodbye(id) : undefined;
         await atomically(db, [...changeStatements(row, to, person, action), ...erased(row, to), ...ended]);
         later(hosts.deliver(id));
+        if (goodbye) later(goodbye());
         return good(view({ ...record.value, waiting: waiting ?? null, tenant: { ...row, ...to } }));
       });
     },

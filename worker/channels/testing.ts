@@ -1,0 +1,109 @@
+import { createTelegram, type Telegram } from "../../test/stand-ins/telegram.ts";
+import { MESSAGES_PATH } from "../access/index.ts";
+import { Client, startTestEdge, type TestEdge } from "../testing/edge.ts";
+import { TestHost } from "../testing/host.ts";
+import type { ChannelView } from "./types.ts";
+
+export const TOKEN = "123456789:AAHfiqksKZ8WmR2zSjiQ7_v4TMAKdiHm9T0";
+export const OWNER_ID = 4_242_424_242;
+
+interface Update {
+  update_id: number;
+  message: { from: { id: number }; text: string };
+}
+
+/** What stands behind the door: writes down what it is handed, and fails as it is told to. */
+export interface RecordingAgent {
+  seen: Update[];
+  /** Called before (null: with) the writing down; what it returns is the answer instead. */
+  fails: ((update: Update) => "away" | "dies_after_taking" | "refuses" | null) | null;
+  asked: Headers[];
+}
+
+export interface Lab {
+  edge: TestEdge;
+  host: TestHost;
+  telegram: Telegram;
+  agent: RecordingAgent;
+  owner: Client;
+  tenantId: string;
+  path: string;
+  /** The owner's bot, connected, with them on the list. */
+  connect(): Promise<ChannelView>;
+  view(): Promise<ChannelView>;
+  /** What happened today, by what became of it. */
+  today(): Promise<Record<string, number>>;
+  /** A call to the webhook as anybody can make it. */
+  hook(body: string, headers?: Record<string, string>): Promise<Response>;
+}
+
+/** An edge whose outside is a Telegram, and a host whose agent writes down what passes the door. */
+export async function startLab(options: { token?: string; bindings?: Record<string, string> } = {}): Promise<Lab> {
+  const { token = TOKEN, bindings } = options;
+  const agent: RecordingAgent = { seen: [], fails: null, asked: [] };
+  const host = await TestHost.make();
+  // Nothing is routed here that the product does not ask for by its real address.
+  const outside: typeof fetch = async (input, init) => {
+    const url = new URL(input instanceof Request ? input.url : String(input));
+    if (url.origin === "https://api.telegram.org") {
+      const { status, body } = telegram.call(url.pathname, JSON.parse(String(init?.body ?? "{}")));
+      return Response.json(body, { status });
+    }
+    if (url.pathname === MESSAGES_PATH) return handOver(new Request(url, init as RequestInit));
+    return host.fetch(input, init);
+  };
+  const edge = await startTestEdge({ fetch: outside, ...(bindings && { bindings }) });
+  const telegram = createTelegram({
+    now: () => edge.world.now(),
+    fetch: (input, init) => edge.send(String(input), init as RequestInit),
+  });
+
+  /** As the host's Caddy does: first the door, then the agent at the place that the door has named. */
+  async function handOver(request: Request): Promise<Response> {
+    const door = await edge.send("/forward-auth/message", {
+      headers: {
+        authorization: request.headers.get("authorization") ?? "",
+        "x-chelar-host": host.ingressKey,
+        "x-forwarded-method": request.method,
+        "x-forwarded-uri": new URL(request.url).pathname,
+      },
+    });
+    if (door.status !== 200) return door;
+    agent.asked.push(door.headers);
+    const update = (await request.json()) as Update;
+    const how = agent.fails?.(update) ?? null;
+    if (how === "away") return new Response("", { status: 503 });
+    if (how === "refuses") return new Response("", { status: 400 });
+    agent.seen.push(update);
+    if (how === "dies_after_taking") throw new TypeError("the connection was reset");
+    return new Response("{}", { headers: { "x-openclaw-delivery-accepted": "durable" } });
+  }
+
+  await host.enrol(edge);
+  telegram.addBot(token, "ada_bot");
+  const owner = await new Client(edge).signUp();
+  const tenantId = (await owner.create()).body.id;
+  const path = `/api/v1/tenants/${tenantId}/channels`;
+  const view = async () => {
+    const { body } = await owner.json<{ channels: [ChannelView] }>("GET", path);
+    return body.channels[0];
+  };
+  return {
+    ...{ edge, host, telegram, agent, owner, tenantId, path, view },
+    async connect() {
+      const connected = await owner.json<ChannelView>("PUT", `${path}/telegram`, { token });
+      if (connected.status !== 200) throw new Error(JSON.stringify(connected.body));
+      await owner.request("PUT", `${path}/telegram/people/${OWNER_ID}`);
+      return view();
+    },
+    today: async () => (await view()).today,
+    hook: (body, headers = {}) => {
+      const { url, secret } = telegram.webhookOf(token) ?? { url: "", secret: "" };
+      return edge.send(url, {
+        method: "POST",
+        headers: { "content-type": "application/json", "x-telegram-bot-api-secret-token": secret, ...headers },
+        body,
+      });
+    },
+  };
+}
