@@ -8,6 +8,7 @@ import { Health } from "./health.tsx";
 import { Walls } from "./posture.tsx";
 import { actionsFor, fortOf, isMilestone, isMoving, readableMiB, storyOf } from "./rules.ts";
 import { Story } from "./story.tsx";
+import { Tabs } from "./tabs.tsx";
 import { readableTime } from "./time.ts";
 import { ACTION_WORDS, eventWords, PROBLEM_WORDS, RUNTIME_WORDS, STATE_WORDS } from "./words.ts";
 
@@ -36,9 +37,7 @@ export const Agent: FC<AgentProps> = ({ view, events, posture, samples, nowMs, p
       data-stream={`/api/v1/tenants/${view.id}/events?after=${events.at(-1)?.id ?? 0}`}
       data-gone="/agents"
     >
-      <p class="crumb">
-        <a href="/agents">Your agents</a> · <a href={`/agents/${view.id}/keys`}>Keys</a>
-      </p>
+      <Tabs id={view.id} name={view.name} at="overview" />
       <div class="head" id="head" data-live>
         <div>
           <h1>{view.name}</h1>

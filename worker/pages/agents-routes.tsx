@@ -7,7 +7,6 @@ import { Agents } from "./agents.tsx";
 import type { PageDeps, Person, TenantEvent } from "./deps.ts";
 import { problemPage } from "./errors.tsx";
 import { page } from "./layout.tsx";
-import { PosturePage } from "./posture.tsx";
 import { Setup } from "./setup.tsx";
 import { onlySignedIn } from "./signed-in.ts";
 import { MODEL_PROVIDERS } from "./wizard.tsx";
@@ -48,8 +47,8 @@ export function agentRoutes(app: Hono, deps: PageDeps): void {
   app.get(
     "/agents",
     signedIn(async (c, person) => {
-      const agents = await tenants.list(person);
-      const children = <Agents agents={agents} />;
+      const [agents, receipts] = await Promise.all([tenants.list(person), deps.receipts(person)]);
+      const children = <Agents agents={agents} receipts={receipts} />;
       return page(c, { title: "Your agents", person, live: agents.length > 0, children });
     }),
   );
@@ -70,17 +69,6 @@ export function agentRoutes(app: Hono, deps: PageDeps): void {
       const verdict = label && said ? verdictWords(said, label) : null;
       const children = <Setup view={view.value} events={events} verdict={verdict} />;
       return page(c, { title: `Setting up ${view.value.name}`, person, live: true, children });
-    }),
-  );
-
-  app.get(
-    "/agents/:id/walls",
-    signedIn(async (c, person) => {
-      const id = c.req.param("id") ?? "";
-      const [view, posture] = await Promise.all([tenants.read(person, id), tenants.posture(person, id)]);
-      if (!view.ok) return problemPage(c, view.problem, person);
-      const children = <PosturePage view={view.value} posture={posture.ok ? posture.value : null} />;
-      return page(c, { title: `The walls of ${view.value.name}`, person, children });
     }),
   );
 

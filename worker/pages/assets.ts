@@ -1,5 +1,6 @@
 import type { Hono } from "hono";
 import { FAVICON } from "./fort.tsx";
+import { LEDGER_SCRIPT } from "./ledger-script.ts";
 import { LIVE_SCRIPT } from "./live.ts";
 import { PASSKEY_SCRIPT } from "./passkeys.ts";
 import { REFERENCE_SCRIPT, REFERENCE_STYLE } from "./reference-script.ts";
@@ -15,6 +16,7 @@ interface Asset {
 export const ASSETS = {
   style: asset("style", "css", "text/css; charset=utf-8", STYLE),
   live: asset("live", "js", "text/javascript; charset=utf-8", LIVE_SCRIPT),
+  ledger: asset("ledger", "js", "text/javascript; charset=utf-8", LEDGER_SCRIPT),
   passkeys: asset("passkeys", "js", "text/javascript; charset=utf-8", PASSKEY_SCRIPT),
   reference: asset("reference", "js", "text/javascript; charset=utf-8", REFERENCE_SCRIPT),
   referenceStyle: asset("reference", "css", "text/css; charset=utf-8", REFERENCE_STYLE),

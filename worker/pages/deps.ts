@@ -2,6 +2,7 @@ import type { Context } from "hono";
 import type { Accounts } from "../accounts/index.ts";
 import type { Person } from "../accounts/types.ts";
 import type { BillingService } from "../billing/types.ts";
+import type { DataService, ReceiptLine } from "../data/index.ts";
 import type { Letter } from "../mail/index.ts";
 import type { Background, TenantService } from "../tenants/types.ts";
 import type { KeysPort } from "./secrets.tsx";
@@ -27,6 +28,9 @@ export interface PageDeps {
   tenants: TenantService;
   billing: BillingService;
   keys: KeysPort;
+  data: Pick<DataService, "storage" | "backup" | "restore">;
+  /** Of deleted agents, newest first. */
+  receipts(person: Person): Promise<ReceiptLine[]>;
   /** To be passed to `create` and `act`: keeps the delivery alive after the answer. */
   background(c: Context): Background;
   /** What follows an agent's name, with the dot: `.agents.localhost`. */

@@ -1,8 +1,9 @@
 import { refuseSlug } from "../../schema/protocol/index.ts";
 import type { Refusal } from "../accounts/refusals.ts";
 import type { BillingView } from "../billing/types.ts";
+import type { ReceiptLine, StorageView } from "../data/index.ts";
 import { good, refuse } from "../problem.ts";
-import type { PostureView, Sample } from "../tenants/types.ts";
+import type { CommandsView, PostureView, Sample } from "../tenants/types.ts";
 import type { Acted, PageDeps, Person, Security, TenantEvent, TenantView } from "./deps.ts";
 
 /** The pages' port kept in memory, for tests of the pages alone: whoever sends the cookie `as=ID` is that person. */
@@ -15,6 +16,9 @@ export interface InMemory {
   postures: Map<string, PostureView>;
   /** By agent, oldest first. */
   samples: Map<string, Sample[]>;
+  storages: Map<string, StorageView>;
+  ledgers: Map<string, CommandsView>;
+  receipts: (ReceiptLine & { ownerId: string })[];
   /** What `create` was given, in order. */
   created: unknown[];
   acted: { id: string; action: string }[];
@@ -55,6 +59,7 @@ export function agentView(change: Partial<TenantView> = {}): TenantView {
     status: null,
     storage: null,
     undoUntil: null,
+    runs: null,
     image: null,
     createdAt: "2026-11-22T09:02:11.123Z",
     updatedAt: "2026-11-22T09:02:11.123Z",
@@ -68,6 +73,9 @@ export function inMemory(): InMemory {
   const events: InMemory["events"] = new Map();
   const postures: InMemory["postures"] = new Map();
   const samples: InMemory["samples"] = new Map();
+  const storages: InMemory["storages"] = new Map();
+  const ledgers: InMemory["ledgers"] = new Map();
+  const receipts: InMemory["receipts"] = [];
   const created: unknown[] = [];
   const acted: InMemory["acted"] = [];
   const acts: InMemory["acts"] = [];
@@ -136,6 +144,25 @@ export function inMemory(): InMemory {
       },
       checks: { check: async () => good({ verdict: "accepted" as const, words: "Its provider accepts this key." }) },
     },
+    data: {
+      storage: async (person, id) => {
+        const view = own(person, id);
+        return view.ok ? good(storages.get(id) ?? null) : view;
+      },
+      backup: async (person, id) => {
+        const view = own(person, id);
+        if (view.ok) acted.push({ id, action: "backup" });
+        return view.ok ? good(null) : view;
+      },
+      restore: async (person, id, from) => {
+        const view = own(person, id);
+        if (!view.ok) return view;
+        if (!storages.get(id)?.snapshots.includes(from)) return refuse("no_such_copy", { field: "from" });
+        acted.push({ id, action: `restore ${from}` });
+        return good(null);
+      },
+    },
+    receipts: async (person) => receipts.filter(({ ownerId }) => ownerId === person.id),
     tenants: {
       regions: async () => ["local"],
       nameFor: async (_person, name) => nameFor(name),
@@ -167,7 +194,7 @@ export function inMemory(): InMemory {
       },
       commands: async (person, id) => {
         const view = own(person, id);
-        return view.ok ? good({ commands: [], intact: true, brokenAt: null }) : view;
+        return view.ok ? good(ledgers.get(id) ?? { commands: [], intact: true, brokenAt: null }) : view;
       },
       posture: async (person, id) => {
         const view = own(person, id);
@@ -188,5 +215,19 @@ export function inMemory(): InMemory {
     tenantDomain: ".agents.localhost",
     tenantOrigin: "http://*.agents.localhost:8080",
   };
-  return { deps, people, agents, events, postures, samples, created, acted, acts, security };
+  return {
+    deps,
+    people,
+    agents,
+    events,
+    postures,
+    samples,
+    storages,
+    ledgers,
+    receipts,
+    created,
+    acted,
+    acts,
+    security,
+  };
 }

@@ -15,10 +15,12 @@ export interface PageProps {
   live?: boolean;
   /** Set where a passkey can be used. */
   passkeys?: boolean;
+  /** Set where a ledger can be checked. */
+  ledger?: boolean;
   children?: Child;
 }
 
-const Document: FC<PageProps> = ({ title, person, description, live, passkeys, children }) => (
+const Document: FC<PageProps> = ({ title, person, description, live, passkeys, ledger, children }) => (
   <html lang="en">
     <head>
       <meta charset="utf-8" />
@@ -31,6 +33,7 @@ const Document: FC<PageProps> = ({ title, person, description, live, passkeys, c
       <link rel="icon" type="image/svg+xml" href={ASSETS.icon.path} />
       <link rel="stylesheet" href={ASSETS.style.path} />
       {live ? <script type="module" src={ASSETS.live.path} /> : null}
+      {ledger ? <script type="module" src={ASSETS.ledger.path} /> : null}
       {passkeys ? <script type="module" src={ASSETS.passkeys.path} /> : null}
     </head>
     <body>

@@ -2,6 +2,7 @@ import type { FC } from "hono/jsx";
 import type { PostureView } from "../tenants/types.ts";
 import type { TenantView } from "./deps.ts";
 import { driftWords, fromWords, OUTCOME_WORDS, verdictOf, type WallVerdict } from "./posture-rules.ts";
+import { Tabs } from "./tabs.tsx";
 import { readableTime } from "./time.ts";
 import { LAYERS } from "./words.ts";
 
@@ -40,9 +41,7 @@ const of = ({ attacks }: PostureView, number: number) => attacks.filter(({ layer
 /** Every attack, wall by wall, with what was really seen. */
 export const PosturePage: FC<{ view: TenantView; posture: PostureView | null }> = ({ view, posture }) => (
   <article>
-    <p class="crumb">
-      <a href={`/agents/${view.id}`}>{view.name}</a>
-    </p>
+    <Tabs id={view.id} name={view.name} at={null} />
     <h1>How its walls were attacked</h1>
     {posture === null ? (
       <p class="lead">Its server has not attacked its own walls yet. It does so when its operator asks for it.</p>

@@ -1,6 +1,7 @@
 import { type Context, Hono } from "hono";
 import { ownAccountRoutes } from "./account-routes.tsx";
 import { accountRoutes } from "./accounts-routes.tsx";
+import { agentPartRoutes } from "./agent-routes.tsx";
 import { agentRoutes } from "./agents-routes.tsx";
 import { assetRoutes } from "./assets.ts";
 import { billingRoutes } from "./billing-routes.tsx";
@@ -30,6 +31,7 @@ export function pageRoutes(deps: PageDeps): Hono {
   mailboxRoutes(app, deps);
   wizardRoutes(app, deps);
   agentRoutes(app, deps);
+  agentPartRoutes(app, deps);
   keyRoutes(app, deps, deps.keys);
   billingRoutes(app, deps);
   return app;

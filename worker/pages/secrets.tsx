@@ -10,6 +10,7 @@ import type { PageDeps, Person } from "./deps.ts";
 import { problemPage } from "./errors.tsx";
 import { Alert, Field } from "./forms.tsx";
 import { page } from "./layout.tsx";
+import { Tabs } from "./tabs.tsx";
 import { PROBLEM_WORDS } from "./words.ts";
 
 /** What the Keys page needs besides the rest. */
@@ -35,29 +36,29 @@ interface KeysProps {
 const Keys: FC<KeysProps> = ({ view, secrets, said, trouble }) => {
   const rows = PROVIDERS.filter(({ env }) => variableFor(env, view.runtime) !== null);
   return (
-    <section class="narrow">
-      <p class="crumb">
-        <a href={`/agents/${view.id}`}>{view.name}</a>
-      </p>
-      <h1>Keys</h1>
-      <p class="lead">
-        Sealed at once, and opened only for this agent's server. A key can be replaced or removed, but never read back.
-        The agent starts again with each change.
-      </p>
-      {said ? (
-        <Alert title="Saved">
-          <p>{verdictWords(said.verdict, said.label)}</p>
-        </Alert>
-      ) : null}
-      {rows.map(({ env, label, asks }) => (
-        <Key
-          action={`/agents/${view.id}/keys/${env}`}
-          {...{ name: env, label, asks }}
-          secret={secrets.find(({ name }) => name === env)}
-          trouble={trouble?.name === env ? trouble : undefined}
-        />
-      ))}
-    </section>
+    <>
+      <Tabs id={view.id} name={view.name} at="keys" />
+      <section class="narrow-left">
+        <h1>Keys</h1>
+        <p class="lead">
+          Sealed at once, and opened only for this agent's server. A key can be replaced or removed, but never read
+          back. The agent starts again with each change.
+        </p>
+        {said ? (
+          <Alert title="Saved">
+            <p>{verdictWords(said.verdict, said.label)}</p>
+          </Alert>
+        ) : null}
+        {rows.map(({ env, label, asks }) => (
+          <Key
+            action={`/agents/${view.id}/keys/${env}`}
+            {...{ name: env, label, asks }}
+            secret={secrets.find(({ name }) => name === env)}
+            trouble={trouble?.name === env ? trouble : undefined}
+          />
+        ))}
+      </section>
+    </>
   );
 };
 

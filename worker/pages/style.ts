@@ -141,7 +141,7 @@ const PARTS = `
 .story .done::before { background: var(--blue); border-color: var(--blue); } .story .doing::before { border-color: var(--way); background: var(--glow); } .story .failed::before { border-color: var(--bad); background: var(--bad); }
 .story .waiting { color: var(--ink-2); } .story .doing .step { font-weight: 600; } .story .failed .step { color: var(--bad); font-weight: 600; }
 .took { color: var(--ink-2); font: .88rem/1.8 var(--mono); } .why { grid-column: 1 / -1; color: var(--ink-2); font-size: .92rem; } .why progress { margin-top: .4rem; max-width: 20rem; }
-.gauges { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1rem; margin-bottom: 1.2rem; } .gauge { margin: 0; padding: 1rem 1.2rem; } .gauge h3 { font-size: 1rem; margin: 0; color: var(--ink-2); } .gauge p { margin: 0; } .gauge strong { font: 600 1.5rem/1.4 var(--head); }
+.gauges { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; margin-bottom: 1.2rem; } .gauge { margin: 0; padding: 1rem 1.2rem; } .gauge h3 { font-size: 1rem; margin: 0; color: var(--ink-2); } .gauge p { margin: 0; } .gauge strong { font: 600 1.5rem/1.4 var(--head); }
 .spark { display: block; width: 100%; height: 2.5rem; margin: .5rem 0 .3rem; border-bottom: 1px solid var(--line); } .spark path { fill: var(--blue); }
 .events li { display: grid; gap: 0 1.2rem; grid-template-columns: 11.5rem 1fr; padding: .45rem 0; border-bottom: 1px solid var(--line); } .events time { color: var(--ink-2); font: .88rem/1.8 var(--mono); } .events .hint { display: block; } .events .failed { color: var(--bad); }
 .layers { counter-reset: wall; margin: 1rem 0 2rem; } .layers li { counter-increment: wall; padding: .35rem 0; } .layers li::before { content: counter(wall) ". "; font-weight: 600; } .kept { display: block; color: var(--ink-2); font-size: .92rem; }
@@ -149,6 +149,11 @@ const PARTS = `
 .verdict { font-size: .92rem; white-space: normal; } .layers .verdict { display: flex; font-weight: 400; }
 .attacks { border-top: 1px solid var(--line); padding-block: .5rem; } .attacks table { width: 100%; border-collapse: collapse; margin: .4rem 0 1.5rem; } .attacks th, .attacks td { text-align: left; vertical-align: top; padding: .5rem 1rem .5rem 0; border-bottom: 1px solid var(--line); } .attacks td .hint { display: block; } .attacks .evidence { font: .88rem/1.6 var(--mono); color: var(--ink-2); overflow-wrap: anywhere; width: 38%; }
 .limits { display: grid; grid-template-columns: auto 1fr; gap: .2rem 1.2rem; } .limits dt { color: var(--ink-2); }
+.tabs { display: flex; flex-wrap: wrap; gap: 0 1.6rem; border-bottom: 1px solid var(--line); margin-bottom: 1.8rem; } .tabs a { padding: .45rem 0; color: var(--ink-2); text-decoration: none; border-bottom: 3px solid transparent; margin-bottom: -1px; } .tabs a:hover { color: var(--ink); } .tabs [aria-current] { color: var(--ink); font-weight: 600; border-color: var(--blue); }
+.notice { border-left: 4px solid var(--good); background: var(--sheet); padding: .9rem 1.1rem; } .warn { color: var(--way); font-weight: 600; } .figure-line strong { font: 600 2rem/1.2 var(--head); } .sheet h2 { font-size: 1.25rem; } .sheet .entries { margin-bottom: .6rem; }
+.way-back form { text-align: right; } .way-back summary { text-align: right; }
+.cell { width: 100%; border-collapse: collapse; margin-bottom: 1rem; } .cell th, .cell td { text-align: left; vertical-align: top; padding: .55rem 1rem .55rem 0; border-bottom: 1px solid var(--line); } .cell .state { white-space: normal; } .cell td .hint { display: block; }
+.ledger .hash { display: block; font-size: .8rem; color: var(--ink-2); overflow-wrap: anywhere; } .receipts { margin-top: 4rem; }
 .danger { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .6rem; } .danger summary { color: var(--bad); } .danger form { max-width: 28rem; margin-top: .6rem; }
 .failure .figure { font: 600 4rem/1 var(--head); color: var(--edge); margin: 1rem 0; }
 `;
@@ -171,6 +176,7 @@ const WIDTHS = `
 @media (min-width: 46rem) { .bills li { display: grid; grid-template-columns: 10.5rem minmax(0, 1fr) 6rem 5rem 7rem; } .plans { grid-template-columns: repeat(3, 1fr); } .empty { grid-template-columns: 20rem 1fr; } }
 @media (min-width: 58rem) { .hero { grid-template-columns: 1fr 1.05fr; } .agent { grid-template-columns: minmax(0, 1fr) 20rem; } .walls { grid-template-columns: repeat(5, 1fr); gap: 0 1.6rem; } .walls li { display: block; } .walls li::before { margin-bottom: .7rem; } .walls p { margin-bottom: .4rem; } }
 @media (max-width: 40rem) {
+  .cell thead { position: absolute; clip-path: inset(50%); } .cell tr { display: grid; grid-template-columns: 9rem 1fr; border-bottom: 1px solid var(--line); padding-block: .5rem; } .cell th, .cell td { border: 0; padding-block: .1rem; } .cell td:last-child { grid-column: 1 / -1; }
   .top { gap: .3rem 1rem; } .sheet { padding: 1.1rem; } .events li { grid-template-columns: 1fr; }
   .compare thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   .compare, .compare tbody, .compare tr, .compare th, .compare td { display: block; width: auto !important; } .compare tr { border-bottom: 1px solid var(--line); padding: 1rem 0; } .compare tbody th, .compare td { border: 0; padding: .2rem 0; } .compare td:nth-child(3) { padding: .4rem .8rem; margin-top: .4rem; } .compare td::before { content: attr(data-label); display: block; font-weight: 600; font-size: .88rem; }

@@ -56,7 +56,7 @@ it("is shown to the owner alone, and gone with the agent", async () => {
   await says(Date.now() - 2 * MINUTE_MS, 300, 1);
   await says(Date.now(), 400, 1);
   const stranger = await new Client(edge).signUp();
-  expect(await (await owner.request("GET", `/agents/${id}`)).text()).toContain("300 to 400 MiB");
+  expect(await (await owner.request("GET", `/agents/${id}`)).text()).toContain("300 MiB to 400 MiB");
   expect((await stranger.request("GET", `/agents/${id}`)).status).toBe(404);
   await owner.request("DELETE", `/api/v1/tenants/${id}`);
   await host.post(edge, await host.report({ type: "tenant.state", tenantId: id, generation: 2, state: "purged" }));
