@@ -14,6 +14,14 @@ export interface Kept {
   backup?: StorageFacts["backup"];
   restored?: StorageFacts["restored"];
   strays: number;
+  /** What it last became ready from, by digest; null: made here. Absent: it has never been ready. */
+  runs?: {
+    image: string | null;
+    /** Another one that is about to be tried, and the data as it was before. */
+    trial?: { image: string | null; snapshot: string };
+    /** One that did not become ready for this generation; its snapshot until that is restored. */
+    refused?: { image: string | null; generation: number; snapshot: string | null };
+  };
 }
 
 const NOTHING: Kept = { told: null, backups: 0, strays: 0 };

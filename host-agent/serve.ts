@@ -6,6 +6,7 @@ import type { HostConfig } from "./config.ts";
 import { createAim } from "./control-plane.ts";
 import { hostPorts } from "./drivers.ts";
 import { journalPath } from "./enrol.ts";
+import { createExporter } from "./export/index.ts";
 import { createGuard, watchKernel } from "./firewall/index.ts";
 import { type Identity, readIdentity } from "./identity.ts";
 import { createIngress } from "./ingress/index.ts";
@@ -24,6 +25,7 @@ import {
   createSpares,
   createSteps,
   createSupervisor,
+  createUpgrades,
   openSealed,
   placedTenant,
   prebuildImages,
@@ -72,9 +74,11 @@ export async function serve(
     networkOf: (slot) => slotNetwork(config.pool, slot),
     log,
   });
+  const upgrades = createUpgrades({ ports, ...journal, log, nowMs });
   const steps = createSteps({
     ...config,
     ports,
+    upgrades,
     sealingKey,
     restore: createRestore({ ports, data: journal.data, log, nowMs }),
     isMoved: journal.tenants.isMoved,
@@ -90,6 +94,7 @@ export async function serve(
     ports,
     steps,
     slumber,
+    upgrades,
     log,
     nowMs,
     random: Math.random,
@@ -107,10 +112,10 @@ export async function serve(
     },
   });
   const aim = createAim({ journal, firewall: ports.firewall, guard, log });
-  const keeping = startKeeping({
-    ...{ journal, ports, tenantOf, log, nowMs },
-    keyOf: async (record) => (await openSealed(record, sealingKey)).volumeKey ?? null,
-  });
+  const keyOf = async (record: TenantRecord) => (await openSealed(record, sealingKey)).volumeKey ?? null;
+  const keeping = startKeeping({ journal, ports, tenantOf, log, nowMs, keyOf });
+  const { volumes } = ports;
+  const exporter = createExporter({ ...config, identity, journal, volumes, tenantOf, keyOf, log, nowMs });
   const rounds = startRounds(config, journal, ports, supervisor, guard, log);
   const reports = startReportSender({ journal, identity, edgeUrl: config.edgeUrl, log, nowMs, random });
 
@@ -128,7 +133,11 @@ export async function serve(
     }
   };
   const command = await createCommandDesk({ identity, journal, log, nowMs, random, onAccepted });
-  const server = createServer({ command, gate: ingress.handle, log });
+  const server = createServer({
+    command,
+    gate: (request, response) => void (exporter.handle(request, response) || ingress.handle(request, response)),
+    log,
+  });
   await listen(ingress.streams.server, streamSocket, config.socketGroupId);
   await listen(server, join(config.runDir, "agent.sock"), config.socketGroupId);
 
@@ -181,7 +190,14 @@ export async function serve(
       ingress.stop();
       rounds.stop();
       status.stop();
-      const stopped = Promise.all([keeping.stop(), supervisor.stop(), spares.stop(), reports.stop(), guard.stop()]);
+      const stopped = Promise.all([
+        exporter.stop(),
+        keeping.stop(),
+        supervisor.stop(),
+        spares.stop(),
+        reports.stop(),
+        guard.stop(),
+      ]);
       // A step may wait long for the engine; whatever it did is found again at the next start.
       await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, STOP_WITHIN_MS))]);
       journal.close();

@@ -26,7 +26,7 @@ import { createCommandDesk } from "./commands.ts";
 import type { Identity } from "./identity.ts";
 import { openJournal } from "./journal.ts";
 import { createLog, silentLog } from "./log.ts";
-import { createRestore, createSpares, createSteps, createSupervisor } from "./tenants/index.ts";
+import { createRestore, createSpares, createSteps, createSupervisor, createUpgrades } from "./tenants/index.ts";
 import { slotNetwork } from "./tenants/layout.ts";
 import { type ModelHost, PLACE } from "./tenants/model-host.ts";
 import { createTestimony } from "./testimony.ts";
@@ -144,9 +144,11 @@ export async function startTestAgent(options: TestAgentOptions) {
   const { containers } = ports;
   const networkOf = (slot: number) => slotNetwork(PLACE.pool, slot);
   const spares = createSpares({ count: options.spares ?? 0, slots, journal, containers, networkOf, log });
+  const upgrades = createUpgrades({ ports, ...journal, log, nowMs });
   const steps = createSteps({
     ...PLACE,
     ports,
+    upgrades,
     sealingKey,
     restore: createRestore({ ports, data: journal.data, log, nowMs }),
     isMoved: journal.tenants.isMoved,
@@ -158,6 +160,7 @@ export async function startTestAgent(options: TestAgentOptions) {
     journal,
     ports,
     steps,
+    upgrades,
     log,
     nowMs,
     random: () => 0,

@@ -6,12 +6,14 @@ import { backoffMs, createBell } from "../waiting.ts";
 import type { ContainerFacts } from "./ports.ts";
 import { decide } from "./rules.ts";
 import { type Ports, requireFirewall, type Steps } from "./steps.ts";
+import { createUpgrades, type Upgrades } from "./upgrades.ts";
 import { startTenantWorker, type TenantWorker } from "./worker.ts";
 
 export { createRestore } from "./restore.ts";
 export { openSealed } from "./sealed.ts";
 export { createSpares } from "./spares.ts";
 export { createSteps, type Ports, placedTenant } from "./steps.ts";
+export { createUpgrades };
 
 const START_BACKOFF = { firstMs: 250, maxMs: 10_000 };
 const FIRST_GENERATION = 1;
@@ -21,6 +23,7 @@ export interface SupervisorOptions {
   ports: Ports;
   steps: Steps;
   slumber?: Slumber;
+  upgrades?: Pick<Upgrades, "refuse">;
   log: Log;
   nowMs: () => number;
   random: () => number;

@@ -30,7 +30,10 @@ export function createModelHost() {
     routes: new Map<string, Route>(),
     firewall: { differences: [] as string[], repairable: true },
     /** What a start does: ready, or dead on arrival. */
-    onStart: (_tenantId: string): "ready" | "dies" | "hangs" => "ready",
+    onStart: (_tenantId: string, _image?: string): "ready" | "dies" | "hangs" => "ready",
+    /** Data that was kept, and data that was brought back, by tenant. */
+    snapshots: [] as string[],
+    restored: [] as string[],
     startedEnv: new Map<string, Record<string, string>>(),
     violations: [] as string[],
     /** Networks of which the engine keeps a half. */
@@ -51,7 +54,7 @@ export function createModelHost() {
   };
 
   const planHash = ({ spec, layout }: Tenant, restarts: number) =>
-    JSON.stringify([spec.limits, spec.runtime, layout.uid, layout.address, restarts]);
+    JSON.stringify([spec.limits, spec.runtime, spec.image, layout.uid, layout.address, restarts]);
   const need = (condition: boolean, what: string) => {
     if (!condition) throw new StepError("The model host refuses.", { retryable: true, log: what });
   };
@@ -86,14 +89,19 @@ export function createModelHost() {
         usage: async () => new Map(),
         snapshots: {
           list: async () => [],
-          take: async () => {},
+          take: async ({ volumeDir }) => void host.snapshots.push(basename(volumeDir)),
           thin: async () => {},
           frozen: async (_, work) => work(""),
           hasLive: async ({ volumeDir }) => volumes.has(basename(volumeDir)),
-          restore: async (_, { makeWay }) => makeWay(),
+          async restore({ volumeDir }, { makeWay }) {
+            await makeWay();
+            need(!containers.get(basename(volumeDir))?.running, "volume in use");
+            host.restored.push(basename(volumeDir));
+          },
           receive: async (_, { makeWay }) => makeWay(),
           settle: async () => {},
         },
+        restrain: async () => {},
         freeze: async () => {},
       },
       firewall: {
@@ -143,7 +151,7 @@ export function createModelHost() {
           if (!volume?.open) host.violations.push(`${spec.id} started without its volume`);
           const { instance } = volume ?? { instance: 0 };
           Object.assign(container, { running: true, exitCode: null, starts: container.starts + 1, instance });
-          if (host.onStart(spec.id) === "dies") host.crash(spec.id);
+          if (host.onStart(spec.id, spec.image) === "dies") host.crash(spec.id);
           return null;
         },
         async stop(tenantId) {
@@ -180,7 +188,7 @@ export function createModelHost() {
           envs.delete(tenantId);
         },
         async untilReady({ spec }, signal) {
-          const hang = host.onStart(spec.id) === "hangs";
+          const hang = host.onStart(spec.id, spec.image) === "hangs";
           if (hang) await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
           need(containers.get(spec.id)?.running === true, "it ended before it was ready");
         },

@@ -16,6 +16,7 @@ import {
 } from "./ports.ts";
 import type { ChainStep } from "./rules.ts";
 import { openSealed } from "./sealed.ts";
+import type { Upgrades } from "./upgrades.ts";
 
 export interface Ports {
   volumes: Volumes;
@@ -32,11 +33,12 @@ export interface StepsOptions {
   /** Gives UID and slot, once, or another slot; null when the pool is used up. */
   place: (tenantId: string, elsewhere?: boolean) => { uid: number; slot: number } | null;
   sealingKey: CryptoKey;
-  /** Signs that nothing is left of a tenant. */
   /** Makes its data what its owner asked for. */
   restore: (tenant: Tenant, key: string | null) => Promise<void>;
+  upgrades: Pick<Upgrades, "imageOf" | "snapshot" | "undo" | "ready">;
   /** Whether what is being removed lives on another host. */
   isMoved: (tenantId: string) => boolean;
+  /** Signs that nothing is left of a tenant. */
   testify: (record: TenantRecord, proofs: readonly DeletionStep[]) => Promise<string>;
   pool: string;
   stateDir: string;
@@ -62,6 +64,7 @@ export function createSteps({
   place,
   sealingKey,
   restore,
+  upgrades,
   isMoved,
   testify,
   pool,
@@ -71,7 +74,10 @@ export function createSteps({
   const { volumes, containers, runtimes, images, routes, copies } = ports;
   const firewallStands = afterCall(() => requireFirewall(ports.firewall));
 
-  const tenantOf = (record: TenantRecord): Tenant => placedTenant(record, { pool, stateDir, runDir });
+  const tenantOf = (record: TenantRecord): Tenant => {
+    const { spec, layout } = placedTenant(record, { pool, stateDir, runDir });
+    return { spec: { ...spec, image: upgrades.imageOf(record) ?? undefined }, layout };
+  };
 
   const layoutOf = ({ id, uid, slot }: TenantRecord): TenantLayout | null =>
     uid === null || slot === null ? null : tenantLayout({ tenantId: id, uid, slot, pool, stateDir, runDir });
@@ -86,8 +92,8 @@ export function createSteps({
 
   return {
     image({ record, signal, progress }) {
-      const { runtime, image } = specOf(record);
-      return orAborted(images.ensure(runtime, progress, image), signal);
+      const { runtime } = specOf(record);
+      return orAborted(images.ensure(runtime, progress, upgrades.imageOf(record) ?? undefined), signal);
     },
     firewall: () => firewallStands(),
 
@@ -101,6 +107,7 @@ export function createSteps({
       const { spec, layout } = tenantOf(record);
       const { volumeKey = null } = await openSealed(record, sealingKey);
       await restore({ spec, layout }, volumeKey);
+      await upgrades.undo(record, { spec, layout });
       await volumes.open(layout, { diskMiB: spec.limits.diskMiB, key: volumeKey });
     },
     async network({ record }) {
@@ -126,6 +133,7 @@ export function createSteps({
       if (found?.running && !wanted) {
         await containers.stop(record.id, runtimes.stopTimeoutSeconds(tenant.spec.runtime));
       }
+      await upgrades.snapshot(record, tenant);
       // Before the container is made, since these directories are sources of its mounts.
       await volumes.ensureMountPoint(tenant.layout);
       if (!wanted) await writeEnv(record, tenant);
@@ -144,6 +152,7 @@ export function createSteps({
           await containers.start(tenant);
         }
         await orAborted(runtimes.untilReady(tenant, signal), signal);
+        upgrades.ready(record);
       } finally {
         // Ready or dead, the entrypoint has read it.
         await runtimes.clearEnv(tenant.layout);

@@ -5,6 +5,7 @@ import { backoffMs, createBell } from "../waiting.ts";
 import { StepError } from "./ports.ts";
 import { type ChainStep, CRASH_WINDOW_MS, decide, hopeless } from "./rules.ts";
 import type { Ports, Steps } from "./steps.ts";
+import type { Upgrades } from "./upgrades.ts";
 import { walk } from "./walk.ts";
 
 const DEFAULT_BACKOFF = { firstMs: 500, maxMs: 30_000 };
@@ -23,6 +24,8 @@ export interface WorkerOptions {
   random: () => number;
   /** Pauses between attempts. */
   backoff?: { firstMs: number; maxMs: number };
+  /** Absent: nothing is on trial on this host. */
+  upgrades?: Pick<Upgrades, "refuse">;
   /** This tenant is where it is wanted. */
   onReached?: (tenantId: string) => void;
   /** Nothing is left of the tenant, and this worker has ended. */
@@ -190,6 +193,18 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
     const detail = error instanceof StepError ? error.public : UNKNOWN_FAILURE;
     log.warn("tenant.step_failed", { tenant: tenantId, step, times: attempts.failures, error: describeError(error) });
     slumber?.tell(record, { trouble: detail });
+    if (options.upgrades?.refuse(record, step, error, attempts.failures)) {
+      const { generation } = record;
+      const said = `The new image was not taken: ${detail} The one before it runs again, with its data as it was.`;
+      journal.tenants.note({
+        tenantId,
+        generation,
+        atMs: nowMs(),
+        steps: [{ step, status: "progress", detail: said }],
+      });
+      attempts = fresh(generation);
+      return 0;
+    }
     if (step === "health") await countStart();
     const hopelessNow = hopeless(attempts.crashesAtMs, attempts.failedStarts, nowMs());
     const isFinal = record.goal === "running" && (hopelessNow || (error instanceof StepError && !error.retryable));

@@ -31,10 +31,8 @@ export function chooseImage(
 export interface Candidate {
   tenantId: string;
   desired: "running" | "suspended" | "stopped" | "deleted";
-  generation: number;
   image: Image;
   running: Image;
-  runningGeneration: number;
   refused: Image;
 }
 
@@ -53,8 +51,7 @@ export function nextRolloutStep(target: Image, batch: number, agents: readonly C
   const told = living.filter(({ image }) => image === target);
   const failed = told.filter(({ refused, running }) => refused === target && running !== target);
   if (failed.length > 0) return { do: "stop", detail: `It did not become ready for ${failed[0]?.tenantId}.` };
-  const isThere = (one: Candidate) => one.running === target && one.runningGeneration >= one.generation;
-  const waiting = told.filter((one) => one.desired === "running" && !isThere(one));
+  const waiting = told.filter((one) => one.desired === "running" && one.running !== target);
   const left = living.filter(({ image }) => image !== target);
   const room = batch - waiting.length;
   if (left.length > 0 && room > 0) return { do: "begin", ids: left.slice(0, room).map(({ tenantId }) => tenantId) };

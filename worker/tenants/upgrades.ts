@@ -89,9 +89,8 @@ export function createUpgrades(context: UpgradeContext) {
   async function advance(rollout: Rollout): Promise<void> {
     const rows = await candidatesOf(rollout.runtime as RuntimeName);
     const agents = rows.map(({ tenant, images }) => ({
-      ...{ tenantId: tenant.id, desired: tenant.desired, generation: tenant.generation },
+      ...{ tenantId: tenant.id, desired: tenant.desired },
       ...{ image: images?.image ?? null, running: images?.running ?? null, refused: images?.refused ?? null },
-      runningGeneration: images?.runningGeneration ?? 0,
     }));
     const next = nextRolloutStep(rollout.image, rollout.batch, agents);
     switch (next.do) {

@@ -1,0 +1,80 @@
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { newId } from "../../schema/protocol/index.ts";
+import { applyCommand, createTestEdge, startTestAgent, testDirectory } from "../testing.ts";
+import { createModelHost } from "./model-host.ts";
+
+const until = (check: () => void) => vi.waitFor(check, { timeout: 20_000, interval: 5 });
+const image = (digit: string) => `registry.example/agent@sha256:${digit.repeat(64)}`;
+const [GOOD, BAD, OTHER] = [image("a"), image("b"), image("c")];
+
+async function setUp() {
+  const edge = await createTestEdge();
+  const path = join(testDirectory(onTestFinished), "journal.db");
+  const host = createModelHost();
+  host.onStart = (_, image) => (image === BAD ? "dies" : "ready");
+  const start = async () => {
+    const agent = await startTestAgent({ path, edge, host });
+    await agent.supervisor.start();
+    return agent;
+  };
+  const agent = await start();
+  const id = newId("tnt");
+  const tell = (generation: number, image: string, on = agent) => {
+    const command = applyCommand(id, { generation, restarts: generation });
+    return on.command({ ...command, tenant: { ...command.tenant, runtime: "custom", image } });
+  };
+  const heard = (on = agent) =>
+    on.reports().flatMap((one) => (one.type === "tenant.image" ? [[one.generation, one.image, one.refused]] : []));
+  const planned = () => host.containers.get(id)?.planHash ?? "";
+  await tell(1, GOOD);
+  await until(() => expect(heard()).toEqual([[1, GOOD, null]]));
+  return { host, agent, id, tell, heard, planned, start };
+}
+
+describe("another image", () => {
+  test("that becomes ready is told, and the data was kept as it was before", async () => {
+    const { host, agent, id, tell, heard } = await setUp();
+    await tell(2, OTHER);
+    await until(() => expect(heard().at(-1)).toEqual([2, OTHER, null]));
+    expect([host.snapshots, host.restored]).toEqual([[id], []]);
+    await agent.stop();
+  });
+
+  test("that does not become ready gives way to the one before, with its data as it was", async () => {
+    const { host, agent, id, tell, heard, planned } = await setUp();
+    await tell(2, BAD);
+    await until(() => expect(agent.states(id).at(-1)).toBe("running"));
+    await until(() => expect(heard().at(-1)).toEqual([2, GOOD, BAD]));
+    await until(() => expect(host.containers.get(id)?.running).toBe(true));
+    expect(planned()).toContain(GOOD);
+    expect([host.snapshots, host.restored, host.violations]).toEqual([[id], [id], []]);
+    await agent.stop();
+  });
+
+  test("stays refused after a restart of the host agent, and is tried again when it is told again", async () => {
+    const { host, agent, id, tell, heard, planned, start } = await setUp();
+    await tell(2, BAD);
+    await until(() => expect(heard().at(-1)).toEqual([2, GOOD, BAD]));
+    await until(() => expect(host.containers.get(id)?.running).toBe(true));
+    const starts = host.containers.get(id)?.starts;
+    agent.die();
+    const again = await start();
+    await until(() => expect(host.routes.size).toBe(1));
+    expect([planned().includes(GOOD), host.containers.get(id)?.starts]).toEqual([true, starts]);
+    host.onStart = () => "ready";
+    await tell(3, BAD, again);
+    await until(() => expect(heard(again).at(-1)).toEqual([3, BAD, null]));
+    await again.stop();
+  });
+
+  test("of an agent that was never ready is not rolled back: there is nothing to go back to", async () => {
+    const { agent, host } = await setUp();
+    const fresh = newId("tnt");
+    const command = applyCommand(fresh);
+    await agent.command({ ...command, tenant: { ...command.tenant, runtime: "custom", image: BAD } });
+    await until(() => expect(agent.states(fresh).at(-1)).toBe("failed"));
+    expect(host.restored).toEqual([]);
+    await agent.stop();
+  });
+});
