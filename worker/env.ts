@@ -14,6 +14,8 @@ export interface Config {
   database: { url: string; authToken?: string };
   authSecret: string;
   operatorToken: string;
+  /** What a Prometheus shows to read /metrics; null where there is none. */
+  metricsToken: string | null;
   commandKeys: CommandKeys;
   vaultKeys: Keyring;
   /** Where stand-ins of the providers answer, for trials; null: the providers themselves are asked about a key. */
@@ -85,6 +87,7 @@ const BINDINGS = {
   DATABASE_AUTH_TOKEN: z.string().min(1).optional().describe("a token of the libSQL server, or nothing"),
   AUTH_SECRET: z.string().min(32).describe("at least 32 random characters"),
   OPERATOR_TOKEN: z.string().min(32).describe("at least 32 random characters"),
+  METRICS_TOKEN: z.string().min(32).optional().describe("at least 32 random characters, or nothing"),
   COMMAND_KEYS: json(commandKeys).describe(
     'JSON {"version":1,"current":"kid","keys":[{"kid",…Ed25519 private JWK}]} with 1 or 2 keys, the current one among them',
   ),
@@ -157,6 +160,7 @@ export function parseEnv(bindings: Readonly<Record<string, unknown>>): Config {
     database: { url: read("DATABASE_URL"), authToken: read("DATABASE_AUTH_TOKEN") },
     authSecret: read("AUTH_SECRET"),
     operatorToken: read("OPERATOR_TOKEN"),
+    metricsToken: read("METRICS_TOKEN") ?? null,
     commandKeys: keys,
     vaultKeys: read("VAULT_KEYS"),
     providersAt: read("PROVIDERS_AT") ?? null,
