@@ -19,6 +19,7 @@ import { createHosts } from "./hosts/index.ts";
 import {
   backgroundOf,
   browserSafety,
+  compressed,
   describeError,
   lastResort,
   limitedBody,
@@ -27,7 +28,6 @@ import {
 } from "./http.ts";
 import { createPost } from "./mail/index.ts";
 import { createMetrics, partOf } from "./metrics/index.ts";
-import { createMetrics } from "./metrics/index.ts";
 import { createOperator } from "./operator/index.ts";
 import { operatorApi } from "./operator/routes.ts";
 import type { PageDeps } from "./pages/deps.ts";
@@ -102,6 +102,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
   const keyChecks = createKeyChecks({ db, world, fetch: reach, at: config.providersAt });
   const pageDeps: PageDeps = {
     keys: { service: tenants, checks: keyChecks },
+    channels: channels.service,
     data: data.service,
     receipts: (person) => receiptsOf(db, person.id),
     person: accounts.person,
@@ -128,6 +129,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
   );
   // A report may be larger: it has a limit of its own, kept while it is read.
   app.use(except([REPORT_PATH, WEBHOOK_PATH, HOOKS_PATH], limitedBody));
+  for (const path of ["/assets/*", "/api/docs", "/status"]) app.use(path, compressed);
   app.use(sameOriginOnly(config.dashboardOrigin));
 
   app.use(async (c, next) => {
@@ -179,12 +181,6 @@ export function createEdge(config: Config, outside: Outside = {}) {
   };
   app.get(DOCUMENT_PATH, (c) => c.json(describe()));
   app.route("/", referenceRoutes(pageDeps, describe));
-  const { metricsToken } = config;
-  const metrics = createMetrics({
-    ...{ world, overview: operator.overview },
-    mayRead: metricsToken === null ? null : (authorization) => isOperator(authorization, metricsToken),
-  });
-  app.route("/", metrics.routes);
   const { metricsToken } = config;
   const metrics = createMetrics({
     ...{ world, overview: operator.overview },
