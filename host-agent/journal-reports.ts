@@ -12,6 +12,7 @@ export function reportRows(db: DatabaseSync) {
   const oldest = db.prepare("SELECT seq, body FROM reports ORDER BY seq LIMIT ?");
   const prune = db.prepare("DELETE FROM reports WHERE seq <= ?");
   const lastSeq = db.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'reports'");
+  const count = db.prepare("SELECT count(*) AS n FROM reports");
   let listener = () => {};
 
   return {
@@ -47,6 +48,9 @@ export function reportRows(db: DatabaseSync) {
 
     /** The highest number ever given; 0 before the first. */
     lastSeq: (): number => (lastSeq.get()?.seq as number | undefined) ?? 0,
+
+    /** How many the edge has not confirmed yet. */
+    waiting: (): number => count.get()?.n as number,
 
     /** Called soon after new reports were written, once per report. */
     onNew(call: () => void): void {

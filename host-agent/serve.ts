@@ -13,6 +13,7 @@ import { createIngress } from "./ingress/index.ts";
 import { type Journal, openJournal, type TenantRecord } from "./journal.ts";
 import { startKeeping } from "./keeping.ts";
 import { describeError, type Log } from "./log.ts";
+import { createHostMetrics } from "./metrics/index.ts";
 import { createDoor, openDoor, postureReport, removeLeftovers, runPosture, tenantSlots } from "./posture/index.ts";
 import { startReportSender } from "./reports.ts";
 import { startRounds } from "./rounds.ts";
@@ -160,7 +161,7 @@ export async function serve(
     return verdict;
   }
 
-  const door = createDoor({ run: posture, log });
+  const door = createDoor({ run: posture, log, metrics: createHostMetrics({ journal, guard, ...config, nowMs }) });
   await openDoor(door, join(config.runDir, "operator.sock"));
   log.info("serving", { host: identity.hostId, epoch: identity.epoch, keyset: journal.keyset().version });
 
