@@ -61,7 +61,7 @@ export async function buildCommand(
       ownerId,
       runtime,
       limits: limitsOf(runtime, plan),
-      sleep: sleepOf(plan),
+      sleep: sleepOf(runtime, plan),
       data: keepingOf(snapshotsOf(plan), wishes),
       channels: channelsOf(runtime, channels, inbox),
       image: image ?? undefined,

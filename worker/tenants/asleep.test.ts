@@ -3,6 +3,7 @@ import { beforeAll, expect, it } from "vitest";
 import { outbox, tenantStatus, tenants } from "../../schema/db/index.ts";
 import { Client, startTestEdge, type TestEdge } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
+import { sleepOf } from "./plans.ts";
 
 let host: TestHost;
 let edge: TestEdge;
@@ -42,7 +43,8 @@ it("sleep is a matter of the plan: who pays for an agent that is always on gets 
   expect(spec()).not.toHaveProperty("tenant.sleep");
   await edge.db.update(tenants).set({ plan: "starter" }).where(eq(tenants.id, id));
   await owner.request("POST", `/api/v1/tenants/${id}/restart`);
-  expect(spec()).toHaveProperty("tenant.sleep", { pauseAfterSeconds: 300, stopAfterSeconds: 3600 });
+  expect(spec()).toHaveProperty("tenant.sleep", { pauseAfterSeconds: 3, stopAfterSeconds: 6 });
+  expect(sleepOf("openclaw", "starter")).toEqual({ pauseAfterSeconds: 300, stopAfterSeconds: 3600 });
 });
 
 it("how an agent is stands on its page while it lives, and is forgotten with it", async () => {

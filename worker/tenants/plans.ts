@@ -84,7 +84,10 @@ export const planOf = (plan: string): Plan => (Object.hasOwn(PLANS, plan) ? PLAN
 
 /** An agent that sleeps: frozen after five minutes without anybody and anything, ended after an hour of it. */
 const SLEEP: SleepPolicy = { pauseAfterSeconds: 300, stopAfterSeconds: 3600 };
-export const sleepOf = (plan: string): SleepPolicy | undefined => (planOf(plan).alwaysOn ? undefined : SLEEP);
+/** Nobody waits so long for the test agent. */
+const ECHO_SLEEP: SleepPolicy = { pauseAfterSeconds: 3, stopAfterSeconds: 6 };
+export const sleepOf = (runtime: RuntimeName, plan: string): SleepPolicy | undefined =>
+  planOf(plan).alwaysOn ? undefined : runtime === "echo" ? ECHO_SLEEP : SLEEP;
 
 export const messagesPerDayOf = (plan: string): number => planOf(plan).messagesPerDay;
 
