@@ -17,6 +17,7 @@ import { createHostMetrics } from "./metrics/index.ts";
 import { createDoor, openDoor, postureReport, removeLeftovers, runPosture, tenantSlots } from "./posture/index.ts";
 import { startReportSender } from "./reports.ts";
 import { startRounds } from "./rounds.ts";
+import { startConfigGuard } from "./runtimes/index.ts";
 import { createServer, listen } from "./server.ts";
 import { createMeter, createSlumber, metering } from "./sleep/index.ts";
 import { startStatus } from "./status/index.ts";
@@ -89,6 +90,7 @@ export async function serve(
   const tenantOf = (record: TenantRecord) => placedTenant(record, config);
   const slumber = createSlumber({ ports, nowMs, tenantOf });
   const status = startStatus({ journal, ...ports, gate: ingress.gate, tenantOf, log, nowMs });
+  const configs = startConfigGuard({ journal, ...ports, tenantOf, log, nowMs });
   const meter = createMeter(metering({ journal, ports, tenantOf }));
   const supervisor = createSupervisor({
     journal,
@@ -191,6 +193,7 @@ export async function serve(
       ingress.stop();
       rounds.stop();
       status.stop();
+      configs.stop();
       const stopped = Promise.all([
         exporter.stop(),
         keeping.stop(),

@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from "node:crypto";
-import { rm } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { HAND_OVER, runtimeStatus } from "../../schema/protocol/index.ts";
 import { isMemoryBacked } from "../storage/index.ts";
@@ -8,10 +8,11 @@ import { type Runtimes, StepError } from "../tenants/ports.ts";
 import { askAt } from "./ask.ts";
 import { rootDirectory, writeAtomically } from "./files.ts";
 import { pollUntilReady } from "./ready.ts";
-import { environmentFile, refuseEnvironment } from "./rules.ts";
+import { configHash, environmentFile, refuseEnvironment } from "./rules.ts";
 import { ENV_FILE, type RuntimeDefinition } from "./runtime.ts";
 import { RUNTIME_TABLE } from "./table.ts";
 
+export { startConfigGuard } from "./drift.ts";
 export { libraries } from "./images/echo.ts";
 export { imageRef } from "./images.ts";
 export { RUNTIME_TABLE } from "./table.ts";
@@ -36,10 +37,24 @@ export function runtimes({ isRunning, tokenKey = randomBytes(32) }: RuntimesOpti
         await rootDirectory(dirname(configDir), 0o711);
         await rootDirectory(configDir, 0o755);
         const files = RUNTIME_TABLE[tenant.spec.runtime].configFiles(tenant);
+        for (const name of await readdir(configDir)) {
+          if (!Object.hasOwn(files, name)) await rm(join(configDir, name), { recursive: true });
+        }
         for (const [name, content] of Object.entries(files)) {
           await writeAtomically(configDir, name, content, { uid: 0, mode: 0o644 });
         }
       });
+    },
+
+    async hasConfig(tenant) {
+      const { configDir } = tenant.layout;
+      const wanted = RUNTIME_TABLE[tenant.spec.runtime].configFiles(tenant);
+      const names = await readdir(configDir).catch(() => []);
+      // Read no further than what could be right: whoever was here may have left anything.
+      const found = names.flatMap((name) => (Object.hasOwn(wanted, name) ? [name] : []));
+      if (found.length !== names.length) return false;
+      const contents = found.map(async (name) => [name, await readFile(join(configDir, name), "utf8")]);
+      return configHash(Object.fromEntries(await Promise.all(contents))) === configHash(wanted);
     },
 
     async writeEnv(tenant, env) {

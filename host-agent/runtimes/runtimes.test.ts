@@ -1,13 +1,17 @@
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
+import type { RuntimeName } from "../../schema/protocol/index.ts";
+import type { TenantRecord } from "../journal.ts";
+import { createLog } from "../log.ts";
 import { type Tenant, tenantLayout } from "../tenants/layout.ts";
 import { rootDirectory, writeAtomically } from "./files.ts";
+import { runtimes, startConfigGuard } from "./index.ts";
 import { pollUntilReady } from "./ready.ts";
 import { environmentFile, pollDelayMs, refuseEnvironment } from "./rules.ts";
 import { RUNTIME_TABLE } from "./table.ts";
@@ -25,7 +29,7 @@ async function temporary(): Promise<string> {
 const tenantId = "tnt_abcdefghijklmnopqrstuvwxyz";
 const layout = tenantLayout({ tenantId, uid: 200_000, slot: 0, pool: "10.213.0.0/16", stateDir: "/s", runDir: "/r" });
 const limits = { memoryMiB: 128, cpuMillis: 500, pids: 32, diskMiB: 64, tmpMiB: 16, shmMiB: 8, requestsPerMinute: 600 };
-const tenant = (runtime: "openclaw" | "echo"): Tenant => ({
+const tenant = (runtime: RuntimeName): Tenant => ({
   layout,
   spec: {
     id: tenantId,
@@ -39,7 +43,7 @@ const tenant = (runtime: "openclaw" | "echo"): Tenant => ({
 });
 
 describe("the environment file", () => {
-  it("is read back byte for byte by a real shell, whatever the values hold", async () => {
+  it("is read back byte for byte by a real shell, whatever the values hold", { timeout: 60_000 }, async () => {
     const file = join(await temporary(), "env");
     const name = fc
       .stringMatching(/^[A-Z][A-Z0-9_]{0,20}$/)
@@ -60,7 +64,7 @@ describe("the environment file", () => {
           .map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]);
         expect(Object.fromEntries(pairs)).toMatchObject(env);
       }),
-      { numRuns: 60 },
+      { numRuns: 25 },
     );
   });
 
@@ -125,6 +129,75 @@ describe("files", () => {
     await symlink(join(dir, "victim"), join(dir, "link"));
     await expect(rootDirectory(join(dir, "link"), 0o777)).rejects.toThrow("not a directory");
     expect((await stat(join(dir, "victim"))).mode & 0o777).toBe(0o755);
+  });
+});
+
+describe("the written configuration", () => {
+  async function written() {
+    const dir = await temporary();
+    const one = tenant("openclaw");
+    const mine = { ...one, layout: { ...one.layout, configDir: join(dir, "config") } };
+    const port = runtimes({ isRunning: async () => true });
+    await port.writeConfig(mine);
+    return { port, mine, file: join(dir, "config/openclaw.json"), dir: join(dir, "config") };
+  }
+
+  it.each<[string, (at: { file: string; dir: string }) => Promise<unknown>]>([
+    ["changed", ({ file }) => writeFile(file, "{}")],
+    ["removed", ({ file }) => rm(file)],
+    ["joined by another", ({ dir }) => writeFile(join(dir, "more.json"), "{}")],
+  ])("that was %s is found, put back and told once", async (_, change) => {
+    const { port, mine, file, dir } = await written();
+    const told: unknown[] = [];
+    const record = { id: tenantId, state: "running", generation: 3, stateGeneration: 3 } as TenantRecord;
+    const guard = startConfigGuard({
+      journal: { tenants: { all: () => [record] }, reports: { add: (one) => told.push(one) } },
+      ...{ runtimes: port, tenantOf: () => mine, log: createLog(() => {}), nowMs: () => 1 },
+    });
+    cleanups.push(guard.stop);
+    const before = await readFile(file, "utf8");
+    await guard.look();
+    expect(told).toEqual([]);
+    await change({ file, dir });
+    await guard.look();
+    expect(await readFile(file, "utf8")).toBe(before);
+    expect(await readdir(dir)).toEqual(["openclaw.json"]);
+    await guard.look();
+    expect(told).toEqual([expect.objectContaining({ step: "config", generation: 3 })]);
+  });
+});
+
+describe("ZeroClaw", () => {
+  const zeroclaw = RUNTIME_TABLE.zeroclaw;
+  it.each([
+    ["landlock", null],
+    ["none", "The agent's sandbox is not active (none)."],
+    ["<script>", "The agent's sandbox is not active (script)."],
+  ])("with %s as its active sandbox: %s", async (active_backend, expected) => {
+    expect(await zeroclaw.readiness.proven?.(async () => ({ sandbox: { active_backend } }))).toBe(expected);
+  });
+
+  it("is not ready when it does not say what is active", async () => {
+    const silent = async () => Promise.reject(new Error("HTTP 404"));
+    expect(await zeroclaw.readiness.proven?.(silent)).toBe("The agent's sandbox is not active (no answer).");
+  });
+
+  it("gets its keys under its own names, no channel to poll, and of the host's bearer only the hash", () => {
+    const env = zeroclaw.environment?.({ ANTHROPIC_API_KEY: "sk-x", TELEGRAM_BOT_TOKEN: "t" }, "the-bearer") ?? {};
+    expect(Object.keys(env).sort()).toEqual([
+      "ZEROCLAW_gateway__paired_tokens",
+      "ZEROCLAW_providers__models__anthropic__default__api_key",
+    ]);
+    expect(JSON.stringify(env)).not.toContain("the-bearer");
+  });
+
+  it("demands pairing, Landlock and its own workspace in the configuration, which is TOML", () => {
+    const text = zeroclaw.configFiles(tenant("zeroclaw"))["config.toml"] ?? "";
+    for (const line of ["require_pairing = true", 'sandbox_backend = "landlock"', "workspace_only = true"]) {
+      expect(text).toContain(line);
+    }
+    for (const line of text.split("\n"))
+      expect(line).toMatch(/^(?:\[[\w.]+\]|\w+ = (?:"[^"]*"|\[.*\]|true|false|\d+)|)$/);
   });
 });
 

@@ -177,6 +177,7 @@ export function createModelHost() {
         async writeConfig({ spec }) {
           configs.add(spec.id);
         },
+        hasConfig: async ({ spec }) => configs.has(spec.id),
         async writeEnv({ spec }, env) {
           envs.set(spec.id, { ...env });
         },

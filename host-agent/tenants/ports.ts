@@ -40,6 +40,11 @@ export interface Volumes {
   destroy(layout: TenantLayout): Promise<string>;
   /** In bytes of ciphertext, by tenant. */
   usage(): Promise<ReadonlyMap<string, VolumeUsage>>;
+  /**
+   * Slows down whose next write may be refused, and lets go who has room again: a volume at its limit that is written to
+   * without end would be felt by all others. Cheap; to be called several times in a second.
+   */
+  restrain(): Promise<void>;
   /** Of ciphertext, so without its key. */
   snapshots: Snapshots;
   /** Read-only above the limit, writable below it: for a backing that keeps no limits itself. */
@@ -127,6 +132,8 @@ export interface Containers {
 export interface Runtimes {
   /** Writes the platform's configuration (0644, root) into the read-only mount. */
   writeConfig(tenant: Tenant): Promise<void>;
+  /** Whether what lies there is what would be written: the same files, and no other. */
+  hasConfig(tenant: Tenant): Promise<boolean>;
   /** Puts the environment file where the entrypoint reads it: memory-backed, 0400, owned by the tenant's UID. */
   writeEnv(tenant: Tenant, env: Readonly<Record<string, string>>): Promise<void>;
   clearEnv(layout: TenantLayout): Promise<void>;
@@ -154,7 +161,12 @@ export interface Runtimes {
 export interface Images {
   state(runtime: RuntimeName): ImageState;
   /** Resolves when the image is there, building it where it is missing (one build at a time for all callers). */
-  ensure(runtime: RuntimeName, onProgress: (progress: { fraction: number; detail: string }) => void): Promise<void>;
+  ensure(
+    runtime: RuntimeName,
+    onProgress: (progress: { fraction: number; detail: string }) => void,
+    /** By digest, and taken from its registry; absent: made here. */
+    image?: string,
+  ): Promise<void>;
 }
 
 /** The routes that the gate serves: host name → upstream. In memory; rebuilt from the journal at start. */
