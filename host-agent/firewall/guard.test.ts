@@ -74,6 +74,21 @@ test("repairs what drifted, counts it once and says what it was", async () => {
   expect(guard.driftsByWall()).toEqual({ iptables: 1 });
 });
 
+test("what the engine takes out for a moment and puts back by itself is nobody's drift", async () => {
+  const wall = wallOf("iptables");
+  const { guard, drifts } = build([wall]);
+  await guard.start();
+  wall.broken = ["FORWARD does not begin with its jump"];
+  const { verify } = wall;
+  wall.verify = async () => {
+    const found = await verify();
+    wall.broken = [];
+    return found;
+  };
+  expect(await guard.check()).toEqual({ standing: true, drifts: 0, checks: 1 });
+  expect(drifts).toEqual([]);
+});
+
 test("a plan that changes between two looks is nobody's drift, and waits for the look under way", async () => {
   const wall = wallOf("iptables");
   const { guard, drifts } = build([wall]);

@@ -78,6 +78,11 @@ export function createGuard(options: GuardOptions): Guard {
     return { ...state };
   }
 
+  function count({ name }: Wall): void {
+    state.drifts++;
+    byWall.set(name, (byWall.get(name) ?? 0) + 1);
+  }
+
   async function hold(wall: Wall): Promise<boolean> {
     const begun = nowMs();
     let differences: string[] = [];
@@ -89,19 +94,22 @@ export function createGuard(options: GuardOptions): Guard {
         return true;
       }
       state.standing = false;
-      if (fresh()) {
-        state.drifts++;
-        byWall.set(wall.name, (byWall.get(wall.name) ?? 0) + 1);
-      }
-      await wall.repair();
+      const repaired = await wall.repair();
       const left = await wall.verify();
       if (left.length > 0) throw new Error(`still after the repair: ${left.join("; ")}`);
+      // Docker takes its own jump out for a moment whenever it makes a network: gone when the repair looked, it was nobody's hand.
+      if (repaired.length > 0) {
+        if (fresh()) count(wall);
+        onDrift({ wall: wall.name, differences, repairMs: nowMs() - begun, failure: null });
+      }
       failing.delete(wall);
-      onDrift({ wall: wall.name, differences, repairMs: nowMs() - begun, failure: null });
       return true;
     } catch (error) {
       // What cannot be repaired is told once and not at every look.
-      if (fresh()) onDrift({ wall: wall.name, differences, repairMs: null, failure: String(error) });
+      if (fresh()) {
+        if (differences.length > 0) count(wall);
+        onDrift({ wall: wall.name, differences, repairMs: null, failure: String(error) });
+      }
       failing.set(wall, differences.join());
       return false;
     }

@@ -55,7 +55,6 @@ test("a run on that host holds every attack, and its owner reads it, signed, on 
 
 test("a wall that somebody changes is put back, and the owner sees how often", async () => {
   const seen = async () => (await posture())?.drift?.iptables ?? 0;
-  // Docker moves its own jump for a moment whenever it starts or makes a network: that may have been counted before.
   const before = await seen();
   await platform.server.run("iptables", ["-F", "CHELAR-FORWARD"]);
   await vi.waitFor(async () => expect(await seen()).toBeGreaterThan(before), { timeout: 40_000, interval: 500 });
