@@ -1,6 +1,6 @@
 import { type AgentLab, createAgentLab } from "../system/agent-lab.ts";
 import { clockOff, diskFull, edgeAway, engineKilled, journalRestored } from "./host-faults.ts";
-import { killEverywhere, type Say } from "./kills.ts";
+import { ALL, killEverywhere, type Say, sampleOf } from "./kills.ts";
 import { type Product, startProduct } from "./product.ts";
 import { databaseAway, deliveriesFail, edgeKilled } from "./product-faults.ts";
 import { STORIES } from "./stories.ts";
@@ -45,11 +45,11 @@ function onLab(name: string, options: { stateMiB?: number }, parts: (lab: () => 
 }
 
 /** Kill points come one after another on one agent, which is mortal and always back at the end of a story. */
-export function kills(every: (depth: Depth) => number): Act {
+export function kills(): Act {
   const act = onLab("kills", {}, (lab) =>
     STORIES.map((story) => ({
       name: story.name,
-      play: (depth) => killEverywhere(lab(), story, every(depth), depth.say),
+      play: ({ brief, say }) => killEverywhere(lab(), story, brief ? sampleOf(story) : ALL, say),
     })),
   );
   return act;

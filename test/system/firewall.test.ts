@@ -225,11 +225,18 @@ async function attempt({ from, probe, receiver }: Attack): Promise<string> {
       () => "answered",
       () => "timeout",
     );
-  } else said = await source.ask(protocol, { ...rest, timeoutMs: probe.host.includes(":") ? 2_500 : 250 });
+  } else said = await source.ask(protocol, { ...rest, timeoutMs: probe.host.includes(":") ? 700 : 250 });
   const seen = await target.ask<Record<string, number>>("seen");
   const arrived = (seen[`${protocol}/${probe.port}`] ?? 0) + (await pings(receiver)) - pingsBefore;
   if (arrived === 0 && said !== "open" && said !== "answered") return "held";
   return `${arrived} arrived, sender: ${said}`;
+}
+
+/** What gets through arrives at once, on a machine that is not held up: then it is tried again. */
+async function untilThrough(row: Attack): Promise<string> {
+  let said = "held";
+  for (let tries = 0; said === "held" && tries < 10; tries++) said = await attempt(row);
+  return said;
 }
 
 async function pings(place: Place): Promise<number> {
@@ -276,7 +283,7 @@ describe("the walls against packets", () => {
       expect(await attempt(row), `with ${kept} alone`).toBe("held");
     }
     await standWithout(row.locks);
-    expect(await attempt(row), "with its locks removed").not.toBe("held");
+    expect(await untilThrough(row), "with its locks removed").not.toBe("held");
   });
 
   test.each([
