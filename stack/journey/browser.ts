@@ -10,11 +10,15 @@ export interface RealBrowser {
 }
 
 /** `tenantAddress`: where `*.agents.localhost` is, when it is not this machine. */
-export async function openBrowser(tenantAddress?: string): Promise<RealBrowser> {
+export async function openBrowser(
+  tenantAddress?: string,
+  { javaScriptEnabled = true }: { javaScriptEnabled?: boolean } = {},
+): Promise<RealBrowser> {
   const profile = mkdtempSync(`${tmpdir()}/chelar-browser-`);
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: "/usr/bin/chromium",
     headless: true,
+    javaScriptEnabled,
     args: [
       "--no-sandbox",
       "--disable-gpu",

@@ -32,11 +32,6 @@ export const PAGES: readonly PageEntry[] = [
   { name: "forgot", route: "/forgot", as: "nobody" },
   { name: "reset", route: "/reset", as: "nobody", at: () => "/reset?token=example" },
   { name: "mailbox", route: "/dev/mailbox", as: "nobody" },
-  { name: "receipt-unknown", route: "/receipts/:id", as: "nobody", at: () => "/receipts/none", status: 404 },
-  {
-    ...{ name: "account-receipt-unknown", route: "/account-receipts/:token", as: "nobody" },
-    ...{ at: () => "/account-receipts/none", status: 404 },
-  },
   { name: "not-found", route: "*", as: "nobody", at: () => "/nowhere", status: 404 },
   { name: "agents", route: "/agents", as: "owner" },
   { name: "wizard-name", route: "/agents/new", as: "owner" },
@@ -51,6 +46,11 @@ export const PAGES: readonly PageEntry[] = [
   { name: "agent-setup", route: "/agents/:id/setup", as: "owner", at: ({ running }) => `/agents/${running}/setup` },
   { name: "agent-keys", route: "/agents/:id/keys", as: "owner", at: ({ running }) => `/agents/${running}/keys` },
   { name: "agent-walls", route: "/agents/:id/walls", as: "owner", at: ({ running }) => `/agents/${running}/walls` },
+  {
+    ...{ name: "agent-security", route: "/agents/:id/security", as: "owner" },
+    at: ({ running }) => `/agents/${running}/security`,
+  },
+  { name: "agent-data", route: "/agents/:id/data", as: "owner", at: ({ running }) => `/agents/${running}/data` },
   { name: "billing", route: "/billing", as: "owner" },
   { name: "account", route: "/account", as: "owner" },
   { name: "account-password", route: "/account/password", as: "owner" },
@@ -76,6 +76,7 @@ export const NOT_PAGES: readonly RegExp[] = [
   // The door's own: Caddy asks the first, the second sends on and shows nothing.
   /^\/forward-auth/,
   /^\/authorize$/,
-  // A file.
+  // Files, and signed documents that verify by themselves.
   /^\/operator\/audit\/export$/,
+  /^\/(?:account-)?receipts\//,
 ];

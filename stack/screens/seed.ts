@@ -84,7 +84,7 @@ const ATTACKS: readonly [id: string, layer: number, from: string, source: string
   ["host.agent", 3, "inside", "CIS 5.31", "reach the host agent's own ports", "no answer within 2 s"],
   ["world.metadata", 3, "inside", "2602.20021 case 7", "read the cloud's metadata", "no answer within 2 s"],
   ["world.private", 3, "inside", "RFC 1918", "reach private networks", "no answer within 2 s"],
-  ["kernel.af_alg", 4, "inside", "CVE-2026-31431", "open an AF_ALG socket", "EPERM"],
+  ["kernel.af-alg", 4, "inside", "CVE-2026-31431", "open an AF_ALG socket", "EPERM"],
   ["container.root", 4, "inside", "CIS 5.12", "write to its own system", "EROFS"],
   ["container.mount", 4, "inside", "CIS 5.3", "mount a file system", "EPERM"],
   ["container.pids", 4, "inside", "CIS 5.28", "fork without end", "EAGAIN after 240"],
@@ -212,17 +212,15 @@ async function history(database: LibSQLDatabase, now: number): Promise<void> {
         incident("region:us", "bad", 31, 74),
         incident("edge", "bad", 64, 74),
       ]),
-    database
-      .insert(db.sweeps)
-      .values([
-        ...[3, 2].map((ago) => ({
-          at: now - ago * DAY,
-          found: 0,
-          removed: 0,
-          report: JSON.stringify({ looked: 412 }),
-        })),
-        { at: now - DAY, found: 1, removed: 0, report: JSON.stringify({ found: ["object tenants/tnt_example"] }) },
-      ]),
+    database.insert(db.sweeps).values([
+      ...[3, 2].map((ago) => ({
+        at: now - ago * DAY,
+        found: 0,
+        removed: 0,
+        report: JSON.stringify({ looked: 412 }),
+      })),
+      { at: now - DAY, found: 1, removed: 0, report: JSON.stringify({ found: ["object tenants/tnt_example"] }) },
+    ]),
     database.insert(db.audit).values(
       Array.from({ length: 60 }, (_, index) => ({
         ...{ at: now - (60 - index) * 7 * MINUTE, actor: "system", action: "secret.deliver", subject: "tnt_example" },

@@ -71,7 +71,9 @@ const Verdict: FC<{ view: Overview }> = ({ view: { findings, hosts, at } }) => {
         <ul class="findings">
           {findings.map((finding) => (
             <li>
-              <Tone tone={finding.tone}>{finding.sentence}</Tone> <a href={`#${finding.about}`}>see</a>
+              <a href={`#${finding.about}`}>
+                <Tone tone={finding.tone}>{finding.sentence}</Tone>
+              </a>
             </li>
           ))}
         </ul>
@@ -83,7 +85,7 @@ const Verdict: FC<{ view: Overview }> = ({ view: { findings, hosts, at } }) => {
   );
 };
 
-const Figure: FC<{ value: string | number; label: string; href?: string }> = ({ value, label }) => (
+const Figure: FC<{ value: string | number; label: string }> = ({ value, label }) => (
   <div>
     <dt>{label}</dt>
     <dd>{value}</dd>
@@ -131,7 +133,7 @@ const Failed: FC<{ view: Overview }> = ({ view: { failed } }) =>
               </p>
             </div>
             <form method="post" action={`/operator/agents/${agent.id}/retry`}>
-              <button type="submit" class="quiet small" aria-label={`Try ${agent.name} again`}>
+              <button type="submit" class="quiet small" aria-label={`Try again: ${agent.name}`}>
                 Try again
               </button>
             </form>
@@ -169,7 +171,7 @@ const Stuck: FC<{ view: Overview; now: number }> = ({ view: { outbox }, now }) =
             </div>
             <form method="post" action={`/operator/outbox/${hostId}/retry`}>
               {tenantId ? <input type="hidden" name="agent" value={tenantId} /> : null}
-              <button type="submit" class="quiet small" aria-label={`Say it to ${host} again`}>
+              <button type="submit" class="quiet small" aria-label={`Say it again to ${host}`}>
                 Say it again
               </button>
             </form>
