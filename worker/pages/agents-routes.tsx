@@ -1,22 +1,16 @@
 import type { Context, Hono } from "hono";
 import { z } from "zod";
 import { readForm } from "../http.ts";
-import { VERDICTS, verdictWords } from "../vault/rules.ts";
 import { Agent, type AgentProps } from "./agent.tsx";
 import { Agents } from "./agents.tsx";
-import type { PageDeps, Person, TenantEvent } from "./deps.ts";
+import { allEvents } from "./all-events.ts";
+import type { PageDeps, Person } from "./deps.ts";
 import { problemPage } from "./errors.tsx";
 import { page } from "./layout.tsx";
-import { Setup } from "./setup.tsx";
 import { onlySignedIn } from "./signed-in.ts";
-import { MODEL_PROVIDERS } from "./wizard.tsx";
-
-const EVENTS_PER_READ = 500;
-const MAX_EVENT_READS = 20;
 
 /** A file or a missing part reads as empty. How long a value may be is the business of whoever judges it. */
 const field = z.string().trim().catch("");
-const verdictQuery = z.object({ provider: field, said: z.enum(VERDICTS).optional().catch(undefined) });
 const deletePost = z.object({ confirm: field });
 
 export function agentRoutes(app: Hono, deps: PageDeps): void {
@@ -58,20 +52,6 @@ export function agentRoutes(app: Hono, deps: PageDeps): void {
     signedIn((c, person) => showAgent(c, person, c.req.param("id") ?? "")),
   );
 
-  app.get(
-    "/agents/:id/setup",
-    signedIn(async (c, person) => {
-      const id = c.req.param("id") ?? "";
-      const [view, events] = await Promise.all([tenants.read(person, id), allEvents(deps, person, id)]);
-      if (!view.ok) return problemPage(c, view.problem, person);
-      const { provider, said } = verdictQuery.parse(c.req.query());
-      const label = MODEL_PROVIDERS.find(({ id }) => id === provider)?.label;
-      const verdict = label && said ? verdictWords(said, label) : null;
-      const children = <Setup view={view.value} events={events} verdict={verdict} />;
-      return page(c, { title: `Setting up ${view.value.name}`, person, live: true, children });
-    }),
-  );
-
   for (const action of ["start", "stop", "restart"] as const) {
     app.post(
       `/agents/:id/${action}`,
@@ -95,16 +75,4 @@ export function agentRoutes(app: Hono, deps: PageDeps): void {
       return done.ok ? c.redirect(`/agents/${id}`, 303) : showAgent(c, person, id, { problem: done.problem });
     }),
   );
-}
-
-/** Oldest first. The service hands out one read's worth at a time, and the page wants the newest of them. */
-async function allEvents(deps: PageDeps, person: Person, id: string): Promise<TenantEvent[]> {
-  const events: TenantEvent[] = [];
-  for (let reads = 0; reads < MAX_EVENT_READS; reads++) {
-    const read = await deps.tenants.events(person, id, events.at(-1)?.id ?? 0);
-    if (!read.ok) break;
-    events.push(...read.value);
-    if (read.value.length < EVENTS_PER_READ) break;
-  }
-  return events;
 }

@@ -2,6 +2,7 @@ import type { Context } from "hono";
 import type { Accounts } from "../accounts/index.ts";
 import type { Person } from "../accounts/types.ts";
 import type { BillingService } from "../billing/types.ts";
+import type { ChannelsService } from "../channels/types.ts";
 import type { DataService, ReceiptLine } from "../data/index.ts";
 import type { Letter } from "../mail/index.ts";
 import type { Background, TenantService } from "../tenants/types.ts";
@@ -28,6 +29,7 @@ export interface PageDeps {
   tenants: TenantService;
   billing: BillingService;
   keys: KeysPort;
+  channels: ChannelsService;
   data: Pick<DataService, "storage" | "backup" | "restore">;
   /** Of deleted agents, newest first. */
   receipts(person: Person): Promise<ReceiptLine[]>;

@@ -1,6 +1,7 @@
 import { refuseSlug } from "../../schema/protocol/index.ts";
 import type { Refusal } from "../accounts/refusals.ts";
 import type { BillingView } from "../billing/types.ts";
+import type { ChannelView } from "../channels/types.ts";
 import type { ReceiptLine, StorageView } from "../data/index.ts";
 import { good, refuse } from "../problem.ts";
 import type { CommandsView, PostureView, Sample } from "../tenants/types.ts";
@@ -19,6 +20,7 @@ export interface InMemory {
   storages: Map<string, StorageView>;
   ledgers: Map<string, CommandsView>;
   receipts: (ReceiptLine & { ownerId: string })[];
+  channels: Map<string, ChannelView[]>;
   /** What `create` was given, in order. */
   created: unknown[];
   acted: { id: string; action: string }[];
@@ -28,6 +30,12 @@ export interface InMemory {
 }
 
 export const PERSON: Person = { id: "usr_1", email: "ada@example.org", name: "Ada", role: "person", sessionId: "s1" };
+
+export const BOT_TOKEN = "123456789:AAF-abcdefghijklmnopqrstuvwxyz01234";
+export const CHANNEL: ChannelView = {
+  ...{ kind: "telegram", account: "@ada_bot", state: "connected", failure: null, people: [], pairingUntil: null },
+  ...{ today: {}, waiting: 0, perDay: 1000, stopped: [], refusals: [] },
+};
 
 export const BILLING: BillingView = {
   payments: "off",
@@ -76,6 +84,7 @@ export function inMemory(): InMemory {
   const storages: InMemory["storages"] = new Map();
   const ledgers: InMemory["ledgers"] = new Map();
   const receipts: InMemory["receipts"] = [];
+  const channels: InMemory["channels"] = new Map();
   const created: unknown[] = [];
   const acted: InMemory["acted"] = [];
   const acts: InMemory["acts"] = [];
@@ -162,6 +171,28 @@ export function inMemory(): InMemory {
         return good(null);
       },
     },
+    channels: {
+      list: async (person, id) => {
+        const view = own(person, id);
+        return view.ok ? good(channels.get(id) ?? []) : view;
+      },
+      connect: async (person, id, _kind, token) => {
+        const view = own(person, id);
+        if (!view.ok) return view;
+        if (token !== BOT_TOKEN)
+          return refuse("invalid_secret", { field: "token", detail: "Telegram does not know it." });
+        channels.set(id, [CHANNEL]);
+        return good(CHANNEL);
+      },
+      openPairing: async (person, id) => {
+        const view = own(person, id);
+        return view.ok ? good({ code: "ABCD-EFGH", until: "2026-11-22T09:12:00Z" }) : view;
+      },
+      disconnect: async () => good(null),
+      allow: async () => good(null),
+      disallow: async () => good(null),
+      resume: async () => good(null),
+    },
     receipts: async (person) => receipts.filter(({ ownerId }) => ownerId === person.id),
     tenants: {
       regions: async () => ["local"],
@@ -225,6 +256,7 @@ export function inMemory(): InMemory {
     storages,
     ledgers,
     receipts,
+    channels,
     created,
     acted,
     acts,

@@ -5,11 +5,13 @@ import { agentPartRoutes } from "./agent-routes.tsx";
 import { agentRoutes } from "./agents-routes.tsx";
 import { assetRoutes } from "./assets.ts";
 import { billingRoutes } from "./billing-routes.tsx";
+import { channelRoutes } from "./channels-routes.tsx";
 import type { PageDeps } from "./deps.ts";
 import { LANDING_TEXT, Landing } from "./landing.tsx";
 import { page } from "./layout.tsx";
 import { mailboxRoutes } from "./mailbox.tsx";
 import { keyRoutes } from "./secrets.tsx";
+import { setupRoutes } from "./setup-routes.tsx";
 import { wizardRoutes } from "./wizard-routes.tsx";
 
 export { problemPage } from "./errors.tsx";
@@ -30,9 +32,11 @@ export function pageRoutes(deps: PageDeps): Hono {
   ownAccountRoutes(app, deps);
   mailboxRoutes(app, deps);
   wizardRoutes(app, deps);
+  setupRoutes(app, deps);
   agentRoutes(app, deps);
   agentPartRoutes(app, deps);
   keyRoutes(app, deps, deps.keys);
+  channelRoutes(app, deps);
   billingRoutes(app, deps);
   return app;
 }

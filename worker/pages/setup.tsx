@@ -12,10 +12,12 @@ export interface SetupProps {
   verdict: string | null;
   /** How it is reached over Telegram; null where its runtime has no place for that, or it is settled. */
   telegram?: Child;
+  /** Telegram is done with. */
+  settled: boolean;
 }
 
 /** The end of the setup: the walls go up while its owner connects Telegram, and then it runs. */
-export const Setup: FC<SetupProps> = ({ view, events, verdict, telegram = null }) => {
+export const Setup: FC<SetupProps> = ({ view, events, verdict, telegram = null, settled }) => {
   const moving = isMoving(view.state);
   const isUp = view.state === "running" || view.state === "asleep";
   return (
@@ -25,11 +27,12 @@ export const Setup: FC<SetupProps> = ({ view, events, verdict, telegram = null }
       data-stream={`/api/v1/tenants/${view.id}/events?after=${events.at(-1)?.id ?? 0}`}
       data-gone="/agents"
     >
-      <Stages at={telegram ? "telegram" : "running"} skipped={telegram ? [] : ["telegram"]} />
+      <Stages at={telegram && !settled ? "telegram" : "running"} skipped={telegram ? [] : ["telegram"]} />
       <h1>{view.name}</h1>
       {verdict ? <p class="lead">{verdict}</p> : null}
+      {telegram}
       <section class="sheet" aria-labelledby="now">
-        <h2 id="now">{telegram ? "Meanwhile, its walls go up" : "Its walls go up"}</h2>
+        <h2 id="now">{telegram ? "And meanwhile" : "Its walls go up"}</h2>
         <p class="sentence" id="sentence" role="status" data-live>
           {view.state === "failed" && view.failure
             ? `${STATE_WORDS.failed.sentence} ${view.failure}`
@@ -59,7 +62,6 @@ export const Setup: FC<SetupProps> = ({ view, events, verdict, telegram = null }
           </noscript>
         ) : null}
       </section>
-      {telegram}
     </article>
   );
 };

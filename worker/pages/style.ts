@@ -86,6 +86,7 @@ code { font: .92em var(--mono); } .secret { overflow-wrap: anywhere; user-select
 `;
 
 const WIZARD = `
+.code { text-align: center; margin: 1.2rem 0; } .code code { font-size: 2rem; letter-spacing: .06em; user-select: all; }
 .stages { display: flex; flex-wrap: wrap; counter-reset: stage; gap: .3rem 0; margin: .4rem 0 2rem; font-size: .92rem; color: var(--ink-2); }
 .stages li { counter-increment: stage; display: flex; align-items: center; } .stages li + li::before { content: ""; width: 1.1rem; border-top: 1.5px solid var(--line); margin-inline: .45rem; }
 .stages .behind, .stages .behind a { color: var(--ink); } .stages .behind + li::before { border-color: var(--blue); }

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { good, problem, refuse } from "../problem.ts";
 import type { Verdict } from "../vault/rules.ts";
-import { agentView } from "./in-memory.ts";
+import { agentView, BOT_TOKEN, CHANNEL } from "./in-memory.ts";
 import { errorAt, ID, type Visit, visit } from "./visiting.ts";
 
 const KEY = "sk-ant-never-rendered-0123456789";
@@ -146,5 +146,46 @@ describe("where the walls go up", () => {
     const html = await text(`/agents/${ID}/setup`);
     expect(html).toContain("The image could not be fetched.");
     expect(html).toContain(`action="/agents/${ID}/restart"`);
+  });
+});
+
+describe("the step at Telegram", () => {
+  beforeEach(() => ada.own());
+  const SETUP = `/agents/${ID}/setup`;
+  const heading = (html: string) => /aria-current="step">(\w+)/.exec(html)?.[1];
+
+  it("asks for the token, and says at its field why one is refused, without repeating it", async () => {
+    expect(heading(await text(SETUP))).toBe("Telegram");
+    const answer = await ada.post(`${SETUP}/telegram`, { token: "7:wrong" });
+    expect(answer.status).toBe(422);
+    expect(await answer.clone().text()).not.toContain("7:wrong");
+    expect(await errorAt(answer, "token")).toContain("Telegram does not know it.");
+  });
+
+  it("shows the bot's name and a code to send, once, and waits for its owner", async () => {
+    const html = await (await ada.post(`${SETUP}/telegram`, { token: BOT_TOKEN })).text();
+    expect(html).toContain("@ada_bot");
+    expect(html).toContain("ABCD-EFGH");
+    expect(html).toContain("https://t.me/ada_bot?start=ABCD-EFGH");
+    const again = await text(SETUP);
+    expect(again).not.toContain("ABCD-EFGH");
+    expect(again).toContain("Show a code to send");
+    expect(await (await ada.post(`${SETUP}/telegram/code`, {})).text()).toContain("ABCD-EFGH");
+  });
+
+  it("is over when the number of its owner is known", async () => {
+    ada.world.channels.set(ID, [{ ...CHANNEL, people: [{ id: "424242", addedAt: "2026-11-22T09:00:00Z" }] }]);
+    const html = await text(SETUP);
+    expect(html).toContain("It knows you: number 424242");
+    expect(html).not.toContain("/setup/telegram/code");
+    expect(heading(html)).toBe("Running");
+  });
+
+  it("is nobody else's", async () => {
+    ada.world.agents.set(ID, { ...agentView(), ownerId: "usr_2" });
+    for (const path of ["/telegram", "/telegram/code"]) {
+      expect((await ada.post(SETUP + path, { token: BOT_TOKEN })).status).toBe(404);
+    }
+    expect(ada.world.channels.size).toBe(0);
   });
 });

@@ -1,5 +1,5 @@
 import type { FC, PropsWithChildren } from "hono/jsx";
-import { RUNTIMES, type RuntimeName, SLUG_MAX, SLUG_MIN } from "../../schema/protocol/index.ts";
+import { BUILT_RUNTIMES, type RuntimeName, SLUG_MAX, SLUG_MIN } from "../../schema/protocol/index.ts";
 import { PROVIDERS } from "../vault/index.ts";
 import { Alert, described, Field, Notes } from "./forms.tsx";
 import type { CreateField } from "./rules.ts";
@@ -32,7 +32,7 @@ export interface WizardProps {
 /** The first question that has no answer yet. */
 export function nextQuestion(draft: Draft): Question {
   if (!draft.name) return "name";
-  return (RUNTIMES as readonly string[]).includes(draft.runtime) ? "model" : "runtime";
+  return (BUILT_RUNTIMES as readonly string[]).includes(draft.runtime) ? "model" : "runtime";
 }
 
 /** Where a question is asked again, with everything that was answered already. */
@@ -168,7 +168,7 @@ const Runtime: FC<WizardProps> = (props) => {
         <Kept draft={draft} but={["runtime", "region"]} />
         <fieldset class="field" aria-describedby={described("runtime", undefined, at(props, "runtime"))}>
           <legend>Runtime</legend>
-          {RUNTIMES.map((runtime) => (
+          {BUILT_RUNTIMES.map((runtime) => (
             <RuntimeChoice runtime={runtime} chosen={(draft.runtime || "openclaw") === runtime} />
           ))}
           <Notes name="runtime" error={at(props, "runtime")} />

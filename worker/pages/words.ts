@@ -17,6 +17,10 @@ export const PROBLEM_WORDS: Record<ProblemCode, { title: string; advice: string 
   },
   name_taken: { title: "This name is taken", advice: "Names are unique on the whole platform. Please choose another." },
   unknown_runtime: { title: "There is no such runtime", advice: "Please choose one of those listed." },
+  image_not_allowed: {
+    title: "Nothing may run from this image",
+    advice: "Ask whoever runs this platform to allow it by its digest.",
+  },
   invalid_secret: {
     title: "This key cannot be used",
     advice: "Please copy it again from the provider's console, whole and without spaces.",
@@ -51,9 +55,6 @@ export const PROBLEM_WORDS: Record<ProblemCode, { title: string; advice: string 
   },
   host_refused: { title: "That message was refused", advice: "It was not signed by a server we know." },
   enrolment_refused: { title: "That enrolment was refused", advice: "Please ask for a fresh token." },
-  idempotency_key_reused: { title: "That was another request", advice: "Please send it with a key of its own." },
-  idempotency_in_progress: { title: "This is being done right now", advice: "Please look again in a moment." },
-  already_done: { title: "This is done already", advice: "Please look at what there is now." },
   idempotency_key_reused: { title: "That was another request", advice: "Please send it with a key of its own." },
   idempotency_in_progress: { title: "This is being done right now", advice: "Please look again in a moment." },
   already_done: { title: "This is done already", advice: "Please look at what there is now." },
