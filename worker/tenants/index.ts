@@ -14,6 +14,4 @@ export {
   TRIAL_PLAN,
 } from "./plans.ts";
 export { displayState } from "./rules.ts";
-export { forgetSamples, sampleStatements } from "./samples.ts";
 export type { Background, TenantService, TenantView } from "./types.ts";
-export { imageStatement } from "./upgrades.ts";

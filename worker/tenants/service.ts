@@ -344,6 +344,8 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
 
 export { agentsOf, settle } from "./allowance.ts";
 export { retryFailed } from "./retry.ts";
+export { forgetSamples, sampleStatements } from "./samples.ts";
 export type { SecretService } from "./secrets.ts";
 export { deletion } from "./undo.ts";
+export { imageStatement } from "./upgrades.ts";
 export type { TenantAction, TenantEvent, TenantService, TenantView };
