@@ -7,6 +7,8 @@ import type { Tenant } from "./tenants/layout.ts";
 import type { VolumeUsage } from "./tenants/ports.ts";
 
 const EVERY_MS = 30_000;
+/** For this long neighbours may feel somebody who has just reached the end of its volume. */
+const RESTRAIN_EVERY_MS = 500;
 
 export interface KeepingOptions {
   journal: Pick<Journal, "tenants" | "data">;
@@ -32,6 +34,7 @@ export function startKeeping({ journal, ports, tenantOf, keyOf, log, nowMs }: Ke
   let turn = 0;
   let rounding: Promise<void> | null = null;
   let copying: Promise<void> | null = null;
+  let restraining: Promise<void> | null = null;
   let stopped = false;
 
   const isKept = (record: TenantRecord) =>
@@ -122,7 +125,16 @@ export function startKeeping({ journal, ports, tenantOf, keyOf, log, nowMs }: Ke
     return rounding;
   }
 
-  const timer = setInterval(() => void round(), EVERY_MS);
+  function restrain(): void {
+    restraining ??= volumes
+      .restrain()
+      .catch((error) => log.warn("data.restrain", { error: describeError(error) }))
+      .finally(() => {
+        restraining = null;
+      });
+  }
+
+  const timers = [setInterval(() => void round(), EVERY_MS), setInterval(restrain, RESTRAIN_EVERY_MS)];
   return {
     reached(tenantId) {
       const asked = journal.tenants.get(tenantId)?.spec?.data?.backups ?? 0;
@@ -134,8 +146,8 @@ export function startKeeping({ journal, ports, tenantOf, keyOf, log, nowMs }: Ke
     },
     async stop() {
       stopped = true;
-      clearInterval(timer);
-      await rounding;
+      for (const timer of timers) clearInterval(timer);
+      await Promise.all([rounding, restraining]);
     },
   };
 }

@@ -23,6 +23,8 @@ export interface Backing {
   drop(path: string): Promise<void>;
   /** Of every tenant's live data. */
   usage(): Promise<ReadonlyMap<string, Usage>>;
+  /** The same without asking a program, for many looks: may be a little older, and lack who has just come. */
+  glance(): Promise<ReadonlyMap<string, Usage>>;
   /** What the file system itself still knows of a tenant, besides its directory. */
   traces(tenantId: string): Promise<readonly string[]>;
 }

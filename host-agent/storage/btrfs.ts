@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { lstat, mkdir, open, readdir, rename, rm, statfs } from "node:fs/promises";
 import { basename } from "node:path";
 import type { Backing, Usage } from "./backing.ts";
@@ -63,6 +64,22 @@ export function btrfsBacking({ root, device, sizeMiB }: BtrfsOptions): Backing {
     await btrfs("qgroup", "destroy", `0/${id.trim()}`, root).catch(() => {});
   }
 
+  /** Limits and use of all subvolumes as files (Linux 5.9 and later): `0_ID/referenced`. */
+  let groupsDir: string | null = null;
+  let watched = { groups: "", tenants: new Map<string, string>() };
+
+  /** By the number of each subvolume with live data, also of what is just becoming that: renaming changes no number. */
+  async function whoseGroups(groups: string): Promise<Map<string, string>> {
+    if (watched.groups === groups) return watched.tenants;
+    const tenants = new Map<string, string>();
+    for (const { id, path } of parseSubvolumes(await ask("btrfs", ["subvolume", "list", root]))) {
+      const [tenantId = "", name, ...deeper] = path.split("/");
+      if (name?.startsWith("live") && deeper.length === 0) tenants.set(id, tenantId);
+    }
+    watched = { groups, tenants };
+    return tenants;
+  }
+
   return {
     hasLimits: true,
     prepare,
@@ -89,6 +106,23 @@ export function btrfsBacking({ root, device, sizeMiB }: BtrfsOptions): Backing {
         const [tenantId = "", name, ...deeper] = path.split("/");
         const group = groups.get(id);
         if (name === "live" && deeper.length === 0 && group) used.set(tenantId, group);
+      }
+      return used;
+    },
+    async glance() {
+      const used = new Map<string, Usage>();
+      if (!groupsDir) {
+        const uuid = /uuid: ([0-9a-f-]{36})/.exec(await ask("btrfs", ["filesystem", "show", root]))?.[1];
+        groupsDir = `/sys/fs/btrfs/${uuid}/qgroups`;
+      }
+      for (const [id, tenantId] of await whoseGroups(readdirSync(groupsDir).join())) {
+        try {
+          const figure = (name: string) => Number(readFileSync(`${groupsDir}/0_${id}/${name}`, "utf8"));
+          const [usedBytes, limitBytes] = [figure("referenced"), figure("max_referenced")];
+          if (limitBytes > 0) used.set(tenantId, { usedBytes, limitBytes });
+        } catch {
+          // Gone meanwhile.
+        }
       }
       return used;
     },

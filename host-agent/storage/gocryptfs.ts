@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { mountOn } from "./run.ts";
 
 /**
  * gocryptfs (AES-256-GCM per 4 KiB block, names too). The key is 256 random bits, so stretching it would only cost time:
@@ -36,24 +35,35 @@ export async function initialise(cipherDir: string, key: string): Promise<void> 
 }
 
 const MOUNT = ["-q", "-nosyslog", "-noprealloc", "-allow_other", "-nosuid", "-nodev", "-fsname", "chelar"];
-const LOOK_EVERY_MS = 4;
+const MOUNTS_WITHIN_SECONDS = 60;
 
 /**
  * Opens a volume. `allow_other`, since its only user is not root; the kernel checks owners and modes
  * (`default_permissions`). Without preallocation a full quota costs one failed write and not two. In the foreground: as
- * its own daemon it would start a second time, which a creation waits for. The mount is there when the key was right.
+ * a daemon it would start itself a second time.
+ *
+ * That the mount is there does not say that it may be used: gocryptfs still looks something up in it itself, and whoever
+ * makes a file there at that moment stops it for good (it changes its user in all threads, and the one that waits for
+ * the directory cannot be asked). It says when it is through, by SIGUSR1 to a process: to one that ends by it.
  */
-export async function mountVolume(cipherDir: string, dataDir: string, key: string): Promise<void> {
-  const child = gocryptfs(["-fg", ...MOUNT, "--", cipherDir, dataDir], key);
+export async function mountVolume(
+  cipherDir: string,
+  dataDir: string,
+  key: string,
+  onSpawn: (pid: number) => Promise<void>,
+): Promise<void> {
+  const bell = spawn("sleep", [String(MOUNTS_WITHIN_SECONDS)], { stdio: "ignore", detached: true });
+  const rung = exitOf(bell).then(() => null);
+  const child = gocryptfs(["-fg", "-notifypid", String(bell.pid), ...MOUNT, "--", cipherDir, dataDir], key);
   child.unref();
-  let ended: { code: number | null } | null = null;
-  const exit = exitOf(child).then((code) => {
-    ended = { code };
-  });
-  while (!ended && (await mountOn(dataDir))?.fileSystem !== FILE_SYSTEM) {
-    await Promise.race([exit, sleep(LOOK_EVERY_MS)]);
-  }
-  if (ended) throw new CryptError("mount", (ended as { code: number | null }).code);
+  const exit = exitOf(child).then((code) => ({ code }));
+  if (child.pid) await onSpawn(child.pid);
+  const ended = await Promise.race([rung, exit]);
+  bell.kill();
+  if (ended) throw new CryptError("mount", ended.code);
+  if (bell.signalCode === "SIGUSR1") return;
+  child.kill("SIGKILL");
+  throw new Error(`gocryptfs for ${dataDir} was not ready within ${MOUNTS_WITHIN_SECONDS} s`);
 }
 
 /**

@@ -11,6 +11,7 @@ export { isDue, isNews, snapshotNameAt, snapshotTimeMs } from "./rules.ts";
 export { copiesSettings, type StorageSettings, storageSettings } from "./settings.ts";
 export { cipherDirOf, type Snapshots } from "./snapshots.ts";
 export { countStrays } from "./strays.ts";
+export { closeView, openView } from "./views.ts";
 
 /** The volumes of a host: encrypted always, on what its operator has given. Makes nothing before the first is opened. */
 export function createVolumes({

@@ -76,6 +76,12 @@ export function parseQgroups(text: string): Map<string, { usedBytes: number; lim
 export const isFull = ({ usedBytes, limitBytes }: { usedBytes: number; limitBytes: number }): boolean =>
   usedBytes >= limitBytes;
 
+const NEAR_BYTES = 8 * 2 ** 20;
+
+/** Whether its next write may be refused: what is asked for and not yet written counts towards the limit as well. */
+export const isAtLimit = ({ usedBytes, limitBytes }: { usedBytes: number; limitBytes: number }): boolean =>
+  limitBytes - usedBytes < Math.min(NEAR_BYTES, limitBytes / 50);
+
 /** The oldest ones above the number that is kept. Names are times, so that their order is theirs. */
 export const snapshotsToDrop = (names: readonly string[], keep: number): string[] =>
   [...names].sort().slice(0, Math.max(0, names.length - keep));

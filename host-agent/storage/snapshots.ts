@@ -38,10 +38,11 @@ export function snapshotsOn(backing: Backing, prepare: () => Promise<void>) {
 
     /**
      * A copy at a path that stays the same, gone when the work is done: what reads it knows its files from the last time.
+     * Two at once need two names.
      */
-    async frozen<T>(layout: Place, work: (directory: string) => Promise<T>): Promise<T> {
+    async frozen<T>(layout: Place, work: (directory: string) => Promise<T>, name = "frozen"): Promise<T> {
       await prepare();
-      const path = `${layout.volumeDir}/frozen`;
+      const path = `${layout.volumeDir}/${name}`;
       await backing.drop(path);
       await backing.snapshot(cipherDirOf(layout), path);
       try {

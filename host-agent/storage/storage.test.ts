@@ -1,5 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { imageSizeMiB, mountAt, mountFaults, parseMountInfo, parseQgroups, parseSubvolumes } from "./rules.ts";
+import {
+  imageSizeMiB,
+  isAtLimit,
+  mountAt,
+  mountFaults,
+  parseMountInfo,
+  parseQgroups,
+  parseSubvolumes,
+} from "./rules.ts";
 
 const MOUNTINFO = `54 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 110 54 254:0 /volumes/tnt_a/data /mounts/tnt_a rw,nosuid,nodev,relatime - ext4 /dev/vda rw
@@ -55,5 +63,15 @@ describe("reading what btrfs says", () => {
         ["256", { usedBytes: 67_092_480, limitBytes: 67_108_864 }],
       ]),
     );
+  });
+});
+
+describe("a volume at its limit", () => {
+  const MIB = 2 ** 20;
+  it("is one whose next write may be refused, and not one that is merely well used", () => {
+    const at = (usedMiB: number, limitMiB: number) =>
+      isAtLimit({ usedBytes: usedMiB * MIB, limitBytes: limitMiB * MIB });
+    expect([at(60, 64), at(62.7, 64), at(63.98, 64), at(70, 64)]).toEqual([false, false, true, true]);
+    expect([at(4_080, 4_096), at(4_090, 4_096)]).toEqual([false, true]);
   });
 });

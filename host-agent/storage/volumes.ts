@@ -6,7 +6,8 @@ import { StepError, type Volumes, type VolumeUsage } from "../tenants/ports.ts";
 import type { Backing } from "./backing.ts";
 import { CryptError, daemonsOf, endDaemons, FILE_SYSTEM, initialise, mountVolume } from "./gocryptfs.ts";
 import { ensureOwn, exists, ignore } from "./paths.ts";
-import { isFull, mountFaults } from "./rules.ts";
+import { enterGroup, HELD_US, holdGroup, leaveGroup } from "./processor.ts";
+import { isAtLimit, isFull, mountFaults } from "./rules.ts";
 import { mountOn, run } from "./run.ts";
 import { cipherDirOf, snapshotsOn } from "./snapshots.ts";
 
@@ -19,6 +20,8 @@ type Place = Pick<TenantLayout, "tenantId" | "volumeDir" | "dataDir" | "uid">;
 export function volumesOn(backing: Backing): Volumes {
   let prepared: Promise<void> | null = null;
   const limits = new Map<string, number>();
+  /** Whose process is held, as far as this process has seen to it. */
+  const held = new Map<string, boolean>();
   /** Once per process: a look at what is mounted costs more than all else when a hundred volumes are opened at once. */
   const prepare = () => {
     prepared ??= backing.prepare().catch((error) => {
@@ -61,7 +64,10 @@ export function volumesOn(backing: Backing): Volumes {
     // Root's own, so that a container started without the mount could write nothing.
     await ensureOwn(dirname(dataDir));
     await ensureOwn(dataDir);
-    await mountVolume(cipherDirOf(layout), dataDir, key);
+    // A kernel without control groups for processors keeps nobody from their data.
+    const enter = (pid: number) => enterGroup(layout.tenantId, pid).catch(() => {});
+    await mountVolume(cipherDirOf(layout), dataDir, key, enter);
+    held.delete(layout.tenantId);
     const standing = await mountOn(dataDir);
     const faults = standing ? mountFaults(standing) : ["a mount"];
     if (faults.length > 0) throw new Error(`${dataDir} lacks ${faults.join(", ")}`);
@@ -131,6 +137,19 @@ export function volumesOn(backing: Backing): Volumes {
       return backing.usage();
     },
 
+    async restrain() {
+      // Nothing was opened yet.
+      if (!prepared) return;
+      await prepared;
+      for (const [tenantId, usage] of await backing.glance()) {
+        const isHeld = isAtLimit(usage);
+        if (held.get(tenantId) === isHeld) continue;
+        // A volume that is not open has no process.
+        await holdGroup(tenantId, isHeld ? HELD_US : null).catch(ignore("ENOENT"));
+        held.set(tenantId, isHeld);
+      }
+    },
+
     /** For a backing without limits of its own: whoever is above the limit can only read, until there is room again. */
     freeze: (layout, usage) =>
       guarded("freeze", async () => {
@@ -164,9 +183,10 @@ export function volumesOn(backing: Backing): Volumes {
   }
 }
 
-async function close({ dataDir }: Place): Promise<void> {
+async function close({ tenantId, dataDir }: Place): Promise<void> {
   await unmountAll(dataDir);
   await endDaemons(dataDir);
+  await leaveGroup(tenantId);
 }
 
 /** Whether what is mounted is a volume and answers: a daemon that died leaves its mount behind. */

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { closeSync, lstatSync, openSync, readFileSync, readSync } from "node:fs";
+import { closeSync, existsSync, lstatSync, openSync, readFileSync, readSync } from "node:fs";
 import { lstat, mkdir, open as openFile, readdir, readFile, rename, symlink, writeFile } from "node:fs/promises";
 import { constants } from "node:os";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -149,6 +149,18 @@ describe("volumes", () => {
     expect(await readdir(layout.volumeDir)).toEqual(["live"]);
   });
 
+  // gocryptfs looks something up in its own mount when that is there already: a directory made meanwhile stopped it for good.
+  it("may be used as soon as they are open, however soon that is", async () => {
+    const layout = newLayout();
+    for (let turn = 0; turn < 10; turn++) {
+      await open(layout);
+      await mkdir(`${layout.dataDir}/made-${turn}`);
+      await volumes.close(layout);
+    }
+    await open(layout);
+    expect(await readdir(layout.dataDir)).toHaveLength(10);
+  });
+
   it("are opened again where the process that served one was killed", async () => {
     const layout = newLayout();
     await open(layout);
@@ -203,6 +215,33 @@ describe("volumes", () => {
     await writeFile(`${neighbour.dataDir}/fine`, randomBytes(MIB));
     execFileSync("rm", [`${layout.dataDir}/fill`]);
     await writeFile(`${layout.dataDir}/again`, randomBytes(8 * MIB));
+  });
+
+  it("are held while they are at their limit, so that no neighbour feels who writes on, and let go with room", async () => {
+    const layout = newLayout();
+    await open(layout);
+    const group = ["/sys/fs/cgroup/cpu/chelar", "/sys/fs/cgroup/chelar"]
+      .map((parent) => `${parent}/${layout.tenantId}`)
+      .find((path) => existsSync(path));
+    const allowed = async () => {
+      await volumes.restrain();
+      const unified = existsSync(`${group}/cpu.max`);
+      const [quota = ""] = readFileSync(`${group}/${unified ? "cpu.max" : "cpu.cfs_quota_us"}`, "utf8").split(/\s/);
+      return quota === "max" || quota === "-1" ? null : Number(quota) / 100_000;
+    };
+    const served = readFileSync(`${group}/cgroup.procs`, "utf8").trim();
+    expect(readFileSync(`/proc/${served}/cmdline`, "utf8")).toContain(layout.dataDir);
+    expect(await allowed()).toBeNull();
+    expect(() =>
+      execFileSync("dd", ["if=/dev/zero", `of=${layout.dataDir}/flood`, "bs=1M"], { stdio: "pipe" }),
+    ).toThrow("quota");
+    expect(await allowed()).toBeLessThan(0.05);
+    expect(lstatSync(`${layout.dataDir}/flood`).size).toBeGreaterThan(QUOTA_MIB * MIB * 0.95);
+    execFileSync("rm", [`${layout.dataDir}/flood`]);
+    execFileSync("sync", ["--file-system", layout.volumeDir]);
+    await expect.poll(allowed).toBeNull();
+    await volumes.destroy(layout);
+    await expect.poll(() => existsSync(group ?? "")).toBe(false);
   });
 
   it("leave no subvolume, process or mount behind, and a copy of the ciphertext that nothing opens", async () => {
