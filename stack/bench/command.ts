@@ -7,6 +7,8 @@ const benches: Readonly<Record<string, (json: boolean) => Promise<number>>> = {
   commands: async (json) => (await import("./commands.ts")).benchCommands(json),
   "forward-auth": async (json) => (await import("./forward-auth.ts")).benchForwardAuth(json),
   gate: async (json) => (await import("./gate.ts")).benchGate(json),
+  pages: async (json) => (await import("./pages.ts")).benchPages(json),
+  messages: async (json) => (await import("./messages.ts")).benchMessages(json),
   reconcile: async (json) => (await import("./reconcile.ts")).benchReconcile(json),
   vault: async (json) => (await import("./vault.ts")).benchVault(json),
   scale: async (json) => (await import("./scale.ts")).benchScale(json),

@@ -45,6 +45,10 @@ export const PAGES: readonly PageEntry[] = [
   { name: "agent-failed", route: "/agents/:id", as: "owner", at: ({ failed }) => `/agents/${failed}` },
   { name: "agent-setup", route: "/agents/:id/setup", as: "owner", at: ({ running }) => `/agents/${running}/setup` },
   { name: "agent-keys", route: "/agents/:id/keys", as: "owner", at: ({ running }) => `/agents/${running}/keys` },
+  {
+    ...{ name: "agent-channels", route: "/agents/:id/channels", as: "owner" },
+    at: ({ running }) => `/agents/${running}/channels`,
+  },
   { name: "agent-walls", route: "/agents/:id/walls", as: "owner", at: ({ running }) => `/agents/${running}/walls` },
   {
     ...{ name: "agent-security", route: "/agents/:id/security", as: "owner" },

@@ -2,6 +2,7 @@ import type { FC } from "hono/jsx";
 
 const TABS = {
   overview: { path: "", label: "Overview" },
+  channels: { path: "/channels", label: "Channels" },
   keys: { path: "/keys", label: "Keys" },
   data: { path: "/data", label: "Data" },
   security: { path: "/security", label: "Security" },
