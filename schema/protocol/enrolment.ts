@@ -41,6 +41,8 @@ export type EnrolResponse = z.infer<typeof enrolResponse>;
 
 /** Paths that both sides agree on. */
 export const COMMAND_PATH = "/.chelar/commands";
+/** For the archive of one agent's files. */
+export const DOWNLOAD_PATH = "/.chelar/files";
 export const REPORT_PATH = "/api/hosts/reports";
 export const ENROL_PATH = "/api/hosts/enrol";
 export const ENVELOPE_CONTENT_TYPE = "application/jose";

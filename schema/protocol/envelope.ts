@@ -1,7 +1,7 @@
 import { CompactSign, type CryptoKey, compactVerify } from "jose";
 import { z } from "zod";
 import { fromBase64url, toBase64url } from "./base64url.ts";
-import { command, heldKeyset, kid, PROTOCOL_VERSION } from "./commands.ts";
+import { command, heldKeyset, kid, PROTOCOL_VERSION, tenantId } from "./commands.ts";
 import { enrolRequest } from "./enrolment.ts";
 import { commandResult, messageHash, report } from "./reports.ts";
 
@@ -34,6 +34,9 @@ const standing = {
   keyset: heldKeyset,
 };
 
+/** One archive of one agent's own files, for its owner: good for nothing else, and once. */
+const download = z.strictObject({ tenantId });
+
 /** The edge's signed word that it has everything up to a number: the host forgets reports for nobody else. */
 const ack = z.strictObject({ reportHash: messageHash, ackedSeq: z.int().min(0) });
 
@@ -43,6 +46,7 @@ const kinds = {
     typ: "chelar-report+jwt",
     claims: z.strictObject({ ...common, ...standing, reports: z.array(report).max(100) }),
   },
+  download: { typ: "chelar-download+jwt", claims: z.strictObject({ ...common, download }) },
   ack: { typ: "chelar-ack+jwt", claims: z.strictObject({ ...common, ack }) },
   enrolment: {
     typ: "chelar-enrolment+jwt",
@@ -58,6 +62,7 @@ export type EnvelopeKind = keyof typeof kinds;
 export const MAX_ENVELOPE_BYTES: Readonly<Record<EnvelopeKind, number>> = {
   command: 64 * 1024,
   report: 256 * 1024,
+  download: 4 * 1024,
   ack: 4 * 1024,
   enrolment: 8 * 1024,
   result: 64 * 1024,

@@ -40,7 +40,7 @@ export async function startModelEdge({ sqld, now, deliver, later }: ModelEdgeOpt
     const hosts = createHosts({ db, world, fetch: deliver, config, news: createNews() });
     const { tenants: origins, vaultKeys: ring, maxTenantsPerOwner } = config;
     const billing = { allowanceOf: async () => ({ plan: "trial", tenants: maxTenantsPerOwner, still: [] }) };
-    const options = { db, world, hosts, ring, origins, maxTenantsPerOwner, limits: null, billing };
+    const options = { db, world, hosts, ring, origins, maxTenantsPerOwner, limits: null, undoMs: 0, billing };
     return { hosts, tenants: createTenantService(options) };
   }
   let parts = make();
@@ -50,8 +50,7 @@ export async function startModelEdge({ sqld, now, deliver, later }: ModelEdgeOpt
     app: { fetch(request: Request, env: object, context: never): Response | Promise<Response> },
     path: string,
     init: RequestInit,
-  ) =>
-    app.fetch(new Request(`http://edge${path}`, { method: "POST", ...init }), {}, context as never);
+  ) => app.fetch(new Request(`http://edge${path}`, { method: "POST", ...init }), {}, context as never);
 
   const keys = await createTestEdge();
   const { signing, sealing } = keys.identity;

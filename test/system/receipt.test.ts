@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "@libsql/client/http";
 import { compactVerify, createLocalJWKSet } from "jose";
@@ -80,6 +81,63 @@ const copiesOf = (id: string) =>
   readdirSync(s3.directory, { recursive: true })
     .map(String)
     .filter((path) => path.includes(id) && path.endsWith("_object"));
+
+/** Everything that the agent and this test may write into a volume to trouble whoever packs or unpacks it. */
+const HOSTILE = [
+  `mkdir -p '/data/-rf' '/data/a b' "/data/$(printf 'new\\nline')" /data/deep/er`,
+  `echo ${canary} > '/data/-rf/--checkpoint-action=exec=sh'; echo two > "/data/$(printf 'new\\nline')/$(printf '\\377\\376')"`,
+  "echo three > '/data/a b/$(id)'; ln -s /etc/shadow /data/shadow; ln -s ../../../../etc /data/deep/er/out",
+  "mkfifo /data/pipe; dd if=/dev/urandom of=/data/deep/large bs=64k count=512 2>/dev/null; ln /data/deep/large /data/again",
+  "truncate -s 64M /data/hole; ln -s data /data/..hidden",
+];
+
+describe("an agent's own files", () => {
+  it("come as one archive that holds all of them, byte for byte, and nothing that is not theirs", async () => {
+    const id = await create(`files-${canary.slice(0, 6)}`);
+    await inside(id, HOSTILE.join("; "));
+    const sums = (place: string, box: string) =>
+      `cd ${place} && find . -type f -exec ${box} sh -c '${box} sha256sum < "$0"' {} ';' | sort`;
+    const written = await inside(id, sums("/data", "/chelar/busybox"));
+    const path = `/api/v1/tenants/${id}/files`;
+    const stolen = await fetch(`${platform.edge.dashboard}${path}`);
+    expect(stolen.status).toBe(401);
+    const ask = (signal?: AbortSignal) => {
+      const url = new URL(path, platform.edge.dashboard);
+      return fetch(url, { headers: { cookie: account.client.cookieHeader(url) }, signal });
+    };
+    const archive = await ask();
+    expect(archive.status).toBe(200);
+    // One at a time: each reads the whole volume.
+    expect((await ask()).status).toBe(429);
+    const tar = Buffer.from(await archive.arrayBuffer());
+    const place = mkdtempSync(`${tmpdir()}/chelar-files-`);
+    writeFileSync(`${place}/a.tar`, tar);
+    const listed = execFileSync("tar", ["--numeric-owner", "-tvf", `${place}/a.tar`], { encoding: "latin1" });
+    expect(listed.split("\n").filter((line) => line !== "" && !/^[-dlh]\S+ 1000\/1000 /.test(line))).toEqual([]);
+    execFileSync("tar", ["-xf", `${place}/a.tar`, "-C", place]);
+    expect(readlinkSync(`${place}/data/shadow`)).toBe("/etc/shadow");
+    expect(readlinkSync(`${place}/data/deep/er/out`)).toBe("../../../../etc");
+    expect(() => lstatSync(`${place}/data/pipe`)).toThrow();
+    expect(readFileSync(`${place}/README.txt`, "utf8")).toContain("files-");
+    const got = execFileSync("/bin/sh", ["-c", sums(`${place}/data`, "busybox")], { encoding: "utf8" });
+    expect(written.split("\n").length).toBeGreaterThan(5);
+    expect(got.trim()).toBe(written);
+    expect(tar.includes(readFileSync("/etc/shadow").subarray(0, 40))).toBe(false);
+    console.log(`files: ${tar.length} bytes of tar for ${listed.split("\n").length - 1} entries`);
+    execFileSync("rm", ["-rf", place]);
+
+    // Whoever leaves in the middle leaves nothing open on the server.
+    const { server, stateDir } = await serverOf(id);
+    const leaving = new AbortController();
+    const begun = await ask(leaving.signal);
+    await begun.body?.getReader().read();
+    leaving.abort();
+    await until(() => expect(readdirSync(`${stateDir}/exports`)).toEqual([]));
+    await until(() => expect(readdirSync(`${stateDir}/volumes/${id}`)).not.toContain("export"));
+    await api(`/api/v1/tenants/${id}`, { method: "DELETE" });
+    await until(async () => expect(await takeCensus({ host: server, stateDir, tenantId: id })).toEqual(gone));
+  });
+});
 
 describe("an agent's data", () => {
   it("is what it was again, from a copy that was asked for, and follows it to another server", async () => {

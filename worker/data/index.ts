@@ -38,7 +38,7 @@ export function createData({ db, world, config, hosts, accounts, billing, post }
   const service = createDataService({ db, world, hosts });
   const leaving = createAccountDeletion({ db, world, config, hosts, billing, post });
   const limits = config.authRateLimit ? new Limits(db, world) : null;
-  const routes = dataRoutes({ db, accounts, service });
+  const routes = dataRoutes({ db, accounts, service, limits });
   routes.route("/", accountRoutes({ db, world, accounts, limits, leaving }));
   return {
     routes,

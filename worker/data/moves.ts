@@ -9,11 +9,15 @@ type TenantRow = typeof tenants.$inferSelect;
 type Wishes = typeof tenantDataWishes.$inferSelect;
 
 /** What this room needs of the hosts' room. */
+export type Files = { ok: true; body: ReadableStream } | { ok: false; reason: "away" | "busy" | "none" };
+
 export interface DataHosts {
   place(wish: { runtime: RuntimeName; plan: string; region: null }, besides: string): Promise<string | null>;
   takeRoom(hostId: string, wish: { region: null }): Statement[];
   announce(row: { hostId: string; tenantId: string; generation: number }): Statement;
   deliver(tenantId: string): Promise<void>;
+  /** The agent's own files, as its host sends them. */
+  files(tenantId: string, signal: AbortSignal): Promise<Files>;
   /** Silent for so long, while others speak, that nothing is waited for any more. */
   isLost(hostId: string): Promise<boolean>;
 }

@@ -3,7 +3,7 @@ import { eq } from "drizzle-orm";
 import type { Context } from "hono";
 import { deletionReceipts, receiptKeys } from "../../schema/db/index.ts";
 import { signingJwk, snapshotName } from "../../schema/protocol/index.ts";
-import { type Accounts, allows, type Caller } from "../accounts/index.ts";
+import { type Accounts, allows, type Caller, type Limits } from "../accounts/index.ts";
 import {
   apiApp,
   byId,
@@ -21,6 +21,8 @@ import { problem, problemResponse, type Result } from "../problem.ts";
 import { receiptsOf } from "./receipt-list.ts";
 import type { DataService } from "./service.ts";
 
+/** Each reads a whole volume. */
+const DOWNLOADS = { max: 20, windowSeconds: 3_600 };
 const restoreBody = z.strictObject({ from: z.union([snapshotName, z.literal("backup")]) });
 
 const storageView = z
@@ -56,10 +58,12 @@ export function dataRoutes({
   db,
   accounts,
   service,
+  limits,
 }: {
   db: Database;
   accounts: Pick<Accounts, "caller">;
   service: DataService;
+  limits: Pick<Limits, "take"> | null;
 }) {
   const app = apiApp<{ Variables: { caller: Caller } }>();
 
@@ -80,7 +84,7 @@ export function dataRoutes({
   });
 
   /** Only for whoever is signed in, or has a key that allows it. */
-  for (const path of ["storage", "backup", "restore", "move"]
+  for (const path of ["storage", "backup", "restore", "move", "files"]
     .map((name) => `/api/v1/tenants/:id/${name}`)
     .concat("/api/v1/receipts")) {
     app.use(path, jsonOnly, async (c, next) => {
@@ -144,6 +148,36 @@ export function dataRoutes({
   app.openapi(move, async (c) =>
     accepted(c, await service.move(c.var.caller.person, c.req.valid("param").id, backgroundOf(c))),
   );
+
+  const files = createRoute({
+    method: "get",
+    path: "/api/v1/tenants/{id}/files",
+    security,
+    request: { params: byId },
+    responses: {
+      200: {
+        description: "Its own files as one tar, from a snapshot; a key needs the scope agents:open",
+        content: { "application/x-tar": { schema: z.string().openapi({ format: "binary" }) } },
+      },
+      ...refusals,
+    },
+  });
+  app.openapi(files, async (c) => {
+    const { person, scopes } = c.var.caller;
+    // What the agent has written is what opening it would show.
+    if (scopes !== null && !scopes.includes("agents:open"))
+      return problemResponse(problem("insufficient_scope")) as never;
+    const id = c.req.valid("param").id;
+    const wait = (await limits?.take([[{ key: `files ${person.id}`, ...DOWNLOADS }]])) ?? null;
+    if (wait !== null) return problemResponse(problem("rate_limited", { retryAfterSeconds: wait })) as never;
+    const found = await service.files(person, id, c.req.raw.signal);
+    if (!found.ok) return problemResponse(found.problem) as never;
+    const { name, body } = found.value;
+    const disposition = `attachment; filename="${name}.tar"`;
+    return new Response(body, {
+      headers: { "content-type": "application/x-tar", "content-disposition": disposition, "cache-control": "no-store" },
+    }) as never;
+  });
 
   const receipts = createRoute({
     method: "get",

@@ -35,6 +35,8 @@ export interface DataService {
   restore(person: Person, id: string, from: string, later: Background): Promise<Result<null>>;
   /** To another server with room: stopped, copied, started there. A server that is lost is not waited for. */
   move(person: Person, id: string, later: Background): Promise<Result<null>>;
+  /** The agent's own files as one tar, while they are read; `name`: the agent's. */
+  files(person: Person, id: string, signal: AbortSignal): Promise<Result<{ name: string; body: ReadableStream }>>;
   /** Goes on with every move that is on its way. */
   tick(): Promise<void>;
 }
@@ -157,6 +159,24 @@ export function createDataService({
         const wish = { moveTo, moveAskedAt: world.now(), moveDownMs: null, backups: (wishes?.backups ?? 0) + 1 };
         return good(change(tenant, { desired: "stopped" }, { actor: person.id, action: "move", wishes: wish }));
       }),
+
+    async files(person, id, signal) {
+      const found = await read(id);
+      const { tenant } = found ?? {};
+      if (!tenant || tenant.ownerId !== person.id || tenant.purgedAt !== null) return refuse("not_found");
+      // Also while its deletion can still be undone: that is when somebody notices what they want to keep.
+      if (tenant.desired === "deleted") return refuse("tenant_deleting");
+      const files = await port.files(id, signal);
+      if (files.ok) return good({ name: tenant.slug, body: files.body });
+      switch (files.reason) {
+        case "none":
+          return refuse("no_such_copy", { detail: "The agent has no files yet." });
+        case "busy":
+          return refuse("rate_limited", { retryAfterSeconds: 30, detail: "One download at a time." });
+        case "away":
+          return refuse("host_away", { detail: "The agent's server does not answer. Try again in a moment." });
+      }
+    },
 
     tick: createMoves({ db, port, read, change }),
   };

@@ -2,6 +2,7 @@ import type { Config } from "../env.ts";
 import type { News } from "../tenants/index.ts";
 import { type DeliveryContext, deliverTenant } from "./deliver.ts";
 import { createHostDesk } from "./desk.ts";
+import { fetchFiles } from "./download.ts";
 import { readLedger } from "./ledger.ts";
 import { createPlacement } from "./placement.ts";
 import { deliverDue, reconcile, refreshHosts, sweep } from "./reconcile.ts";
@@ -28,6 +29,8 @@ export function createHosts(context: DeliveryContext & { config: Config; news: P
     desk: createHostDesk(context),
 
     ledgerOf: (tenantId: string) => readLedger(db, tenantId),
+
+    files: (tenantId: string, signal: AbortSignal) => fetchFiles(context, tenantId, signal),
 
     isLost: (hostId: string) => isLost(db, hostId, world.now()),
 

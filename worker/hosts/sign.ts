@@ -8,10 +8,10 @@ import {
 import type { World } from "../clock.ts";
 import { type CommandKeys, signingKeyFor } from "../command-keys.ts";
 
-type Body<K extends "command" | "ack"> = Pick<Claims<K>, K & keyof Claims<K>>;
+type Body<K extends "command" | "ack" | "download"> = Pick<Claims<K>, K & keyof Claims<K>>;
 
 /** Signs one message for one host, with a key that it knows. */
-export async function signFor<K extends "command" | "ack">(
+export async function signFor<K extends "command" | "ack" | "download">(
   kind: K,
   host: { id: string; epoch: number; keyset: HeldKeyset | null },
   body: Body<K>,

@@ -45,17 +45,19 @@ export interface Vector {
 export const TYP: Record<EnvelopeKind, string> = {
   command: "chelar-command+jwt",
   report: "chelar-report+jwt",
+  download: "chelar-download+jwt",
   ack: "chelar-ack+jwt",
   enrolment: "chelar-enrolment+jwt",
   result: "chelar-result+jwt",
 };
-export const KINDS = ["command", "report", "ack", "enrolment", "result"] as const;
+export const KINDS = ["command", "report", "download", "ack", "enrolment", "result"] as const;
 export const NOW_SECONDS = 1_750_000_000;
 
 const encoder = new TextEncoder();
 const body = {
   command: { command: commandSamples["tenant.apply, running without secrets"] },
   report: { ...standingSample, reports: Object.values(reportSamples) },
+  download: { download: { tenantId: `tnt_${"a".repeat(26)}` } },
   ack: { ack: ackSample },
   enrolment: { epoch: 0, enrolment: enrolmentSample },
   result: { result: Object.values(resultSamples)[0] },
