@@ -37,13 +37,15 @@ function setUp({ deploys }: { deploys: boolean }) {
     },
     async distribute() {
       const kids = [status.current, status.next].filter((kid) => kid !== null);
-      for (const host of status.hosts) host.keyset = { version: status.version, kids };
+      for (const host of status.hosts.filter(({ id }) => id !== "hst_away"))
+        host.keyset = { version: status.version, kids };
     },
   } as Operator;
   const printed: string[] = [];
   const spy = vi.spyOn(console, "log").mockImplementation((line) => void printed.push(String(line)));
   onTestFinished(() => spy.mockRestore());
-  const rotate = (waitSeconds: number) => rotateKeys(operator, { dir, isLocal: false, force: false, waitSeconds });
+  const rotate = (waitSeconds: number, force = false) =>
+    rotateKeys(operator, { dir, isLocal: false, force, waitSeconds });
   return { dir, status, read, printed, rotate };
 }
 
@@ -65,9 +67,20 @@ test("hands the operator's own deployment two files and says what to run, withou
 
 test("goes on with the same key when it is run again, and makes no second one", async () => {
   const { dir, read, rotate } = setUp({ deploys: false });
-  await expect(rotate(1)).rejects.toThrow(/Nothing is lost: run the same command again/);
+  await expect(rotate(0.2)).rejects.toThrow(/Nothing is lost: run the same command again/);
   const first = read("COMMAND_KEYS_NEXT");
   expect(statSync(`${dir}/key-rotation.json`).mode & 0o777).toBe(0o600);
-  await expect(rotate(1)).rejects.toThrow(/has not taken the new secret in time/);
+  await expect(rotate(0.2)).rejects.toThrow(/has not taken the new secret in time/);
   expect(read("COMMAND_KEYS_NEXT")).toEqual(first);
+});
+
+test("by force, waits for every host that is there, and leaves behind only the one that is away", async () => {
+  const { status, read, rotate } = setUp({ deploys: true });
+  const old = { version: 4, kids: ["old"] };
+  status.hosts.push({ id: "hst_away", name: "away", lastReportAt: null, keyset: old });
+  await expect(rotate(0.2)).rejects.toThrow(/^away did not learn the new key in time/);
+  expect(await rotate(1, true)).toBe(0);
+  const { current } = read("COMMAND_KEYS");
+  expect(status).toMatchObject({ current, next: null });
+  expect(status.hosts.map(({ keyset }) => keyset)).toEqual([{ version: 6, kids: [current] }, old]);
 });

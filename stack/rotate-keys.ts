@@ -23,7 +23,7 @@ export interface RotateOptions {
   /** Whether the edge is the local one, whose secrets are in `dir`; else the operator brings them to Cloudflare. */
   isLocal: boolean;
   force: boolean;
-  /** How long the hosts may take. */
+  /** How long edge and hosts may take for each step. */
   waitSeconds: number;
 }
 
@@ -35,12 +35,19 @@ export async function rotateKeys(operator: Operator, options: RotateOptions): Pr
   let keys = readRotation(file);
   console.log(keys ? "A rotation had begun: going on with it." : "Making a new key.");
   keys ??= await makeKeys(await status());
-  const deadline = Date.now() + options.waitSeconds * 1_000;
-  let said = "";
+  const patience = () => Date.now() + options.waitSeconds * 1_000;
+  let [deadline, said, reached] = [patience(), "", ""];
   for (;;) {
     // While it is deployed anew it does not answer for a moment.
     const seen = await status().catch(() => null);
-    if (Date.now() > deadline) throw new Refusal(explain(seen && nextStep(rotation(keys), seen, force)));
+    const stands = seen && nextStep(rotation(keys), seen, false);
+    if (stands && stands.step !== reached) deadline = patience();
+    reached = stands?.step ?? reached;
+    const late = Date.now() > deadline;
+    // By force too, hosts that are there get their time to hear of it: only those that are away are left behind.
+    const leavesBehind = force && late && stands !== null && "missing" in stands;
+    const isStuck = leavesBehind && Date.now() > deadline + options.waitSeconds * 1_000;
+    if ((late && !leavesBehind) || isStuck) throw new Refusal(explain(isStuck ? null : stands));
     if (!seen) {
       await sleep(POLL_MS);
       continue;
@@ -49,7 +56,7 @@ export async function rotateKeys(operator: Operator, options: RotateOptions): Pr
     if (seen.current !== keys.current && seen.next !== keys.current)
       keys.version = Math.max(keys.version, nextVersion(seen));
     writeWhole(file, keys);
-    const now = nextStep(rotation(keys), seen, force);
+    const now = nextStep(rotation(keys), seen, leavesBehind);
     const line = `${now.step}${"missing" in now ? `: waiting for ${now.missing.join(", ")}` : ""}`;
     if (line !== said)
       console.log(SAID[now.step] + ("missing" in now ? ` Waiting for ${now.missing.join(", ")} …` : ""));

@@ -29,9 +29,10 @@ const commandKeys = (file = secretsFile()) => JSON.parse(JSON.parse(readFileSync
 const keys = () => openOperator({ dir: platform.dir, edge: null }).keys();
 
 /** `npm run host -- rotate-keys`. With `killAt`, it is ended as soon as it says that it has come to that step. */
-async function rotate(options: { killAt?: string; waitSeconds?: number } = {}) {
-  const { killAt, waitSeconds = 60 } = options;
+async function rotate(options: { killAt?: string; waitSeconds?: number; force?: boolean } = {}) {
+  const { killAt, waitSeconds = 60, force = false } = options;
   const args = ["stack/cli.ts", "host", "rotate-keys", "--dir", platform.dir, "--wait", String(waitSeconds)];
+  if (force) args.push("--force");
   const child = spawn(process.execPath, args, { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] });
   let text = "";
   child.stderr.on("data", (chunk) => {
@@ -150,4 +151,20 @@ it("is healed by the hosts' own words when the edge's database is an older copy,
   await edge.tick();
   await isIn(waiting, "running");
   database.close();
+});
+
+it("by force, leaves behind a host that is away, and no other: that one believes the old key alone", async () => {
+  const [near, far] = platform.hosts as [Platform["hosts"][number], Platform["hosts"][number]];
+  const old = commandKeys();
+  await far.host.killAgent();
+  const { code, text } = await rotate({ waitSeconds: 15, force: true });
+  expect(code, text).toBe(0);
+  const seen = await keys();
+  expect(seen).toMatchObject({ current: commandKeys().current, next: null });
+  expect(seen.current).not.toBe(old.current);
+  const known = Object.fromEntries(seen.hosts.map(({ name, keyset }) => [name, keyset?.kids]));
+  expect(known).toEqual({ [near.host.place.name]: [seen.current], [far.host.place.name]: [old.current] });
+  await far.host.startAgent();
+  expect(await statusFor(commandKeys().keys[0], far)).toBe(403);
+  expect(await statusFor(old.keys[0], near)).toBe(403);
 });
