@@ -5,6 +5,7 @@ export interface Load {
   perSecond: number;
   /** In milliseconds. */
   p50: number;
+  p95: number;
   p99: number;
   statuses: Readonly<Record<number, number>>;
 }
@@ -53,7 +54,7 @@ export async function load(
   const tookMs = performance.now() - began;
   times.sort((a, b) => a - b);
   const at = (fraction: number) => times[Math.min(times.length - 1, Math.floor(fraction * times.length))] ?? Number.NaN;
-  return { perSecond: (times.length * 1_000) / tookMs, p50: at(0.5), p99: at(0.99), statuses };
+  return { perSecond: (times.length * 1_000) / tookMs, p50: at(0.5), p95: at(0.95), p99: at(0.99), statuses };
 }
 
 /** Calls back with the status of each whole answer (RFC 9112: by Content-Length or in chunks). */
