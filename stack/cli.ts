@@ -65,6 +65,14 @@ const commands: Readonly<Record<string, (args: string[]) => Promise<number>>> = 
     const { test } = await import("./check.ts");
     return test(args);
   },
+  async deploy(args) {
+    const { deployCommand } = await import("./deploy/index.ts");
+    return deployCommand(args);
+  },
+  async database(args) {
+    const { databaseCommand } = await import("./database.ts");
+    return databaseCommand(args);
+  },
   async openapi() {
     const { writeDocument } = await import("./openapi.ts");
     return writeDocument();

@@ -29,6 +29,8 @@ export interface WorkerOptions {
   bindings: Readonly<Record<string, string>>;
   /** A second worker in the same process, on a port of its own: what a bench measures ours against. */
   beside?: { port: number; module: string };
+  /** What the worker reaches; everything, unless it is said. */
+  networks?: readonly ("public" | "private" | "local")[];
   logFile: string;
   onLine?: (line: string) => void;
 }
@@ -42,7 +44,7 @@ export interface Worker {
 /** Serves the built worker in workerd, as in production: no development proxy in between. */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const bundle = `${options.dir}/index.js`;
-  writeFileSync(`${options.dir}/cron.js`, CRON_MODULE);
+  for (const [name, text] of Object.entries(WORKERD_FILES)) writeFileSync(`${options.dir}/${name}`, text);
   rmSync(options.cronSocket, { force: true }); // a killed workerd leaves its socket behind
   writeFileSync(`${options.dir}/config.capnp`, workerdConfig(options, readCompatibility()));
   const part = startPart({
@@ -65,7 +67,7 @@ export function workerdBinary(): string {
   return `${ROOT}/node_modules/@cloudflare/${name}/bin/workerd`;
 }
 
-function readCompatibility(): { date: string; flags: string[] } {
+export function readCompatibility(): { date: string; flags: string[] } {
   const toml = readFileSync(`${ROOT}/wrangler.toml`, "utf8");
   const date = /^compatibility_date\s*=\s*"([^"]+)"/m.exec(toml)?.[1];
   const flags = /^compatibility_flags\s*=\s*(\[[^\]]*\])/m.exec(toml)?.[1];
@@ -81,9 +83,12 @@ const CRON_MODULE = `export default {
 };
 `;
 
+/** What lies beside the bundle. */
+export const WORKERD_FILES = { "cron.js": CRON_MODULE } as const;
+
 /** Cap'n Proto text for `workerd serve`; bindings are taken from the environment of the process. */
 export function workerdConfig(
-  { listen, port, cronSocket, bindings, beside }: Omit<WorkerOptions, "dir" | "logFile" | "onLine">,
+  { listen, port, cronSocket, bindings, beside, networks = ["public", "private", "local"] }: Omit<WorkerOptions, "dir" | "logFile" | "onLine">,
   compatibility: { date: string; flags: readonly string[] },
 ): string {
   const text = (value: string) => JSON.stringify(value);
@@ -110,7 +115,7 @@ const config :Workerd.Config = (
   services = [
     (name = "edge", worker = .edge),
     (name = "cron", worker = .cron),${besideService}
-    (name = "internet", network = (allow = ["public", "private", "local"], tlsOptions = (trustBrowserCas = true))),
+    (name = "internet", network = (allow = [${networks.map(text).join(", ")}], tlsOptions = (trustBrowserCas = true))),
   ],
   sockets = [
     (name = "http", address = ${text(`${listen}:${port}`)}, http = (), service = "edge"),
