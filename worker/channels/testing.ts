@@ -38,8 +38,10 @@ export interface Lab {
 }
 
 /** An edge whose outside is a Telegram, and a host whose agent writes down what passes the door. */
-export async function startLab(options: { token?: string; bindings?: Record<string, string> } = {}): Promise<Lab> {
-  const { token = TOKEN, bindings } = options;
+export async function startLab(
+  options: { token?: string; bindings?: Record<string, string>; onHandOver?: (request: Request) => void } = {},
+): Promise<Lab> {
+  const { token = TOKEN, bindings, onHandOver } = options;
   const agent: RecordingAgent = { seen: [], fails: null, asked: [] };
   const host = await TestHost.make();
   // Nothing is routed here that the product does not ask for by its real address.
@@ -60,6 +62,7 @@ export async function startLab(options: { token?: string; bindings?: Record<stri
 
   /** As the host's Caddy does: first the door, then the agent at the place that the door has named. */
   async function handOver(request: Request): Promise<Response> {
+    onHandOver?.(request);
     const door = await edge.send("/forward-auth/message", {
       headers: {
         authorization: request.headers.get("authorization") ?? "",
