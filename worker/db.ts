@@ -17,7 +17,8 @@ export function openDatabase(connection: { url: string; authToken?: string }, fe
   const fresh = () => createClient({ ...connection, fetch: fetcher });
   const client: Pick<Client, "execute" | "batch" | "migrate" | "transaction" | "executeMultiple"> = {
     execute: (statement: never, args?: never) => fresh().execute(statement, args),
-    batch: (statements, mode = "write") => fresh().batch(statements, mode),
+    // Reading together must not wait for whoever writes: a transaction that may write takes the one lock there is.
+    batch: (statements, mode) => fresh().batch(statements, mode ?? (statements.every(onlyReads) ? "read" : "write")),
     migrate: (statements) => fresh().migrate(statements),
     transaction: (mode?: never) => fresh().transaction(mode),
     executeMultiple: (text) => fresh().executeMultiple(text),
@@ -27,6 +28,11 @@ export function openDatabase(connection: { url: string; authToken?: string }, fe
 
 /** What rides along in the first transaction that is committed inside; taken off when it was. */
 export const riding = new AsyncLocalStorage<{ statements: Statement[] }>();
+
+const onlyReads = (statement: Parameters<Client["batch"]>[0][number]): boolean => {
+  const text = typeof statement === "string" ? statement : Array.isArray(statement) ? statement[0] : statement.sql;
+  return /^\s*select\b/i.test(text);
+};
 
 /**
  * Runs statements as one transaction in one round trip: all of them or none. Guards made by {@link insist} fail it.
