@@ -3,7 +3,7 @@ import { totalmem } from "node:os";
 import { type ImageState, type ObservedState, RUNTIMES, type UnnumberedReport } from "../schema/protocol/index.ts";
 import type { HostConfig } from "./config.ts";
 import type { Capacity } from "./enrol.ts";
-import type { Containers, Images } from "./tenants/ports.ts";
+import type { Containers, DiskRoom, Images, Volumes } from "./tenants/ports.ts";
 
 const MIB = 2 ** 20;
 
@@ -26,6 +26,7 @@ export interface InventoryInputs {
   capacity: Capacity;
   /** By wall; told once the guard is at work. */
   drift?: Readonly<Record<string, number>>;
+  disk?: DiskRoom;
   atMs: number;
 }
 
@@ -36,6 +37,7 @@ export function inventoryReport({
   versions,
   capacity,
   drift,
+  disk,
   atMs,
 }: InventoryInputs): UnnumberedReport {
   return {
@@ -48,6 +50,7 @@ export function inventoryReport({
     versions,
     capacity,
     drift,
+    disk,
   };
 }
 
@@ -56,13 +59,15 @@ export async function takeInventory(parts: {
   tenants: InventoryInputs["tenants"];
   containers: Pick<Containers, "versions">;
   images: Pick<Images, "state">;
+  volumes: Pick<Volumes, "disk">;
   config: HostConfig;
   drift: InventoryInputs["drift"];
   atMs: number;
 }): Promise<UnnumberedReport> {
-  const [versions, capacity] = await Promise.all([
+  const [versions, capacity, disk] = await Promise.all([
     parts.containers.versions().catch(() => ({ docker: "does not answer" })),
     readCapacity(parts.config),
+    parts.volumes.disk().catch(() => null),
   ]);
   return inventoryReport({
     tenants: parts.tenants,
@@ -70,6 +75,7 @@ export async function takeInventory(parts: {
     versions: { ...versions, node: process.versions.node },
     capacity,
     drift: parts.drift,
+    disk: disk ?? undefined,
     atMs: parts.atMs,
   });
 }

@@ -29,10 +29,18 @@ export function startRounds(
   let soon: NodeJS.Timeout | undefined;
 
   async function inventory(): Promise<void> {
-    const { containers, images } = ports;
+    const { containers, images, volumes } = ports;
     const tenants = journal.tenants.all();
     journal.reports.add(
-      await takeInventory({ tenants, containers, images, config, drift: guard.driftsByWall(), atMs: Date.now() }),
+      await takeInventory({
+        tenants,
+        containers,
+        images,
+        volumes,
+        config,
+        drift: guard.driftsByWall(),
+        atMs: Date.now(),
+      }),
     );
   }
   const tell = (what: string) => (error: unknown) => log.warn(`rounds.${what}`, { error: describeError(error) });

@@ -25,6 +25,8 @@ export interface Backing {
   usage(): Promise<ReadonlyMap<string, Usage>>;
   /** The same without asking a program, for many looks: may be a little older, and lack who has just come. */
   glance(): Promise<ReadonlyMap<string, Usage>>;
+  /** Directories on all the disks that have to have room, or the same thing is refused to everybody. */
+  disks: readonly string[];
   /** What the file system itself still knows of a tenant, besides its directory. */
   traces(tenantId: string): Promise<readonly string[]>;
 }

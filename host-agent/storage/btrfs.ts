@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { lstat, mkdir, open, readdir, rename, rm, statfs } from "node:fs/promises";
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
 import type { Backing, Usage } from "./backing.ts";
 import { ensureOwn, exists } from "./paths.ts";
 import { imageSizeMiB, parseQgroups, parseSubvolumes } from "./rules.ts";
@@ -82,6 +82,8 @@ export function btrfsBacking({ root, device, sizeMiB }: BtrfsOptions): Backing {
 
   return {
     hasLimits: true,
+    // A sparse file asks for its room when it is written to: the disk below can be full while the file system is not.
+    disks: device ? [root] : [root, dirname(root)],
     prepare,
     async create(path) {
       await drop(path);

@@ -28,6 +28,7 @@ export function mountedBacking({ root, directory }: { root: string; directory: s
 
   return {
     hasLimits: false,
+    disks: [root],
     async prepare() {
       if (await mountOn(root)) return;
       await ensureOwn(root);

@@ -54,6 +54,11 @@ export function imageSizeMiB(freeMiB: number, wantedMiB: number | undefined): nu
   return size;
 }
 
+const MOST_RESERVED_MIB = 2_048;
+
+/** What is kept free of a disk of that size, for those who are there already. */
+export const reserveMiB = (totalMiB: number): number => Math.min(MOST_RESERVED_MIB, Math.floor(totalMiB / 20));
+
 /** Output of `btrfs subvolume list`. */
 export function parseSubvolumes(text: string): { id: string; path: string }[] {
   return [...text.matchAll(/^ID (\d+) gen \d+ top level \d+ path (.+)$/gm)].map(([, id = "", path = ""]) => ({

@@ -1,13 +1,13 @@
-import { chmod, chown, lstat, mkdir, readdir, rename, rmdir, stat } from "node:fs/promises";
+import { chmod, chown, lstat, mkdir, readdir, rename, rmdir, stat, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { DATA_PATH } from "../runtimes/runtime.ts";
 import type { TenantLayout } from "../tenants/layout.ts";
-import { StepError, type Volumes, type VolumeUsage } from "../tenants/ports.ts";
+import { type DiskRoom, StepError, type Volumes, type VolumeUsage } from "../tenants/ports.ts";
 import type { Backing } from "./backing.ts";
 import { CryptError, daemonsOf, endDaemons, FILE_SYSTEM, initialise, mountVolume } from "./gocryptfs.ts";
 import { ensureOwn, exists, ignore } from "./paths.ts";
 import { enterGroup, HELD_US, holdGroup, leaveGroup } from "./processor.ts";
-import { isAtLimit, isFull, mountFaults } from "./rules.ts";
+import { isAtLimit, isFull, mountFaults, reserveMiB } from "./rules.ts";
 import { mountOn, run } from "./run.ts";
 import { cipherDirOf, snapshotsOn } from "./snapshots.ts";
 
@@ -34,6 +34,11 @@ export function volumesOn(backing: Backing): Volumes {
   const snapshots = snapshotsOn(backing, prepare);
 
   async function create(layout: Place, limitMiB: number, key: string): Promise<void> {
+    const { freeMiB, reserveMiB: reserved } = await disk();
+    if (freeMiB < reserved) {
+      const log = `${freeMiB} MiB of disk are free, ${reserved} MiB are kept for the volumes that are there`;
+      throw new StepError("This server's disk is full.", { retryable: true, log });
+    }
     const live = cipherDirOf(layout);
     // Under its own name only when it is whole.
     const made = `${live}.new`;
@@ -49,6 +54,19 @@ export function volumesOn(backing: Backing): Volumes {
     const now = performance.now();
     if (!seen || now - seen.atMs > LOOK_HOLDS_MS) seen = { usage: backing.usage(), atMs: now };
     return seen.usage;
+  }
+
+  /** Of the fullest of its disks. */
+  async function disk(): Promise<DiskRoom> {
+    const rooms = await Promise.all(
+      backing.disks.map(async (path) => {
+        const { bavail, blocks, bsize } = await statfs(path);
+        const inMiB = (count: number) => Math.floor((count * bsize) / 2 ** 20);
+        return { freeMiB: inMiB(bavail), reserveMiB: reserveMiB(inMiB(blocks)) };
+      }),
+    );
+    const spare = (room: DiskRoom) => room.freeMiB - room.reserveMiB;
+    return rooms.reduce((least, room) => (spare(room) < spare(least) ? room : least));
   }
 
   async function ensureLimit(layout: Place, limitMiB: number): Promise<void> {
@@ -135,6 +153,12 @@ export function volumesOn(backing: Backing): Volumes {
     async usage() {
       await prepare();
       return backing.usage();
+    },
+
+    async disk() {
+      if (!prepared) return null;
+      await prepared;
+      return disk();
     },
 
     async restrain() {

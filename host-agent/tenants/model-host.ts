@@ -102,6 +102,7 @@ export function createModelHost() {
           settle: async () => {},
         },
         restrain: async () => {},
+        disk: async () => null,
         freeze: async () => {},
       },
       firewall: {

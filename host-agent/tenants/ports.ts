@@ -45,6 +45,8 @@ export interface Volumes {
    * without end would be felt by all others. Cheap; to be called several times in a second.
    */
   restrain(): Promise<void>;
+  /** Null before a volume was opened: nothing is mounted yet. */
+  disk(): Promise<DiskRoom | null>;
   /** Of ciphertext, so without its key. */
   snapshots: Snapshots;
   /** Read-only above the limit, writable below it: for a backing that keeps no limits itself. */
@@ -60,6 +62,12 @@ export interface Copies {
   fetch(tenantId: string, key: string, directory: string): Promise<void>;
   /** Removes all of it; proves it by looking, and says what it has looked at. */
   destroy(tenantId: string): Promise<string>;
+}
+
+/** Of the disk that volumes are on. Below the reserve no new one is made. */
+export interface DiskRoom {
+  freeMiB: number;
+  reserveMiB: number;
 }
 
 export interface VolumeUsage {

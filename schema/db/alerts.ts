@@ -5,7 +5,7 @@ export const alerts = sqliteTable(
   "alerts",
   {
     kind: text({
-      enum: ["no_capacity", "keyset_behind", "host_rolled_back", "host_silent", "stranger", "left_behind"],
+      enum: ["no_capacity", "keyset_behind", "host_rolled_back", "host_silent", "stranger", "left_behind", "disk_short"],
     }).notNull(),
     /** A host, a tenant, or a region. */
     subject: text().notNull(),

@@ -92,6 +92,8 @@ export const hostInventory = z.strictObject({
     diskMiB: z.int().min(0),
     tenants: z.int().min(0),
   }),
+  /** Of the disk that agents' data is on: below the reserve no new volume is made. */
+  disk: z.strictObject({ freeMiB: z.int().min(0), reserveMiB: z.int().min(0) }).optional(),
   /** How often each wall was found changed by somebody else, since the agent began; put back every time. */
   drift: z.record(z.string().max(32), z.int().min(0)).optional(),
 });

@@ -244,6 +244,33 @@ describe("volumes", () => {
     await expect.poll(() => existsSync(group ?? "")).toBe(false);
   });
 
+  it("are not made where the disk below is nearly full, and what is there goes on", async () => {
+    const directory = `${host.dir}/tight`;
+    await mkdir(directory);
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=640m,mode=0700", "tmpfs", directory]);
+    const tight = createVolumes({ stateDir: directory, storage: { backing: "btrfs", sizeMiB: 400 } });
+    const placed = (layout: TenantLayout) => ({
+      ...layout,
+      volumeDir: `${directory}/volumes/${layout.tenantId}`,
+      dataDir: `${directory}/mounts/${layout.tenantId}`,
+    });
+    const [first, second] = [placed(newLayout()), placed(newLayout())];
+    const opened = (layout: TenantLayout) =>
+      tight.open(layout, { diskMiB: QUOTA_MIB, key: keys.get(layout.tenantId) ?? null });
+    await opened(first);
+    // Nobody's of ours: the sparse file has been promised what is no longer there.
+    execFileSync("fallocate", ["--length", "620M", `${directory}/ballast`]);
+    expect(await tight.disk()).toMatchObject({ reserveMiB: 32 });
+    await expect(opened(second)).rejects.toMatchObject({ public: "This server's disk is full.", retryable: true });
+    await opened(first);
+    await writeFile(`${first.dataDir}/small`, "1");
+    execFileSync("rm", [`${directory}/ballast`]);
+    await opened(second);
+    for (const layout of [first, second]) await tight.destroy(layout);
+    execFileSync("umount", [`${directory}/volumes`]);
+    execFileSync("umount", [directory]);
+  });
+
   it("leave no subvolume, process or mount behind, and a copy of the ciphertext that nothing opens", async () => {
     const layout = newLayout();
     await open(layout);

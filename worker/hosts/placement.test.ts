@@ -135,3 +135,20 @@ describe("an agent that the edge has never heard of", () => {
     expect(trail.map(({ actor, action }) => `${actor} ${action}`)).toContain("operator stranger.purge");
   });
 });
+
+describe("a server whose disk is nearly full", () => {
+  const tell = async (freeMiB: number) => {
+    const inventory = { tenants: [], images: [], versions: {}, capacity: { memoryMiB: 1, diskMiB: 1, tenants: 1 } };
+    const disk = { freeMiB, reserveMiB: 2_048 };
+    await far.post(edge, await far.report({ type: "host.inventory", ...inventory, disk }));
+    const shortOf = and(eq(alerts.kind, "disk_short"), isNull(alerts.resolvedAt));
+    return (await edge.db.select().from(alerts).where(shortOf)).map(({ subject }) => subject);
+  };
+
+  it("is told to the operator and gets no agent, until it has room again", async () => {
+    expect(await tell(2_047)).toEqual([far.enrolment.hostId]);
+    expect((await owner.create(undefined, { region: "far" })).body.code).toBe("no_capacity");
+    expect(await tell(2_048)).toEqual([]);
+    expect((await owner.create(undefined, { region: "far" })).status).toBe(201);
+  });
+});

@@ -5,6 +5,7 @@ import type { World } from "../clock.ts";
 import { type Database, insist, type Statement } from "../db.ts";
 import { DEFAULT_PLAN, limitsOf, PLAN_IDS } from "../tenants/index.ts";
 import { raiseAlert, resolveAlert } from "./alerts.ts";
+import { shortOfDisk } from "./disk.ts";
 import { choosePlace, type HostRoom, wasAway } from "./rules.ts";
 
 /** What somebody wants a place for. `region` null: wherever there is room. */
@@ -86,14 +87,17 @@ export async function readPromised(db: Database): Promise<(hostId: string) => Pr
 }
 
 async function readRooms(db: Database): Promise<HostRoom[]> {
-  const [open, promised] = await Promise.all([
+  const [open, promised, short] = await Promise.all([
     db.select().from(hosts).where(eq(hosts.state, "enrolled")),
     readPromised(db),
+    shortOfDisk(db),
   ]);
-  return speaking(open).map(({ id, region, memoryMiB, diskMiB, maxTenants }) => ({
-    ...{ id, region, memoryMiB, diskMiB, maxTenants },
-    ...promised(id),
-  }));
+  return speaking(open)
+    .filter(({ id }) => !short.has(id))
+    .map(({ id, region, memoryMiB, diskMiB, maxTenants }) => ({
+      ...{ id, region, memoryMiB, diskMiB, maxTenants },
+      ...promised(id),
+    }));
 }
 
 /** Inside the creating transaction: two creations that both saw the last place must not both get it. */

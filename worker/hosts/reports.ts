@@ -10,6 +10,7 @@ import type { News } from "../tenants/index.ts";
 import { forgetSamples, imageStatement, sampleStatements } from "../tenants/service.ts";
 import { eraseTenant } from "../vault/service.ts";
 import { raiseAlert } from "./alerts.ts";
+import { noteDisk } from "./disk.ts";
 import { ledgerStatement } from "./ledger.ts";
 import { wasAway } from "./rules.ts";
 import { signFor } from "./sign.ts";
@@ -56,6 +57,8 @@ export async function takeReports({ db, world, config, news }: ReportContext, co
     const now = world.now();
     const context = { db, world, config };
     await atomically(db, await statementsFor(context, host, { fresh, ackedSeq, keyset, now }));
+    const inventory = fresh.findLast((report) => report.type === "host.inventory");
+    await noteDisk(db, host, inventory?.disk, now);
     for (const report of fresh) if ("tenantId" in report) news.heard(report.tenantId);
     const isRolledBack = lastSeq < host.reportSeq;
     if (isRolledBack) {

@@ -76,6 +76,7 @@ export const ALERT_WORDS: Readonly<Record<string, string>> = {
   host_silent: "A host is silent",
   stranger: "A host has an agent that nobody knows",
   left_behind: "Data was left behind on a host",
+  disk_short: "A host's disk is nearly full",
 };
 const ALERT_TONES: Readonly<Record<string, "poor" | "bad">> = { left_behind: "poor" };
 
