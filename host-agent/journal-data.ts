@@ -1,5 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { TenantStorage } from "../schema/protocol/index.ts";
+import type { Egress } from "./bounds/rules.ts";
 import type { ReportRows } from "./journal-reports.ts";
 import type { Transact } from "./journal-schema.ts";
 
@@ -14,6 +15,7 @@ export interface Kept {
   backup?: StorageFacts["backup"];
   restored?: StorageFacts["restored"];
   strays: number;
+  egress?: Egress;
   /** What it last became ready from, by digest; null: made here. Absent: it has never been ready. */
   runs?: {
     image: string | null;

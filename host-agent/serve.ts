@@ -1,13 +1,14 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Command, importSealingKey } from "../schema/protocol/index.ts";
+import { startBounds } from "./bounds/index.ts";
 import { createCommandDesk } from "./commands.ts";
 import type { HostConfig } from "./config.ts";
 import { createAim } from "./control-plane.ts";
 import { hostPorts } from "./drivers.ts";
 import { journalPath } from "./enrol.ts";
 import { createExporter } from "./export/index.ts";
-import { createGuard, watchKernel } from "./firewall/index.ts";
+import { createGuard, hostRun, watchKernel } from "./firewall/index.ts";
 import { type Identity, readIdentity } from "./identity.ts";
 import { createIngress } from "./ingress/index.ts";
 import { type Journal, openJournal, type TenantRecord } from "./journal.ts";
@@ -89,7 +90,8 @@ export async function serve(
   });
   const tenantOf = (record: TenantRecord) => placedTenant(record, config);
   const slumber = createSlumber({ ports, nowMs, tenantOf });
-  const status = startStatus({ journal, ...ports, gate: ingress.gate, tenantOf, log, nowMs });
+  const bounds = startBounds({ journal, tenantOf, run: hostRun(), log, nowMs });
+  const status = startStatus({ bounds, journal, ...ports, gate: ingress.gate, tenantOf, log, nowMs });
   const configs = startConfigGuard({ journal, ...ports, tenantOf, log, nowMs });
   const meter = createMeter(metering({ journal, ports, tenantOf }));
   const supervisor = createSupervisor({
@@ -193,6 +195,7 @@ export async function serve(
       ingress.stop();
       rounds.stop();
       status.stop();
+      bounds.stop();
       configs.stop();
       const stopped = Promise.all([
         exporter.stop(),

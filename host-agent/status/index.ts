@@ -13,6 +13,7 @@ export interface StatusOptions {
   containers: Pick<Containers, "vitals">;
   runtimes: Pick<Runtimes, "status">;
   gate: { requests(hostname: string): number };
+  bounds: { egressMiB(tenantId: string): number };
   tenantOf: (record: TenantRecord) => Tenant;
   log: Log;
   nowMs: () => number;
@@ -28,7 +29,7 @@ interface Seen {
 
 /** Looks at every agent that is awake, one after another, and tells the edge what is new. Sleepers are left in peace. */
 export function startStatus(options: StatusOptions): { look(): Promise<void>; stop(): void } {
-  const { journal, containers, runtimes, gate, tenantOf, log, nowMs } = options;
+  const { journal, containers, runtimes, gate, bounds, tenantOf, log, nowMs } = options;
   const seen = new Map<string, Seen>();
   let looking: Promise<void> | null = null;
   let stopped = false;
@@ -54,6 +55,7 @@ export function startStatus(options: StatusOptions): { look(): Promise<void>; st
       cpuPercent: Math.min(100_000, Math.round(share * 100)),
       pids: vitals.pids,
       requests: requests - requestsTold,
+      egressMiB: bounds.egressMiB(record.id),
       ...(cell && { cell }),
       runtime,
     };

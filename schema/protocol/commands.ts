@@ -53,6 +53,8 @@ export const tenantLimits = z.strictObject({
   requestsPerMinute: z.int().min(1).max(1_000_000),
   /** Requests and WebSockets that are open at the same time; absent: not limited. */
   openConnections: z.int().min(1).max(10_000).optional(),
+  /** All that leaves it in a day (UTC), answers to its visitors included; absent: not limited. */
+  egressMiBPerDay: z.int().min(1).max(1_048_576).optional(),
 });
 export type TenantLimits = z.infer<typeof tenantLimits>;
 
@@ -217,9 +219,27 @@ export const hostApply = z.strictObject({
 });
 export type HostApply = z.infer<typeof hostApply>;
 
+/** Something that a host has and its journal knows nothing of: of an agent by its id, or a host name's certificate. */
+export const leftover = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.enum(["directory", "copies"]), name: tenantId }),
+  z.strictObject({ kind: z.literal("certificate"), name: hostname }),
+]);
+export type Leftover = z.infer<typeof leftover>;
+
+/** What is to go, since it is nobody's here either. Never anything of an agent that the host's journal knows. */
+export const hostReap = z.strictObject({ type: z.literal("host.reap"), items: z.array(leftover).min(1).max(200) });
+export type HostReap = z.infer<typeof hostReap>;
+
 /** Asks for a fresh inventory report. */
 export const hostProbe = z.strictObject({ type: z.literal("host.probe") });
 export type HostProbe = z.infer<typeof hostProbe>;
 
-export const command = z.discriminatedUnion("type", [tenantApply, tenantPurge, tenantHalt, hostApply, hostProbe]);
+export const command = z.discriminatedUnion("type", [
+  tenantApply,
+  tenantPurge,
+  tenantHalt,
+  hostApply,
+  hostReap,
+  hostProbe,
+]);
 export type Command = z.infer<typeof command>;

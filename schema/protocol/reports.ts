@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { generation, imageReference, runtimeName, snapshotName, tenantId } from "./commands.ts";
+import { generation, imageReference, leftover, runtimeName, snapshotName, tenantId } from "./commands.ts";
 import { ledgerEntry } from "./ledger.ts";
 import { MAX_RECEIPT_BYTES } from "./receipts.ts";
 
@@ -202,6 +202,8 @@ export const tenantStatus = z.strictObject({
   /** Requests that were let in since the last status that was told. */
   requests: z.int().min(0).optional(),
   cell: cellFacts.optional(),
+  /** That has left it today (UTC). */
+  egressMiB: z.int().min(0).optional(),
   /** Null where the runtime did not answer as it should. */
   runtime: runtimeStatus.nullable(),
 });
@@ -232,6 +234,14 @@ export const tenantReceipt = z.strictObject({
 });
 export type TenantReceipt = z.infer<typeof tenantReceipt>;
 
+/** What the host's journal knows nothing of, looked for once a day; an empty list is the news that it has looked. */
+export const hostLeftovers = z.strictObject({
+  type: z.literal("host.leftovers"),
+  seq,
+  at,
+  items: z.array(leftover).max(1_000),
+});
+
 export const report = z.discriminatedUnion("type", [
   tenantProgress,
   tenantState,
@@ -241,6 +251,7 @@ export const report = z.discriminatedUnion("type", [
   tenantStorage,
   tenantReceipt,
   tenantStatus,
+  hostLeftovers,
   tenantImage,
 ]);
 export type Report = z.infer<typeof report>;

@@ -63,7 +63,7 @@ export function agentView(change: Partial<TenantView> = {}): TenantView {
     generation: 1,
     observedGeneration: 1,
     failure: null,
-    limits: { memoryMiB: 2048, cpuMillis: 2000, pids: 256, diskMiB: 4096, requestsPerMinute: 600, openConnections: 64 },
+    limits: { memoryMiB: 2048, cpuMillis: 2000, pids: 256, diskMiB: 4096, requestsPerMinute: 600, openConnections: 64, egressMiBPerDay: 5_120 },
     status: null,
     storage: null,
     undoUntil: null,

@@ -16,6 +16,8 @@ export interface Plan {
   requestsPerMinute: number;
   /** Requests and WebSockets at the same time. */
   openConnections: number;
+  /** What may leave an agent in a day (UTC), answers to its visitors included. */
+  egressMiBPerDay: number;
   /** Messages that each agent is handed in a day, UTC. */
   messagesPerDay: number;
   /** How many snapshots of each agent are kept. */
@@ -37,6 +39,7 @@ export const PLANS: Readonly<Record<PlanId, Plan>> = {
     pids: 256,
     requestsPerMinute: 600,
     openConnections: 64,
+    egressMiBPerDay: 5_120,
     messagesPerDay: 500,
     snapshots: 3,
     alwaysOn: false,
@@ -52,6 +55,7 @@ export const PLANS: Readonly<Record<PlanId, Plan>> = {
     pids: 256,
     requestsPerMinute: 1200,
     openConnections: 128,
+    egressMiBPerDay: 20_480,
     messagesPerDay: 2000,
     snapshots: 7,
     alwaysOn: true,
@@ -67,6 +71,7 @@ export const PLANS: Readonly<Record<PlanId, Plan>> = {
     pids: 384,
     requestsPerMinute: 3000,
     openConnections: 256,
+    egressMiBPerDay: 51_200,
     messagesPerDay: 5000,
     snapshots: 30,
     alwaysOn: true,
@@ -95,18 +100,24 @@ export const messagesPerDayOf = (plan: string): number => planOf(plan).messagesP
 export const snapshotsOf = (plan: string): number => planOf(plan).snapshots;
 
 /** What one agent gets. The test agent is as small under every plan. */
-export function limitsOf(runtime: RuntimeName, plan: string): TenantLimits & { openConnections: number } {
+export function limitsOf(
+  runtime: RuntimeName,
+  plan: string,
+): TenantLimits & { openConnections: number; egressMiBPerDay: number } {
   switch (runtime) {
     case "openclaw":
     case "zeroclaw":
     case "custom": {
-      const { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute, openConnections } = planOf(plan);
-      return { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute, openConnections, tmpMiB: 64, shmMiB: 64 };
+      const { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute, openConnections, egressMiBPerDay } = planOf(plan);
+      return {
+        ...{ memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute, openConnections, egressMiBPerDay },
+        ...{ tmpMiB: 64, shmMiB: 64 },
+      };
     }
     case "echo":
       return {
         ...{ memoryMiB: 128, cpuMillis: 500, pids: 32, diskMiB: 64, tmpMiB: 64, shmMiB: 16 },
-        ...{ requestsPerMinute: 6000, openConnections: 1000 },
+        ...{ requestsPerMinute: 6000, openConnections: 1000, egressMiBPerDay: 5_120 },
       };
   }
 }

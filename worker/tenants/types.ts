@@ -17,6 +17,7 @@ export const statusView = z.object({
   memoryMiB: z.int(),
   cpuPercent: z.int().openapi({ description: "Of one core." }),
   pids: z.int().openapi({ description: "Processes and threads." }),
+  egressMiB: z.int().nullable().openapi({ description: "What has left it today (UTC); null: not told." }),
   jobs: z.int().openapi({ description: "Jobs of its own that are switched on." }),
   nextJobAt: z.iso.datetime().nullable(),
   channels: z.array(z.object({ name: z.string(), connected: z.boolean() })),
@@ -70,6 +71,9 @@ export const tenantView = z
       diskMiB: z.int(),
       requestsPerMinute: z.int(),
       openConnections: z.int().openapi({ description: "Requests and WebSockets open at the same time." }),
+      egressMiBPerDay: z
+        .int()
+        .openapi({ description: "All that leaves it in a day (UTC), answers to visitors included." }),
     }),
     storage: z
       .object({

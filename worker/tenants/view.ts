@@ -22,7 +22,7 @@ export function tenantViewOf(
   { hostname, url }: { hostname: string; url: string },
 ): TenantView {
   const state = displayState(tenant, waiting);
-  const { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute, openConnections } = limitsOf(
+  const { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute, openConnections, egressMiBPerDay } = limitsOf(
     tenant.runtime,
     tenant.plan,
   );
@@ -39,7 +39,7 @@ export function tenantViewOf(
     generation: tenant.generation,
     observedGeneration: tenant.observedGeneration,
     failure: state === "failed" ? tenant.failure : null,
-    limits: { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute, openConnections },
+    limits: { memoryMiB, cpuMillis, pids, diskMiB, requestsPerMinute, openConnections, egressMiBPerDay },
     storage: usedBytes === null || limitBytes === null ? null : storageOf({ usedBytes, limitBytes }),
     undoUntil: tenant.desired !== "deleted" && waiting ? new Date(waiting.deleteAt).toISOString() : null,
     runs: runs && { image: runs.image, running: runs.running, refused: runs.refused },
@@ -74,6 +74,7 @@ function statusOf(json: string | null): TenantView["status"] {
     nextJobAt: due.length > 0 ? new Date(Math.min(...due)).toISOString() : null,
     channels: runtime?.channels ?? [],
     cell: report.cell ?? null,
+    egressMiB: report.egressMiB ?? null,
   };
 }
 
