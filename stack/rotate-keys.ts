@@ -37,6 +37,7 @@ export async function rotateKeys(operator: Operator, options: RotateOptions): Pr
   keys ??= await makeKeys(await status());
   const patience = () => Date.now() + options.waitSeconds * 1_000;
   let [deadline, said, reached] = [patience(), "", ""];
+  const lost = new Set<string>();
   for (;;) {
     // While it is deployed anew it does not answer for a moment.
     const seen = await status().catch(() => null);
@@ -45,7 +46,9 @@ export async function rotateKeys(operator: Operator, options: RotateOptions): Pr
     reached = stands?.step ?? reached;
     const late = Date.now() > deadline;
     // By force too, hosts that are there get their time to hear of it: only those that are away are left behind.
-    const leavesBehind = force && late && stands !== null && "missing" in stands;
+    const missing = stands && "missing" in stands ? stands.missing : [];
+    const leavesBehind = force && missing.length > 0 && (late || missing.every((name) => lost.has(name)));
+    for (const name of leavesBehind ? missing : []) lost.add(name);
     const isStuck = leavesBehind && Date.now() > deadline + options.waitSeconds * 1_000;
     if ((late && !leavesBehind) || isStuck) throw new Refusal(explain(isStuck ? null : stands));
     if (!seen) {

@@ -157,7 +157,7 @@ it("by force, leaves behind a host that is away, and no other: that one believes
   const [near, far] = platform.hosts as [Platform["hosts"][number], Platform["hosts"][number]];
   const old = commandKeys();
   await far.host.killAgent();
-  const { code, text } = await rotate({ waitSeconds: 15, force: true });
+  const { code, text } = await rotate({ waitSeconds: 10, force: true });
   expect(code, text).toBe(0);
   const seen = await keys();
   expect(seen).toMatchObject({ current: commandKeys().current, next: null });
