@@ -43,7 +43,7 @@ export function agentRoutes(app: Hono, deps: PageDeps): void {
     signedIn(async (c, person) => {
       const [agents, receipts] = await Promise.all([tenants.list(person), deps.receipts(person)]);
       const children = <Agents agents={agents} receipts={receipts} />;
-      return page(c, { title: "Your agents", person, live: agents.length > 0, children });
+      return page(c, { title: "Your agents", person, live: true, children });
     }),
   );
 

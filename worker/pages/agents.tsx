@@ -10,10 +10,10 @@ export const State: FC<{ state: TenantView["state"] }> = ({ state }) => (
 );
 
 export const Agents: FC<{ agents: TenantView[]; receipts: readonly ReceiptLine[] }> = ({ agents, receipts }) => (
-  <>
+  <div id="agents" data-live data-poll-ms={agents.length > 0 ? 3_000 : 15_000}>
     {agents.length === 0 ? <Empty /> : <List agents={agents} />}
     {receipts.length > 0 ? <Receipts receipts={receipts} /> : null}
-  </>
+  </div>
 );
 
 const Receipts: FC<{ receipts: readonly ReceiptLine[] }> = ({ receipts }) => (
@@ -42,7 +42,7 @@ const List: FC<{ agents: readonly TenantView[] }> = ({ agents }) => (
         New agent
       </a>
     </div>
-    <ul class="agents" id="agents" data-live data-poll-ms="3000">
+    <ul class="agents">
       {agents.map((agent) => (
         <li class="sheet agent-card">
           <div>
