@@ -129,7 +129,7 @@ export const HostPage: FC<{ host: HostView; now: number }> = ({ host, now }) => 
             </form>
           </section>
         </div>
-        <aside class="agent-side" aria-label="Facts">
+        <aside class="agent-side facts" aria-label="Facts">
           <h2>Room</h2>
           <dl class="limits">
             <dt>Agents</dt>
