@@ -62,6 +62,8 @@ export const hostConfig = z.strictObject({
   storage: storageSettings.optional(),
   /** Object storage for copies of tenants' ciphertext; none where it is not given. */
   copies: copiesSettings.optional(),
+  /** Where Caddy keeps its certificates. */
+  ingressDir: absolutePath.default("/var/lib/chelar-ingress"),
   /** The first wall stands at the provider; set by the operator's hand, since no host holds a key to it. */
   cloudWall: z.boolean().default(false),
   /** Group that may connect to the agent's socket (Caddy's), where Caddy does not run as root. */

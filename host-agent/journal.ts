@@ -75,6 +75,7 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
         return judgeTenantCommand(tenants.get(command.tenantId), command);
       case "host.apply":
         return judgeHostCommand(hostWord(), command);
+      case "host.reap":
       case "host.probe":
         return { status: "accepted" };
     }
@@ -83,7 +84,7 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
   function store(command: Command, outcome: CommandOutcome, atMs: number): void {
     if (outcome.status === "already_applied" && "tenant" in command) tenants.repeatState(command.tenant.id, atMs);
     if (outcome.status === "already_applied" && "tenantId" in command) tenants.repeatState(command.tenantId, atMs);
-    if (outcome.status !== "accepted" || command.type === "host.probe") return;
+    if (outcome.status !== "accepted" || isPassing(command)) return;
     if (command.type !== "host.apply") {
       tenants.intend(command, atMs);
       return;
@@ -101,7 +102,7 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
     }
     const outcome = judge(command);
     store(command, outcome, atMs);
-    if (outcome.status === "accepted" && command.type !== "host.apply" && command.type !== "host.probe") {
+    if (outcome.status === "accepted" && command.type !== "host.apply" && !isPassing(command)) {
       ledger.append(command, { epoch: epoch() ?? 1, at: atMs, jti, commandHash: hash });
     }
     insertCommand.run(jti, hash, expSeconds, JSON.stringify(outcome));
@@ -185,3 +186,7 @@ export function openJournal(path: string, onCommit: () => void = () => {}) {
     close: () => db.close(),
   };
 }
+
+/** Looked at or done at once, and told again when it is needed: nothing of it has to be kept. */
+const isPassing = (command: Command): command is Extract<Command, { type: "host.reap" | "host.probe" }> =>
+  command.type === "host.reap" || command.type === "host.probe";

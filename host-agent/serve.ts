@@ -16,6 +16,7 @@ import { startKeeping } from "./keeping.ts";
 import { describeError, type Log } from "./log.ts";
 import { createHostMetrics } from "./metrics/index.ts";
 import { createDoor, openDoor, postureReport, removeLeftovers, runPosture, tenantSlots } from "./posture/index.ts";
+import { startReaper } from "./reaper/index.ts";
 import { startReportSender } from "./reports.ts";
 import { startRounds } from "./rounds.ts";
 import { startConfigGuard } from "./runtimes/index.ts";
@@ -124,6 +125,8 @@ export async function serve(
   const rounds = startRounds(config, journal, ports, supervisor, guard, log);
   const reports = startReportSender({ journal, identity, edgeUrl: config.edgeUrl, log, nowMs, random });
 
+  const reaper = startReaper({ ...config, journal, ports, log, nowMs });
+
   const onAccepted = (command: Command) => {
     switch (command.type) {
       case "tenant.apply":
@@ -131,7 +134,10 @@ export async function serve(
       case "tenant.purge":
       case "tenant.halt":
         return supervisor.wake(command.tenantId);
+      case "host.reap":
+        return void reaper.reap(command.items);
       case "host.probe":
+        void reaper.look();
         return rounds.report();
       case "host.apply":
         return void aim.refresh();
@@ -199,6 +205,7 @@ export async function serve(
       configs.stop();
       const stopped = Promise.all([
         exporter.stop(),
+        reaper.stop(),
         keeping.stop(),
         supervisor.stop(),
         spares.stop(),

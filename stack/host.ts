@@ -112,6 +112,7 @@ export async function startHost(edge: Pick<Edge, "dashboard" | "operatorToken">,
 function agentConfig(place: Place) {
   return {
     stateDir: place.dir,
+    ingressDir: `${place.dir}/caddy`,
     runDir: place.runDir,
     edgeUrl: place.edgeUrl,
     dockerSocket: place.dockerSocket,

@@ -11,6 +11,7 @@ const PREFIX = "tenants";
 
 export const NO_COPIES: Copies = {
   isThere: false,
+  list: async () => [],
   destroy: async () => "this server keeps no copies anywhere else",
   async send() {
     throw new StepError("This server has no object storage.", { retryable: false });
@@ -108,6 +109,9 @@ export function s3Copies(bucket: Bucket, cacheDir: string): Copies {
         for (const name of await readdir(at)) await rename(join(at, name), join(directory, name));
         await rm(into, { recursive: true });
       }),
+
+    list: async () =>
+      (await objects.folders(`${PREFIX}/`)).map((folder) => folder.slice(PREFIX.length + 1).replace(/\/$/, "")),
 
     destroy: (tenantId) =>
       inTurn(tenantId, "The agent's copies could not be removed from object storage.", async () => {

@@ -36,21 +36,25 @@ export function connectBucket({ endpoint, region, bucket, ...credentials }: Buck
     return text;
   }
 
+  async function listed(query: Record<string, string>, pattern: RegExp): Promise<string[]> {
+    const names: string[] = [];
+    let token: string | undefined;
+    do {
+      const more: Record<string, string> = token ? { "continuation-token": token } : {};
+      const page = await ask("GET", "", { "list-type": "2", ...query, ...more });
+      if (!page.includes("<ListBucketResult")) throw new Error("object storage gave no list");
+      names.push(...[...page.matchAll(pattern)].map(([, name = ""]) => decoded(name)));
+      token = /<NextContinuationToken>([^<]*)</.exec(page)?.[1];
+      token = token && decoded(token);
+    } while (token);
+    return names;
+  }
+
   return {
     /** All names below a prefix. */
-    async list(prefix: string): Promise<string[]> {
-      const names: string[] = [];
-      let token: string | undefined;
-      do {
-        const more: Record<string, string> = token ? { "continuation-token": token } : {};
-        const page = await ask("GET", "", { "list-type": "2", prefix, ...more });
-        if (!page.includes("<ListBucketResult")) throw new Error("object storage gave no list");
-        names.push(...[...page.matchAll(/<Key>([^<]*)<\/Key>/g)].map(([, name = ""]) => decoded(name)));
-        token = /<NextContinuationToken>([^<]*)</.exec(page)?.[1];
-        token = token && decoded(token);
-      } while (token);
-      return names;
-    },
+    list: (prefix: string) => listed({ prefix }, /<Key>([^<]*)<\/Key>/g),
+    /** What lies directly below a prefix, each with its final slash. */
+    folders: (prefix: string) => listed({ prefix, delimiter: "/" }, /<CommonPrefixes>\s*<Prefix>([^<]*)<\/Prefix>/g),
     remove: async (key: string): Promise<void> => void (await ask("DELETE", key)),
   };
 }

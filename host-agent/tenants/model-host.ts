@@ -214,6 +214,7 @@ export function createModelHost() {
         isThere: false,
         send: async () => ({ bytes: 0 }),
         fetch: async () => {},
+        list: async () => [],
         destroy: async () => "no copies in the model",
       },
       routes: {

@@ -60,6 +60,8 @@ export interface Copies {
   send(tenantId: string, key: string, directory: string): Promise<{ bytes: number }>;
   /** Puts the newest copy into an empty directory; rejects for whatever is not exactly what was sent. */
   fetch(tenantId: string, key: string, directory: string): Promise<void>;
+  /** Whose copies are there: of every host that uses the same object storage. */
+  list(): Promise<string[]>;
   /** Removes all of it; proves it by looking, and says what it has looked at. */
   destroy(tenantId: string): Promise<string>;
 }

@@ -2,15 +2,19 @@ import { type Accounts, Limits } from "../accounts/index.ts";
 import type { World } from "../clock.ts";
 import { atomically, type Database } from "../db.ts";
 import type { Config } from "../env.ts";
+import { isOperator } from "../hosts/enrol.ts";
 import type { Post } from "../mail/index.ts";
 import { createAccountDeletion } from "./account-deletion.ts";
 import { accountRoutes } from "./account-routes.ts";
 import { forgetting } from "./forgetting.ts";
 import type { DataHosts } from "./moves.ts";
+import { createReaper } from "./reaper.ts";
+import { sweepRoutes } from "./reaper-routes.ts";
 import { dataRoutes } from "./routes.ts";
 import { createDataService, type DataService } from "./service.ts";
 
 export { endMove, moveDone } from "./moves.ts";
+export { leftoversStatement } from "./reaper.ts";
 export { type ReceiptLine, receiptsOf } from "./receipt-list.ts";
 export { lockOf, receiptStatements, releaseName } from "./receipts.ts";
 export type { DataService, StorageView } from "./service.ts";
@@ -26,7 +30,7 @@ export interface DataRoom {
 export interface DataOptions {
   db: Database;
   world: World;
-  config: Pick<Config, "dashboardOrigin" | "commandKeys" | "authRateLimit">;
+  config: Pick<Config, "dashboardOrigin" | "commandKeys" | "authRateLimit" | "tenants" | "operatorToken">;
   hosts: DataHosts;
   accounts: Pick<Accounts, "caller" | "confirmAgain">;
   billing: { close(ownerId: string): Promise<void> };
@@ -37,8 +41,13 @@ export interface DataOptions {
 export function createData({ db, world, config, hosts, accounts, billing, post }: DataOptions): DataRoom {
   const service = createDataService({ db, world, hosts });
   const leaving = createAccountDeletion({ db, world, config, hosts, billing, post });
+  const reaper = createReaper({ db, world, config, hosts });
   const limits = config.authRateLimit ? new Limits(db, world) : null;
   const routes = dataRoutes({ db, accounts, service, limits });
+  routes.route(
+    "/",
+    sweepRoutes(reaper, (authorization) => isOperator(authorization, config.operatorToken)),
+  );
   routes.route("/", accountRoutes({ db, world, accounts, limits, leaving }));
   return {
     routes,
@@ -46,6 +55,7 @@ export function createData({ db, world, config, hosts, accounts, billing, post }
     async tick() {
       await service.tick();
       await leaving.tick();
+      await reaper.tick();
       await atomically(db, forgetting(db, world.now()));
     },
   };

@@ -1,6 +1,6 @@
 import { and, eq, exists, isNotNull, isNull, ne, sql } from "drizzle-orm";
 import { outbox, tenantDataWishes, tenants } from "../../schema/db/index.ts";
-import type { RuntimeName, TenantStorage } from "../../schema/protocol/index.ts";
+import type { HostReap, RuntimeName, TenantStorage } from "../../schema/protocol/index.ts";
 import { atomically, type Database, insist, isGuardFailure, type Statement } from "../db.ts";
 import { describeError } from "../http.ts";
 import { decideMove } from "./rules.ts";
@@ -16,6 +16,8 @@ export interface DataHosts {
   takeRoom(hostId: string, wish: { region: null }): Statement[];
   announce(row: { hostId: string; tenantId: string; generation: number }): Statement;
   deliver(tenantId: string): Promise<void>;
+  /** Whether the host has heard what of its leftovers is nobody's. */
+  reap(hostId: string, items: HostReap["items"]): Promise<boolean>;
   /** The agent's own files, as its host sends them. */
   files(tenantId: string, signal: AbortSignal): Promise<Files>;
   /** Silent for so long, while others speak, that nothing is waited for any more. */

@@ -151,3 +151,7 @@ export const accountGone = (it: Addressee & { link: string; receipt: string; kep
     it.origin,
   ].join("\n"),
 });
+
+/** How long something must be nobody's, at every sweep, before it goes: time to bring back a database that forgot. */
+export const ORPHAN_GRACE_MS = 7 * DAY_MS;
+export const isSweepDue = (lastAt: number | null, now: number): boolean => lastAt === null || now - lastAt >= DAY_MS;

@@ -157,6 +157,15 @@ export async function tellStranger(
   return sent.ok && sent.outcome.status !== "refused";
 }
 
+export async function sendReap(
+  context: DeliveryContext,
+  host: store.HostRow,
+  items: Extract<Command, { type: "host.reap" }>["items"],
+): Promise<boolean> {
+  const sent = await send(context, host, { type: "host.reap", items });
+  return sent.ok && sent.outcome.status !== "refused";
+}
+
 /** Tells a host the newest word about itself. New keys arrive signed by one that it knows. */
 export async function deliverHost(context: DeliveryContext, hostId: string): Promise<"delivered" | "failed"> {
   const { db, world, config } = context;

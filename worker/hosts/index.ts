@@ -1,6 +1,7 @@
+import type { HostReap } from "../../schema/protocol/index.ts";
 import type { Config } from "../env.ts";
 import type { News } from "../tenants/index.ts";
-import { type DeliveryContext, deliverTenant } from "./deliver.ts";
+import { type DeliveryContext, deliverTenant, sendReap } from "./deliver.ts";
 import { createHostDesk } from "./desk.ts";
 import { fetchFiles } from "./download.ts";
 import { readLedger } from "./ledger.ts";
@@ -29,6 +30,12 @@ export function createHosts(context: DeliveryContext & { config: Config; news: P
     desk: createHostDesk(context),
 
     ledgerOf: (tenantId: string) => readLedger(db, tenantId),
+
+    /** Tells a host what of its leftovers is nobody's. Nothing waits: what it still has, it tells again. */
+    async reap(hostId: string, items: HostReap["items"]): Promise<boolean> {
+      const host = await store.findHost(db, hostId);
+      return host !== null && sendReap(context, host, items);
+    },
 
     files: (tenantId: string, signal: AbortSignal) => fetchFiles(context, tenantId, signal),
 

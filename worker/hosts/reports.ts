@@ -3,7 +3,7 @@ import { z } from "zod";
 import { hosts, tenantEvents, tenantImages, tenantStatus, tenants, tickets } from "../../schema/db/index.ts";
 import { fromBase64url, hostId, type Report, type ReportClaims, verifyEnvelope } from "../../schema/protocol/index.ts";
 import type { World } from "../clock.ts";
-import { moveDone, receiptStatements, releaseName, storageStatement } from "../data/index.ts";
+import { leftoversStatement, moveDone, receiptStatements, releaseName, storageStatement } from "../data/index.ts";
 import { atomically, changedOne, type Database, insist, retryingGuards, type Statement } from "../db.ts";
 import type { Config } from "../env.ts";
 import type { News } from "../tenants/index.ts";
@@ -123,6 +123,9 @@ async function statementsFor(
             .set({ inventory: JSON.stringify(report) })
             .where(eq(hosts.id, host.id)),
         );
+        break;
+      case "host.leftovers":
+        statements.push(leftoversStatement(db, host.id, report, now));
         break;
       case "tenant.command":
         if (own.has(report.tenantId)) statements.push(ledgerStatement(db, host, report));

@@ -126,7 +126,8 @@ export class TestHost {
   };
 
   #judge(command: Command): CommandOutcome {
-    if (command.type === "host.apply" || command.type === "host.probe") return { status: "accepted" };
+    if (command.type === "host.apply" || command.type === "host.reap" || command.type === "host.probe")
+      return { status: "accepted" };
     const id = command.type === "tenant.apply" ? command.tenant.id : command.tenantId;
     const have = this.generations.get(id) ?? 0;
     if (command.generation < have) return { status: "refused", reason: "generation_stale", have };
