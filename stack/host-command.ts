@@ -19,13 +19,14 @@ const USAGE = `usage:
       --cloud-server ID [--repair]               a server at Hetzner: what differs there, and the repair
   npm run host -- list | show HOST               HOST is a name or an id; --json for machines
   npm run host -- drain | reopen | remove HOST   no new agents; agents again; forget an empty host
+  npm run host -- names                          one DNS record for each agent, as lines of a zone; --json for machines
   npm run host -- alerts                         what needs you; --json for machines
   npm run host -- stranger HOST AGENT --purge    destroy an agent that the edge has never heard of, for good
   npm run host -- rotate-keys [--force]          a new key for the edge's commands; --force leaves hosts behind that do
       --wait SECONDS                             not answer in time (default: 180). Safe to run again at any point`;
 
 /** Verbs without a host. */
-const ALONE = new Set(["list", "alerts", "rotate-keys", "walls"]);
+const ALONE = new Set(["list", "names", "alerts", "rotate-keys", "walls"]);
 
 const OPTIONS = {
   json: { type: "boolean", default: false },
@@ -74,6 +75,8 @@ export async function hostCommand(args: string[]): Promise<number> {
     }
     case "list":
       return listHosts(values);
+    case "names":
+      return listNames(values);
     case "alerts":
       return listAlerts(values);
     case "rotate-keys":
@@ -98,6 +101,16 @@ async function purgeStranger(subject: string, tenantId: string, values: HostOpti
   const host = await find(subject, values);
   await operatorOf(values).purgeStranger(host.id, tenantId);
   console.log(`${host.name} destroys ${tenantId}. It is in the audit.`);
+  return 0;
+}
+
+/** A wildcard leads to one host; whoever has several gives each agent's name a record of its own. */
+async function listNames(values: HostOptions): Promise<number> {
+  const names = await operatorOf(values).names();
+  if (values.json) console.log(JSON.stringify({ names }, null, 2));
+  for (const { hostname, endpoint } of values.json ? [] : names) {
+    console.log(`${hostname}. 60 IN CNAME ${new URL(endpoint).hostname}.`);
+  }
   return 0;
 }
 

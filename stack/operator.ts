@@ -40,6 +40,7 @@ const alert = z.object({
   lastAt: z.string(),
 });
 export type Alert = z.infer<typeof alert>;
+const agentName = z.object({ hostname: z.string().regex(/^[a-z0-9.-]+$/), endpoint: z.url() });
 /** What people call themselves is theirs to choose: as little to be trusted on a terminal as a host's words. */
 const person = z.object({
   id: z.string(),
@@ -52,6 +53,19 @@ const person = z.object({
 type ListedPerson = z.infer<typeof person>;
 export const PERSON_CHANGES = ["suspend", "resume", "operator", "person"] as const;
 export type PersonChange = (typeof PERSON_CHANGES)[number];
+const imageList = z.object({
+  images: z.array(z.object({ runtime: z.string(), image: z.string(), allowedAt: z.string() })),
+  rollouts: z.array(
+    z.object({
+      runtime: z.string(),
+      image: z.string().nullable(),
+      batch: z.number(),
+      state: z.string(),
+      detail: hostText.nullable(),
+    }),
+  ),
+});
+type ImageList = z.infer<typeof imageList>;
 const problem = z.object({ title: z.string(), code: z.string(), detail: z.string().optional() });
 
 const TIMEOUT_MS = 15_000;
@@ -64,6 +78,8 @@ export interface Operator extends OperatorApi {
   /** The edge tells its hosts about new keys now, and not when its clock next ticks. */
   distribute(): Promise<void>;
   alerts(): Promise<Alert[]>;
+  /** Every agent's host name, with the endpoint of the host that it lives on. */
+  names(): Promise<z.infer<typeof agentName>[]>;
   vault: {
     status(): Promise<VaultStatus>;
     /** One bounded call each; `next` is the next call's `after`. */
@@ -73,6 +89,11 @@ export interface Operator extends OperatorApi {
   people: {
     find(email: string): Promise<ListedPerson>;
     change(id: string, change: PersonChange): Promise<ListedPerson>;
+  };
+  images: {
+    list(): Promise<ImageList>;
+    allow(image: { runtime: string; image: string }, allowed: boolean): Promise<void>;
+    rollOut(rollout: { runtime: string; image: string | null; batch: number }): Promise<void>;
   };
   /** Destroys an agent that the edge has never heard of. */
   purgeStranger(hostId: string, tenantId: string): Promise<void>;
@@ -111,7 +132,24 @@ export function openOperator(options: { dir: string; edge: string | null }): Ope
     if (!parsed.success) throw new Refusal(`${edge}${path} gave no answer that an edge would give.`);
     return parsed.data;
   };
-  const list = () => ask("GET", "/api/v1/hosts", listed);
+  /** Every page of a list. */
+  const askAll = async <T>(path: string, name: string, item: z.ZodType<T>): Promise<T[]> => {
+    const all: T[] = [];
+    for (let cursor = ""; ; ) {
+      const page = await ask(
+        "GET",
+        `${path}${cursor}`,
+        z.object({ [name]: z.array(item), next: z.string().nullable().default(null) }),
+      );
+      all.push(...(page[name] as T[]));
+      if (page.next === null) return all;
+      cursor = `?cursor=${page.next}`;
+    }
+  };
+  const list = async () => {
+    const { tenantOrigin } = await ask("GET", "/api/v1/hosts?limit=1", listed);
+    return { hosts: await askAll("/api/v1/hosts", "hosts", host), tenantOrigin };
+  };
   return {
     edge,
     list,
@@ -120,7 +158,8 @@ export function openOperator(options: { dir: string; edge: string | null }): Ope
       (await ask("POST", "/api/v1/operator/hosts/tokens", z.object({ token: z.string() }))).token,
     keys: () => ask("GET", "/api/v1/operator/keys", keyStatus),
     distribute: async () => void (await ask("POST", "/api/v1/operator/keys/distribute", z.null())),
-    alerts: async () => (await ask("GET", "/api/v1/operator/alerts", z.object({ alerts: z.array(alert) }))).alerts,
+    alerts: () => askAll("/api/v1/operator/alerts", "alerts", alert),
+    names: () => askAll("/api/v1/operator/names", "names", agentName),
     async purgeStranger(hostId, tenantId) {
       const path = `/api/v1/operator/hosts/${encodeURIComponent(hostId)}/strangers/${encodeURIComponent(tenantId)}`;
       await ask("DELETE", path, z.object({ tenantId: z.string() }));
@@ -133,6 +172,13 @@ export function openOperator(options: { dir: string; edge: string | null }): Ope
       status: () => ask("GET", "/api/v1/operator/vault", vaultStatus),
       sweep: (from) => ask("POST", "/api/v1/operator/vault/sweep", vaultPass, from),
       verify: (from) => ask("POST", "/api/v1/operator/vault/verify", vaultPass, from),
+    },
+    images: {
+      list: () => ask("GET", "/api/v1/operator/images", imageList),
+      allow: async (image, allowed) =>
+        void (await ask(allowed ? "PUT" : "DELETE", "/api/v1/operator/images", z.null(), image)),
+      rollOut: async (rollout) =>
+        void (await ask("POST", "/api/v1/operator/rollouts", z.object({ id: z.string() }), rollout)),
     },
     change: (id, action) => ask("POST", `/api/v1/operator/hosts/${encodeURIComponent(id)}/${action}`, changed),
     knock,

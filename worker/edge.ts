@@ -146,7 +146,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
     },
     look: async (path, headers) => app.request(path, { headers }),
   });
-  if (config.authRateLimit) app.use("/api/v1/*", turns(world));
+  if (config.authRateLimit) app.use("/api/v1/*", turns(world, (authorization) => isOperator(authorization, config.operatorToken)));
   app.use("/api/v1/*", idempotency.middleware);
 
   app.route("/api/auth", accounts.routes);

@@ -13,7 +13,7 @@ import {
   operatorOnly as security,
 } from "../api/index.ts";
 import { publicKeysetOf } from "../command-keys.ts";
-import type { Config } from "../env.ts";
+import { type Config, tenantHostnameOf } from "../env.ts";
 import { backgroundOf, readLimited } from "../http.ts";
 import { problem, problemResponse } from "../problem.ts";
 import type { News } from "../tenants/index.ts";
@@ -34,6 +34,7 @@ import {
   hostViewOf,
   keysView,
   keysViewOf,
+  nameView,
   strangerView,
   tokenView,
 } from "./views.ts";
@@ -76,7 +77,7 @@ export function hostRoutes(context: DeliveryContext & { config: Config; news: Pi
 export function operatorRoutes(context: DeliveryContext & { config: Config }) {
   const { db, world, config } = context;
   const app = apiApp();
-  for (const path of ["/operator/hosts/*", "/operator/keys/*", "/operator/alerts", "/hosts"]) {
+  for (const path of ["/operator/hosts/*", "/operator/keys/*", "/operator/alerts", "/operator/names", "/hosts"]) {
     app.use(path, async (c, next) =>
       isOperator(c.req.header("authorization"), config.operatorToken)
         ? next()
@@ -143,6 +144,22 @@ export function operatorRoutes(context: DeliveryContext & { config: Config }) {
   app.openapi(hosts, async (c) => {
     const { page, next } = pageOf(await store.listHosts(db), c.req.valid("query"), ({ id }) => id);
     return c.json({ hosts: page.map(hostViewOf), tenantOrigin: config.tenants.template, next }, 200);
+  });
+
+  const names = createRoute({
+    method: "get",
+    path: "/operator/names",
+    security,
+    request: { query: pageQuery },
+    responses: {
+      200: okJson(z.object({ names: z.array(nameView), ...nextView }), "Where each agent's name must lead"),
+      ...refusals,
+    },
+  });
+  app.openapi(names, async (c) => {
+    const { page, next } = pageOf(await store.listNames(db), c.req.valid("query"), ({ slug }) => slug);
+    const named = page.map(({ slug, endpoint }) => ({ hostname: tenantHostnameOf(config.tenants, slug), endpoint }));
+    return c.json({ names: named, next }, 200);
   });
 
   const stranger = createRoute({

@@ -40,6 +40,14 @@ export function listHosts(db: Database): Promise<HostRow[]> {
   return db.select().from(hosts).where(ne(hosts.state, "removed")).orderBy(asc(hosts.enrolledAt));
 }
 
+/** Every agent's name, with the host that it lives on. */
+export const listNames = (db: Database) =>
+  db
+    .select({ slug: tenants.slug, endpoint: hosts.endpoint })
+    .from(tenants)
+    .innerJoin(hosts, eq(hosts.id, tenants.hostId))
+    .where(isNull(tenants.purgedAt));
+
 /** The host's own key as the envelope wants it. */
 export async function signingKeysOf(host: Pick<HostRow, "signingKey">) {
   const jwk = signingJwk.parse(JSON.parse(host.signingKey));

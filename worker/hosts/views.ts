@@ -92,5 +92,8 @@ export const changedHostView = z.object({
   state: hostState,
   tenants: z.int().openapi({ description: "Those that still take room there." }),
 });
+export const nameView = z
+  .object({ hostname: z.string(), endpoint: z.string().openapi({ description: "Of the host that it lives on." }) })
+  .openapi("AgentName");
 export const strangerView = z.object({ hostId: z.string(), tenantId: z.string() });
 export const tokenView = z.object({ token: z.string(), expiresAt: z.string() });
