@@ -1,5 +1,5 @@
 import { eq } from "drizzle-orm";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { channelMessages, channels, secrets, tenantEvents } from "../../schema/db/index.ts";
 import { Client } from "../testing/edge.ts";
 import { type Lab, OWNER_ID, startLab, TOKEN } from "./testing.ts";
@@ -7,10 +7,16 @@ import { type Lab, OWNER_ID, startLab, TOKEN } from "./testing.ts";
 let lab: Lab;
 let token: string;
 let bots = 100_000;
+beforeAll(async () => {
+  lab = await startLab();
+  // Counts are of a day: none of these tests reaches over its end.
+  const now = lab.edge.world.now();
+  lab.edge.world.forward(Math.ceil(now / 86_400_000) * 86_400_000 + 3_600_000 - now);
+});
 beforeEach(async () => {
-  // One bot speaks for one agent, and the tests share a database.
+  // One bot speaks for one agent.
   token = TOKEN.replace("123456789", String(123_000_000 + bots++));
-  lab = await startLab({ token });
+  lab = await lab.another(token);
 });
 
 const owner = { id: OWNER_ID };
@@ -74,20 +80,6 @@ describe("a bot that its owner connects", () => {
       expect.objectContaining({ tenantId: lab.tenantId }),
     );
     expect((await lab.owner.json<{ channels: [] }>("GET", lab.path)).body.channels).toEqual([]);
-  });
-
-  it("is told to stop while a deletion can still be undone, and to go on when it is", async () => {
-    token = token.replace(/^123/, "124");
-    lab = await startLab({ token, bindings: { UNDO_DELETION_HOURS: "24" } });
-    await lab.connect();
-    const url = lab.telegram.webhookOf(token)?.url;
-    const path = `/api/v1/tenants/${lab.tenantId}`;
-    expect((await lab.owner.request("DELETE", path)).status).toBe(202);
-    await lab.edge.tick();
-    expect(lab.telegram.webhookOf(token)).toBeNull();
-    expect((await lab.owner.request("POST", `${path}/undelete`)).status).toBe(202);
-    await lab.edge.tick();
-    expect(lab.telegram.webhookOf(token)?.url).toBe(url);
   });
 
   it("is told to stop when its agent is deleted, and what it still sends finds nobody", async () => {
@@ -207,14 +199,12 @@ describe("what is refused, and counted", () => {
     expect([texts(), await lab.today()]).toEqual([[], { too_large: 2 }]);
   });
 
-  it.each(["", "null", "[]", '{"update_id":"1"}', '{"update_id":1,"message":{"from":{"id":"4242424242"}}}', "\xff"])(
-    "what is no update: %j",
-    async (body) => {
-      await lab.connect();
-      expect((await lab.hook(body)).status).toBe(200);
-      expect(await lab.today()).toEqual({ malformed: 1 });
-    },
-  );
+  it("what is no update", async () => {
+    await lab.connect();
+    const bodies = ["", "null", "[]", '{"update_id":"1"}', '{"update_id":1,"message":{"from":{"id":"4"}}}', "\xff"];
+    for (const body of bodies) expect((await lab.hook(body)).status, body).toBe(200);
+    expect(await lab.today()).toEqual({ malformed: bodies.length });
+  });
 
   it("a group, even when one of the list has written in it", async () => {
     await lab.connect();
@@ -226,13 +216,13 @@ describe("what is refused, and counted", () => {
   it("a flood of one person; a backlog that was written over hours is none", async () => {
     await lab.connect();
     const now = Math.floor(lab.edge.world.now() / 1000);
-    for (let n = 0; n < 25; n++) lab.telegram.write(token, owner, `flood ${n}`, { date: now });
+    for (let n = 0; n < 23; n++) lab.telegram.write(token, owner, `flood ${n}`, { date: now });
     await lab.telegram.push(token);
-    expect(await lab.today()).toEqual({ accepted: 20, taken: 20, sender_limit: 5 });
+    expect(await lab.today()).toEqual({ accepted: 20, taken: 20, sender_limit: 3 });
     for (let n = 0; n < 25; n++)
       lab.telegram.write(token, owner, `backlog ${n}`, { date: now - 90_000 + n * 97 + (n % 5) * 7 });
     await lab.telegram.push(token);
-    expect(await lab.today()).toMatchObject({ accepted: 45, sender_limit: 5 });
+    expect(await lab.today()).toMatchObject({ accepted: 45, sender_limit: 3 });
   });
 
   it("two automata that answer each other: the exchange stops, and its owner is told and may let it go on", async () => {
@@ -303,10 +293,12 @@ describe("a pairing code", () => {
 });
 
 describe("who is heard", () => {
-  it.each(["@ada", "Ada", "0", "-5", "1e3", "12345678901234567890"])("is never named %s", async (name) => {
+  it("is never named by a name, nor by what only looks like a number", async () => {
     await lab.connect();
-    const answer = await lab.owner.request("PUT", `${lab.path}/telegram/people/${encodeURIComponent(name)}`);
-    expect(answer.status).toBe(400);
+    for (const name of ["@ada", "Ada", "0", "-5", "1e3", "12345678901234567890"]) {
+      const answer = await lab.owner.request("PUT", `${lab.path}/telegram/people/${encodeURIComponent(name)}`);
+      expect(answer.status, name).toBe(400);
+    }
   });
 
   it("is not heard any more once taken off the list", async () => {

@@ -29,7 +29,7 @@ import * as store from "./store.ts";
 import type { ChannelsService, ChannelView } from "./types.ts";
 
 /** Each asks a provider with a token that somebody has typed. */
-const CONNECTS = { max: 30, windowSeconds: 3_600 };
+const CONNECTS = { max: 60, windowSeconds: 3_600 };
 
 export function createChannelsService(context: ChannelsContext): ChannelsService {
   const { db, world, bot, config, hosts } = context;

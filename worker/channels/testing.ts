@@ -33,6 +33,8 @@ export interface Lab {
   view(): Promise<ChannelView>;
   /** What happened today, by what became of it. */
   today(): Promise<Record<string, number>>;
+  /** The same edge, host and owner, with another agent and another bot. */
+  another(token: string): Promise<Lab>;
   /** A call to the webhook as anybody can make it. */
   hook(body: string, headers?: Record<string, string>): Promise<Response>;
 }
@@ -82,31 +84,37 @@ export async function startLab(
     return new Response("{}", { headers: { "x-openclaw-delivery-accepted": "durable" } });
   }
 
+  host.now = () => edge.world.now();
   await host.enrol(edge);
-  telegram.addBot(token, "ada_bot");
   const owner = await new Client(edge).signUp();
-  const tenantId = (await owner.create()).body.id;
-  const path = `/api/v1/tenants/${tenantId}/channels`;
-  const view = async () => {
-    const { body } = await owner.json<{ channels: [ChannelView] }>("GET", path);
-    return body.channels[0];
-  };
-  return {
-    ...{ edge, host, telegram, agent, owner, tenantId, path, view },
-    async connect() {
-      const connected = await owner.json<ChannelView>("PUT", `${path}/telegram`, { token });
-      if (connected.status !== 200) throw new Error(JSON.stringify(connected.body));
-      await owner.request("PUT", `${path}/telegram/people/${OWNER_ID}`);
-      return view();
-    },
-    today: async () => (await view()).today,
-    hook: (body, headers = {}) => {
-      const { url, secret } = telegram.webhookOf(token) ?? { url: "", secret: "" };
-      return edge.send(url, {
-        method: "POST",
-        headers: { "content-type": "application/json", "x-telegram-bot-api-secret-token": secret, ...headers },
-        body,
-      });
-    },
-  };
+
+  async function another(bot: string): Promise<Lab> {
+    telegram.addBot(bot, "ada_bot");
+    Object.assign(agent, { seen: [], asked: [], fails: null });
+    const tenantId = (await owner.create()).body.id;
+    const path = `/api/v1/tenants/${tenantId}/channels`;
+    const view = async () => {
+      const { body } = await owner.json<{ channels: [ChannelView] }>("GET", path);
+      return body.channels[0];
+    };
+    return {
+      ...{ edge, host, telegram, agent, owner, tenantId, path, view, another },
+      async connect() {
+        const connected = await owner.json<ChannelView>("PUT", `${path}/telegram`, { token: bot });
+        if (connected.status !== 200) throw new Error(JSON.stringify(connected.body));
+        await owner.request("PUT", `${path}/telegram/people/${OWNER_ID}`);
+        return view();
+      },
+      today: async () => (await view()).today,
+      hook: (body, headers = {}) => {
+        const { url, secret } = telegram.webhookOf(bot) ?? { url: "", secret: "" };
+        return edge.send(url, {
+          method: "POST",
+          headers: { "content-type": "application/json", "x-telegram-bot-api-secret-token": secret, ...headers },
+          body,
+        });
+      },
+    };
+  }
+  return another(token);
 }
