@@ -43,6 +43,10 @@ const commands: Readonly<Record<string, (args: string[]) => Promise<number>>> = 
     const { vaultCommand } = await import("./vault.ts");
     return vaultCommand(args);
   },
+  async images(args) {
+    const { imagesCommand } = await import("./images-command.ts");
+    return imagesCommand(args);
+  },
   async screens(args) {
     const { screensCommand } = await import("./screens/command.ts");
     return screensCommand(args);

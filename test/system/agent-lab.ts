@@ -26,6 +26,7 @@ export interface Census {
 export interface AgentLabOptions {
   /** What its engine has before it is asked; the test agent's where nothing is said. */
   images?: readonly RuntimeName[];
+  dockerArgs?: readonly string[];
   /** Size of a file system of its own for the agent's state, so that it can be filled. */
   stateMiB?: number;
 }
@@ -67,8 +68,12 @@ export interface AgentLab {
 }
 
 /** A real server with the real agent, enrolled with a stand-in of the edge. */
-export async function createAgentLab({ stateMiB, images = ["echo"] }: AgentLabOptions = {}): Promise<AgentLab> {
-  const host = await createTestHost({ images });
+export async function createAgentLab({
+  stateMiB,
+  images = ["echo"],
+  dockerArgs,
+}: AgentLabOptions = {}): Promise<AgentLab> {
+  const host = await createTestHost({ images, dockerArgs });
   const edge = await startEdgeStandIn(internet.address);
   const [stateDir, runDir, configFile] = [`${host.dir}/agent`, `${host.dir}/run`, `${host.dir}/agent.json`];
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });

@@ -36,14 +36,16 @@ export const DELIVERY = "Bearer a-delivery";
 export interface SleepLab extends AgentLab {
   /** Creates an agent with this policy and waits until it runs. */
   create(sleep: SleepPolicy | undefined, more?: Wish): Promise<Sleeper>;
+  /** The same, without waiting for anything. */
+  begin(sleep: SleepPolicy | undefined, more?: Wish): Promise<Sleeper>;
   /** Puts an empty environment where a container that is started by hand looks for one. */
   env(id: string, user: string): Promise<void>;
 }
 
 export interface Sleeper {
   id: string;
-  /** The next word about it, which is the first one with this sleep. */
-  tell(sleep: SleepPolicy | undefined): Promise<void>;
+  /** The next word about it: the first one with this sleep, and what else is new. */
+  tell(sleep: SleepPolicy | undefined, spec?: Partial<TenantSpec>): Promise<void>;
   /** A request through Caddy, the door's stand-in and the gate; a POST where there is something to send. */
   visit(path?: string, headers?: Record<string, string>, body?: string): Promise<Visit>;
   /** A WebSocket that stays open until `close`. */
@@ -93,13 +95,20 @@ export async function createSleepLab(options?: AgentLabOptions): Promise<SleepLa
     await sleep(50);
   }
 
-  async function create(policy: SleepPolicy | undefined, wish: Wish = {}): Promise<Sleeper> {
+  async function create(policy: SleepPolicy | undefined, wish?: Wish): Promise<Sleeper> {
+    const one = await begin(policy, wish);
+    await one.untilState("running");
+    return one;
+  }
+
+  async function begin(policy: SleepPolicy | undefined, wish: Wish = {}): Promise<Sleeper> {
     const { env = {}, limits, spec, patienceMs = 60_000 } = wish;
     const id = newId("tnt");
     const tenant = { ...applyCommand(id).tenant, ...spec };
     Object.assign(tenant.limits, { requestsPerMinute: 100_000, ...limits });
     let generation = 0;
-    const tell = async (sleep: SleepPolicy | undefined) => {
+    const tell = async (sleep: SleepPolicy | undefined, change: Partial<TenantSpec> = {}) => {
+      Object.assign(tenant, change);
       generation += 1;
       const secretsJwe = await lab.edge.seal(id, generation, env);
       const command = applyCommand(id, { tenant: { ...tenant, sleep }, generation, secretsJwe });
@@ -128,13 +137,13 @@ export async function createSleepLab(options?: AgentLabOptions): Promise<SleepLa
       untilState: (state) => until(state, () => lab.has(id, state, generation)),
       untilStatus: (wanted) => until(wanted, async () => (await status()) === wanted),
     };
-    await one.untilState("running");
     return one;
   }
 
   return {
     ...lab,
     create,
+    begin,
     async env(id, user) {
       const file = `${lab.host.dir}/run/env/${id}/env`;
       writeFileSync(file, "");
