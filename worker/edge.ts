@@ -96,6 +96,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
     config,
     hosts,
     accounts,
+    post,
     fetch: reach,
     deliveryToken: access.deliveryToken,
   });
@@ -146,7 +147,11 @@ export function createEdge(config: Config, outside: Outside = {}) {
     },
     look: async (path, headers) => app.request(path, { headers }),
   });
-  if (config.authRateLimit) app.use("/api/v1/*", turns(world, (authorization) => isOperator(authorization, config.operatorToken)));
+  if (config.authRateLimit)
+    app.use(
+      "/api/v1/*",
+      turns(world, (authorization) => isOperator(authorization, config.operatorToken)),
+    );
   app.use("/api/v1/*", idempotency.middleware);
 
   app.route("/api/auth", accounts.routes);

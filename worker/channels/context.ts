@@ -2,6 +2,7 @@ import type { Delivery } from "../access/index.ts";
 import type { World } from "../clock.ts";
 import type { Database, Statement } from "../db.ts";
 import type { Config } from "../env.ts";
+import type { Post } from "../mail/index.ts";
 import type { BotApi } from "./bot-api.ts";
 
 /** What this room's parts share. */
@@ -12,6 +13,7 @@ export interface ChannelsContext {
   /** Reaches the hosts. */
   fetch: typeof fetch;
   bot: BotApi;
+  post: Pick<Post, "posting">;
   /** For the door of one agent. */
   deliveryToken(delivery: Delivery): Promise<string>;
   hosts: {

@@ -239,6 +239,9 @@ describe("what is refused, and counted", () => {
     expect(view.stopped).toMatchObject([{ conversation: String(OWNER_ID), why: "steady" }]);
     const events = await lab.edge.db.select().from(tenantEvents).where(eq(tenantEvents.tenantId, lab.tenantId));
     expect(events.at(-1)).toMatchObject({ step: "messages.stopped", status: "failed" });
+    await lab.edge.tick();
+    const letter = lab.edge.letters.findLast(({ to }) => to === lab.owner.email);
+    expect(letter?.text).toContain(`/agents/${lab.tenantId}/channels`);
     await lab.owner.request("POST", `${lab.path}/telegram/resume`, { conversation: String(OWNER_ID) });
     await write("sorry, that was my script");
     expect(lab.agent.seen).toHaveLength(before + 1);

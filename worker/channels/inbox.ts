@@ -93,6 +93,7 @@ async function take(context: ChannelsContext, it: Case, later: Background): Prom
         ...refusal("loop"),
         ...store.stopConversation(db, place, verdict.why, now),
         ...store.tellLoop(db, tenant, channel, now),
+        context.post.posting(loopMail(it, context.config.dashboardOrigin)),
       ]);
       return;
     }
@@ -119,6 +120,13 @@ async function take(context: ChannelsContext, it: Case, later: Background): Prom
     }
   }
 }
+
+/** Once for each conversation that stops: it does not go on before its owner has looked. */
+const loopMail = ({ tenant, channel, ownerEmail }: Case, dashboardOrigin: string) => ({
+  to: ownerEmail,
+  subject: `A conversation of ${tenant.slug} was stopped`,
+  text: `On ${channel.kind}, messages to ${tenant.slug} look like those of an automaton that answers it. The exchange was stopped, so that the two do not go on for ever at your expense. If it was a person, let it go on here:\n\n${dashboardOrigin}/agents/${tenant.id}/channels`,
+});
 
 /** Told once a day each: that the day's messages are nearly used up, and that they are. */
 function noticeOf(

@@ -26,6 +26,7 @@ import {
   tenantDataWishes,
   tenantEvents,
   tenants,
+  user,
 } from "../../schema/db/index.ts";
 import type { Database, Statement } from "../db.ts";
 import { BEFORE, dayOf, type Incoming, PAIRING, REFUSALS_KEPT, type Refusal } from "./rules.ts";
@@ -37,9 +38,10 @@ export type ConversationRow = typeof channelConversations.$inferSelect;
 export async function findChannel(db: Database, id: string) {
   const [rows, people] = await db.batch([
     db
-      .select({ channel: channels, tenant: tenants })
+      .select({ channel: channels, tenant: tenants, ownerEmail: user.email })
       .from(channels)
       .innerJoin(tenants, eq(tenants.id, channels.tenantId))
+      .innerJoin(user, eq(user.id, tenants.ownerId))
       .where(eq(channels.id, id)),
     db.select({ senderId: channelPeople.senderId }).from(channelPeople).where(eq(channelPeople.channelId, id)),
   ]);
@@ -377,7 +379,7 @@ export const countTry = (db: Database, { id, pairingHash }: ChannelRow): Stateme
     .where(and(eq(channels.id, id), eq(channels.pairingHash, pairingHash ?? "")));
 };
 
-/** The owner reads it on the agent's page, and in a mail. */
+/** The owner reads it on the agent's page. */
 export const tellLoop = (
   db: Database,
   { id: tenantId, generation }: { id: string; generation: number },
