@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "@libsql/client/http";
 import { compactVerify, createLocalJWKSet } from "jose";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { newId } from "../../schema/protocol/index.ts";
 import { Account } from "../../stack/client.ts";
 import { runDir } from "../../stack/testnet-cleanup.ts";
 import { internet, type TestHost, testRun } from "../hosts/index.ts";
@@ -139,6 +140,56 @@ describe("an agent's own files", () => {
   });
 });
 
+interface Sweep {
+  found: number;
+  removed: number;
+  orphans: { what: string }[];
+}
+const sweep = async () => {
+  const headers = { authorization: `Bearer ${platform.edge.operatorToken}` };
+  const url = `${platform.edge.dashboard}/api/v1/operator/sweeps`;
+  return (await (await fetch(url, { method: "POST", headers })).json()) as Sweep;
+};
+
+describe("what belongs to nobody", () => {
+  it("is found on disk, in object storage, among certificates and rows, and goes after its time; what lives stays", async () => {
+    const id = await create(`owned-${canary.slice(0, 6)}`);
+    await api(`/api/v1/tenants/${id}/backup`, { method: "POST" });
+    await until(async () => expect((await storageOf(id))?.backup).toBeTruthy());
+    const { stateDir } = await serverOf(id);
+    const stray = newId("tnt");
+    const hers = copiesOf(id).length;
+    mkdirSync(`${stateDir}/volumes/${stray}/live`, { recursive: true });
+    const certificate = `${stateDir}/caddy/certificates/acme/stray.agents.localhost`;
+    mkdirSync(certificate, { recursive: true });
+    execFileSync("cp", ["-a", `${s3.directory}/tenants/${id}`, `${s3.directory}/tenants/${stray}`]);
+    const database = createClient({ url: platform.edge.databaseUrl, authToken: platform.edge.databaseAuthToken });
+    await database.execute(
+      `insert into tenant_events (tenant_id, generation, at, step, status) values ('${stray}', 1, 1, 'route', 'done')`,
+    );
+    const named = (it: Sweep, ...words: string[]) =>
+      it.orphans.filter(({ what }) => words.every((word) => what.includes(word)));
+    await until(async () => {
+      const found = await sweep();
+      expect(named(found, id)).toEqual([]);
+      for (const kind of ["directory", "copies", "row"]) expect(named(found, kind, stray).length).toBeGreaterThan(0);
+      expect(named(found, "certificate", "stray.agents")).toHaveLength(1);
+      expect(found.removed).toBe(0);
+    });
+    await database.execute(`update orphans set first_seen_at = first_seen_at - ${8 * 24 * 3_600_000}`);
+    expect((await sweep()).removed).toBeGreaterThan(3);
+    await until(async () => expect((await sweep()).found).toBe(0));
+    database.close();
+    expect(readdirSync(`${stateDir}/volumes`)).not.toContain(stray);
+    expect(readdirSync(`${stateDir}/caddy/certificates/acme`)).toEqual([]);
+    expect(copiesOf(stray)).toEqual([]);
+    expect(copiesOf(id)).toHaveLength(hers);
+    await running(id);
+    await api(`/api/v1/tenants/${id}`, { method: "DELETE" });
+    await until(() => expect(copiesOf(id)).toEqual([]));
+  });
+});
+
 describe("an agent's data", () => {
   it("is what it was again, from a copy that was asked for, and follows it to another server", async () => {
     const id = await create(`mover-${canary.slice(0, 6)}`);
@@ -230,5 +281,55 @@ describe("a deletion", () => {
       ),
     ]);
     expect(hosts.steps).toHaveLength(4);
+  });
+});
+
+/** The last test: afterwards there is one server less. */
+describe("a server that is lost for good", () => {
+  it("is forgotten: its agent runs elsewhere from the last copy, byte for byte", async () => {
+    const id = await create(`lost-${canary.slice(0, 6)}`);
+    const furnish = "mkdir /data/kept; head -c 3000000 /dev/urandom > /data/kept/large; date > /data/kept/small";
+    const fingerprint = "cd /data/kept; stat -c '%n %s %a %Y' *; sha256sum *";
+    await inside(id, furnish);
+    const before = await inside(id, fingerprint);
+    await api(`/api/v1/tenants/${id}/backup`, { method: "POST" });
+    await until(async () => expect((await storageOf(id))?.backup).toBeTruthy());
+    const pointMs = Date.parse((await storageOf(id))?.backup?.at ?? "");
+    // What came after the copy is what a lost server costs.
+    await inside(id, "echo later > /data/kept/later");
+
+    const { server, other } = await serverOf(id);
+    const lost = platform.hosts.find((one) => one.server === server)?.host;
+    const lostMs = Date.now();
+    await lost?.killAgent();
+    await server.destroy();
+    // The edge counts by what it hears, for ten minutes: they are taken off its memory of both.
+    const { edge } = platform;
+    const database = createClient({ url: edge.databaseUrl, authToken: edge.databaseAuthToken });
+    const quarter = 15 * 60_000;
+    await database.execute(
+      `update hosts set last_report_at = last_report_at - ${quarter} where id = '${lost?.hostId}'`,
+    );
+    await until(async () => {
+      await edge.tick();
+      const noted = await database.execute("select 1 from alerts where kind = 'host_silent' and resolved_at is null");
+      expect(noted.rows).toHaveLength(1);
+    });
+    await database.execute(`update alerts set first_at = first_at - ${quarter} where kind = 'host_silent'`);
+    database.close();
+
+    await api(`/api/v1/tenants/${id}/move`, { method: "POST" });
+    const there = { host: other.server, stateDir: other.host.place.dir, tenantId: id };
+    await until(async () => {
+      await edge.tick();
+      expect((await takeCensus(there)).running).toBe(1);
+    });
+    await running(id);
+    const script = ["/chelar/busybox", "sh", "-c", fingerprint];
+    const { output } = await other.server.docker.exec(`chelar-${id}`, script);
+    expect(output.trim()).toBe(before);
+    console.log(
+      `lost: recovery point ${new Date(pointMs).toISOString()} (${lostMs - pointMs} ms before the loss), recovery time ${Date.now() - lostMs} ms`,
+    );
   });
 });

@@ -4,7 +4,7 @@ import { atomically, type Database } from "../db.ts";
 import type { Config } from "../env.ts";
 import { isOperator } from "../hosts/enrol.ts";
 import type { Post } from "../mail/index.ts";
-import { createAccountDeletion } from "./account-deletion.ts";
+import { type AccountDeletion, createAccountDeletion } from "./account-deletion.ts";
 import { accountRoutes } from "./account-routes.ts";
 import { forgetting } from "./forgetting.ts";
 import type { DataHosts } from "./moves.ts";
@@ -23,6 +23,8 @@ export { storageStatement } from "./storage.ts";
 export interface DataRoom {
   routes: ReturnType<typeof dataRoutes>;
   service: DataService;
+  /** From here on the person is out, for good; {@link AccountDeletion}. Confirmed again by whoever calls this. */
+  leave: AccountDeletion["ask"];
   /** What is due by the clock: moves, accounts on their way out, and what receipts have promised to forget. */
   tick(): Promise<void>;
 }
@@ -52,6 +54,7 @@ export function createData({ db, world, config, hosts, accounts, billing, post }
   return {
     routes,
     service,
+    leave: leaving.ask,
     async tick() {
       await service.tick();
       await leaving.tick();

@@ -16,6 +16,8 @@ export interface DataHosts {
   takeRoom(hostId: string, wish: { region: null }): Statement[];
   announce(row: { hostId: string; tenantId: string; generation: number }): Statement;
   deliver(tenantId: string): Promise<void>;
+  /** Has every host look at itself anew; what they find comes as reports. */
+  probe(): Promise<void>;
   /** Whether the host has heard what of its leftovers is nobody's. */
   reap(hostId: string, items: HostReap["items"]): Promise<boolean>;
   /** The agent's own files, as its host sends them. */

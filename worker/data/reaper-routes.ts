@@ -1,5 +1,6 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { apiApp, okJson, operatorOnly, refusals } from "../api/index.ts";
+import { backgroundOf } from "../http.ts";
 import { problem, problemResponse } from "../problem.ts";
 import type { Reaper } from "./reaper.ts";
 
@@ -30,8 +31,17 @@ export function sweepRoutes(reaper: Reaper, isOperator: (authorization: string |
     method: "post",
     path: "/api/v1/operator/sweeps",
     security: operatorOnly,
-    responses: { 200: okJson(sweepView, "What it has found; removed is only what was there for a week"), ...refusals },
+    responses: {
+      200: okJson(
+        sweepView,
+        "By what hosts last told; they look anew for the next. Removed is only what was there for a week",
+      ),
+      ...refusals,
+    },
   });
-  app.openapi(now, async (c) => c.json(await reaper.sweep(), 200));
+  app.openapi(now, async (c) => {
+    backgroundOf(c)(reaper.askHosts());
+    return c.json(await reaper.sweep(), 200);
+  });
   return app;
 }

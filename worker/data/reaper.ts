@@ -31,6 +31,8 @@ export interface Sweep {
 export interface Reaper {
   /** Looks at everything now. What was there at every sweep for a week is removed. */
   sweep(): Promise<Sweep>;
+  /** Has the hosts look anew, for the next sweep. */
+  askHosts(): Promise<void>;
   /** The newest first. */
   list(): Promise<Sweep[]>;
   /** Once a day. */
@@ -60,7 +62,7 @@ export function createReaper({
   db: Database;
   world: World;
   config: Pick<Config, "tenants">;
-  hosts: Pick<DataHosts, "reap" | "announce" | "deliver">;
+  hosts: Pick<DataHosts, "reap" | "probe" | "announce" | "deliver">;
 }): Reaper {
   /** Rows whose agent, channel or person is not there: by table and id. */
   async function rowOrphans(): Promise<Orphan[]> {
@@ -170,6 +172,7 @@ export function createReaper({
 
   return {
     sweep,
+    askHosts: hosts.probe,
     async list() {
       const rows = await db.select().from(sweeps).orderBy(desc(sweeps.id)).limit(30);
       return rows.map(({ report }) => JSON.parse(report) as Sweep);

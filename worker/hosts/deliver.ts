@@ -157,12 +157,13 @@ export async function tellStranger(
   return sent.ok && sent.outcome.status !== "refused";
 }
 
-export async function sendReap(
+/** What is done at once or asked again: nothing waits in the outbox. */
+export async function tellNow(
   context: DeliveryContext,
   host: store.HostRow,
-  items: Extract<Command, { type: "host.reap" }>["items"],
+  command: Extract<Command, { type: "host.reap" | "host.probe" }>,
 ): Promise<boolean> {
-  const sent = await send(context, host, { type: "host.reap", items });
+  const sent = await send(context, host, command);
   return sent.ok && sent.outcome.status !== "refused";
 }
 

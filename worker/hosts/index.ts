@@ -1,7 +1,7 @@
 import type { HostReap } from "../../schema/protocol/index.ts";
 import type { Config } from "../env.ts";
 import type { News } from "../tenants/index.ts";
-import { type DeliveryContext, deliverTenant, sendReap } from "./deliver.ts";
+import { type DeliveryContext, deliverTenant, tellNow } from "./deliver.ts";
 import { createHostDesk } from "./desk.ts";
 import { fetchFiles } from "./download.ts";
 import { readLedger } from "./ledger.ts";
@@ -34,7 +34,13 @@ export function createHosts(context: DeliveryContext & { config: Config; news: P
     /** Tells a host what of its leftovers is nobody's. Nothing waits: what it still has, it tells again. */
     async reap(hostId: string, items: HostReap["items"]): Promise<boolean> {
       const host = await store.findHost(db, hostId);
-      return host !== null && sendReap(context, host, items);
+      return host !== null && tellNow(context, host, { type: "host.reap", items });
+    },
+
+    /** Has every host look at itself anew. */
+    async probe(): Promise<void> {
+      const hosts = await store.listHosts(db);
+      await Promise.allSettled(hosts.map((host) => tellNow(context, host, { type: "host.probe" })));
     },
 
     files: (tenantId: string, signal: AbortSignal) => fetchFiles(context, tenantId, signal),
