@@ -19,7 +19,9 @@ export const dayOf = (nowMs: number): string => new Date(nowMs).toISOString().sl
 export function counted(before: Egress | undefined, counter: number, day: string): Egress {
   // A clock that was set back opens nothing: the later day goes on.
   const isNewDay = before === undefined || day > before.day;
-  const passed = before === undefined ? 0 : counter >= before.counter ? counter - before.counter : counter;
+  // Of one that is looked at first: its bridge is its own, and everything on it has left it since.
+  const seen = before?.counter ?? 0;
+  const passed = counter >= seen ? counter - seen : counter;
   if (isNewDay) return { day, bytes: passed, counter, told: "open" };
   return { ...before, bytes: before.bytes + passed, counter };
 }

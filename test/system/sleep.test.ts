@@ -1,7 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { internet } from "../hosts/index.ts";
+import { json, serveHttp } from "../stand-ins/http.ts";
 import { createSleepLab, type Sleeper, type SleepLab } from "./sleep-lab.ts";
 
+/** A public one: the walls let a tenant out to nothing else. */
+const OUTSIDE = "93.184.215.14";
 let lab: SleepLab;
 beforeAll(async () => {
   lab = await createSleepLab();
@@ -118,6 +122,23 @@ describe.concurrent("on a server with other agents", { timeout: 90_000 }, () => 
       expect(ranAtMs - dueAt).toBeLessThan(5_000);
     });
   });
+});
+
+test("who has sent a day's worth reaches nothing outside, and visitors still reach it", {
+  timeout: 90_000,
+}, async () => {
+  await internet.addAddress(OUTSIDE);
+  const outside = await serveHttp(OUTSIDE, 80, (_, response) => json(response, 200, {}));
+  const [one, other] = await Promise.all(
+    [{ egressMiBPerDay: 8 }, {}].map((limits) => lab.create(undefined, { limits })),
+  );
+  const reaches = async (who: Sleeper | undefined) =>
+    JSON.parse((await who?.visit(`/connect?host=${OUTSIDE}&port=80`))?.text ?? "{}").connected;
+  expect([await reaches(one), await reaches(other)]).toEqual([true, true]);
+  await one?.visit("/misbehave/big-body?mib=9");
+  await vi.waitFor(async () => expect(await reaches(one)).toBe(false), { timeout: 60_000, interval: 500 });
+  expect([(await one?.visit())?.status, await reaches(other)]).toEqual([200, true]);
+  await outside.close();
 });
 
 test("a thousand requests at the same time wake once, and all are answered", { timeout: 60_000 }, async () => {
