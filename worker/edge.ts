@@ -105,6 +105,7 @@ export function createEdge(config: Config, outside: Outside = {}) {
     keys: { service: tenants, checks: keyChecks },
     channels: channels.service,
     data: data.service,
+    leave: data.leave,
     receipts: (person) => receiptsOf(db, person.id),
     person: accounts.person,
     accounts,

@@ -59,6 +59,7 @@ export const PAGES: readonly PageEntry[] = [
   { name: "account", route: "/account", as: "owner" },
   { name: "account-password", route: "/account/password", as: "owner" },
   { name: "account-two-factor", route: "/account/two-factor", as: "owner" },
+  { name: "account-delete", route: "/account/delete", as: "owner" },
   { name: "account-new-key", route: "/account/keys/new", as: "owner" },
   { name: "operator", route: "/operator", as: "operator" },
   {

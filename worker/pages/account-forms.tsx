@@ -202,3 +202,42 @@ export const MadeKey: FC<{ name: string; apiKey: string }> = ({ name, apiKey }) 
     </p>
   </section>
 );
+
+export const Leave: FC<AccountForm & { email: string; typed: string; agents: number; hasPassword: boolean }> = (
+  form,
+) => (
+  <section class="narrow">
+    <Back />
+    <h1>Delete your account</h1>
+    <p class="lead">
+      {form.agents > 0
+        ? `Your ${form.agents === 1 ? "agent is" : `${form.agents} agents are`} destroyed with everything in them, one proof for each.`
+        : "Nothing of it is left but the proof."}
+    </p>
+    <p>
+      You are signed out at once, on every device. What you subscribe to ends. When nothing is left, a signed receipt
+      comes to your address. This cannot be taken back.
+    </p>
+    <Problem form={form} />
+    <form method="post" action="/account/delete" class="sheet">
+      <Field
+        name="confirm"
+        label={`Type your address, ${form.email}, to confirm`}
+        value={form.typed}
+        error={at(form, "confirm")}
+        input={{ required: true, autocomplete: "off", autocapitalize: "none", spellcheck: "false" }}
+      />
+      {form.hasPassword ? <CurrentPassword form={form} /> : null}
+      <button type="submit" class="bad">
+        Delete for good
+      </button>
+    </form>
+  </section>
+);
+
+export const Left: FC = () => (
+  <section class="narrow">
+    <h1>You are out</h1>
+    <p class="lead">Your agents are being destroyed, and then the account. A signed receipt comes to your address.</p>
+  </section>
+);

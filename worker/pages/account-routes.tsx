@@ -9,6 +9,8 @@ import {
   ChangePassword,
   KEY_DAYS,
   type KeyForm,
+  Leave,
+  Left,
   MadeKey,
   NewCodes,
   NewKey,
@@ -23,6 +25,7 @@ const text = z.string().catch("");
 const trimmed = text.transform((value) => value.trim());
 const list = z.union([z.string().transform((one) => [one]), z.array(z.string())]).catch([]);
 const passwords = z.object({ password: text, newPassword: text, do: z.enum(["on", "off", "codes"]).catch("on") });
+const leaving = z.object({ confirm: trimmed, password: text });
 const setup = z.object({
   uri: z.string().startsWith("otpauth://totp/").max(1_000),
   codes: text.transform((codes) =>
@@ -178,6 +181,33 @@ export function ownAccountRoutes(app: Hono, deps: PageDeps): void {
     signedIn(async (c, person) => {
       await accounts.dropKey(person, await idIn(c));
       return c.redirect("/account", 303);
+    }),
+  );
+
+  const showLeave = async (c: Context, person: Person, typed: string, error?: AccountForm["error"]) => {
+    const [{ hasPassword }, agents] = await Promise.all([accounts.security(person), deps.tenants.list(person)]);
+    const about = { email: person.email, typed, agents: agents.length, hasPassword };
+    return show(c, person, "Delete your account", Leave, { ...about, error });
+  };
+  app.get(
+    "/account/delete",
+    signedIn((c, person) => showLeave(c, person, "")),
+  );
+  app.post(
+    "/account/delete",
+    signedIn(async (c, person) => {
+      const { confirm, password } = leaving.parse(await readForm(c));
+      if (confirm.toLowerCase() !== person.email.toLowerCase()) {
+        return showLeave(c, person, confirm, { field: "confirm", message: "This is not the address of this account." });
+      }
+      const confirmed = await accounts.confirmAgain(person, password || undefined);
+      if (!confirmed.ok) {
+        const { code, field, detail } = confirmed.problem;
+        if (code === "sign_in_again" && !field) return c.redirect("/sign-in?again&next=%2Faccount%2Fdelete", 303);
+        return showLeave(c, person, confirm, { field: "password", message: detail ?? PROBLEM_WORDS[code].advice });
+      }
+      await deps.leave(person, deps.background(c));
+      return page(c, { title: "You are out", person: null, children: <Left /> });
     }),
   );
 }

@@ -139,6 +139,19 @@ const Keys: FC<{ keys: readonly ApiKeyView[] }> = ({ keys }) => (
   </section>
 );
 
+const Yours: FC = () => (
+  <section>
+    <h2>What is yours</h2>
+    <p>Everything that is stored about you and your agents, in one file; of keys and passwords the names alone.</p>
+    <p class="row">
+      <a class="button quiet small" href="/api/v1/account/export" download="chelar.json">
+        Download it
+      </a>
+      <a href="/account/delete">Delete the account</a>
+    </p>
+  </section>
+);
+
 /** Every way into this account, and how to close it. */
 export const Account: FC<{ person: Person; security: Security; problem?: string }> = (props) => (
   <div class="middle">
@@ -149,5 +162,6 @@ export const Account: FC<{ person: Person; security: Security; problem?: string 
     <Passkeys security={props.security} />
     <Password security={props.security} />
     <Keys keys={props.security.keys} />
+    <Yours />
   </div>
 );

@@ -81,6 +81,7 @@ export const Agent: FC<AgentProps> = ({ view, events, posture, samples, nowMs, p
           </div>
           <Walls id={view.id} posture={posture} />
           <Limits view={view} />
+          <Software view={view} />
         </aside>
       </div>
     </article>
@@ -98,6 +99,12 @@ const Actions: FC<{ view: TenantView }> = ({ view }) => (
       <a class="button" href="/billing">
         See billing
       </a>
+    ) : null}
+    {view.undoUntil ? (
+      <form method="post" action={`/agents/${view.id}/undelete`}>
+        <button type="submit">{ACTION_WORDS.undelete}</button>
+        <span class="hint">{` Possible until ${readableTime(view.undoUntil)}.`}</span>
+      </form>
     ) : null}
     {(view.held ? [] : actionsFor(view.state)).map((action, index) => (
       <form method="post" action={`/agents/${view.id}/${action}`}>
@@ -150,6 +157,45 @@ const Limits: FC<{ view: TenantView }> = ({ view: { limits } }) => (
         {limits.requestsPerMinute} a minute, {limits.openConnections} at a time
       </dd>
     </dl>
+  </>
+);
+
+const Software: FC<{ view: TenantView }> = ({ view: { id, runs, runtime, state } }) => (
+  <>
+    <h2>Its software</h2>
+    <div id="software" data-live>
+      {runs ? (
+        <>
+          <dl class="limits">
+            <dt>Runs from</dt>
+            <dd>
+              <code>{runs.running ?? "nothing yet"}</code>
+            </dd>
+            {runs.image !== runs.running ? (
+              <>
+                <dt>On its way</dt>
+                <dd>
+                  <code>{runs.image ?? "what its server makes"}</code>
+                </dd>
+              </>
+            ) : null}
+          </dl>
+          {runs.refused ? (
+            <p class="warn">The newer one did not become ready, so the one before it runs again. Nothing was lost.</p>
+          ) : null}
+        </>
+      ) : (
+        <p class="hint">{`${RUNTIME_WORDS[runtime].name}, as its server made it from a pinned version.`}</p>
+      )}
+      {actionsFor(state).length > 0 ? (
+        <form method="post" action={`/agents/${id}/upgrade`}>
+          <button type="submit" class="quiet small">
+            Upgrade
+          </button>
+          <p class="hint">It starts again. If the newer one does not become ready, the one before comes back.</p>
+        </form>
+      ) : null}
+    </div>
   </>
 );
 

@@ -52,7 +52,7 @@ export function agentRoutes(app: Hono, deps: PageDeps): void {
     signedIn((c, person) => showAgent(c, person, c.req.param("id") ?? "")),
   );
 
-  for (const action of ["start", "stop", "restart"] as const) {
+  for (const action of ["start", "stop", "restart", "undelete"] as const) {
     app.post(
       `/agents/:id/${action}`,
       signedIn(async (c, person) => {
@@ -62,6 +62,15 @@ export function agentRoutes(app: Hono, deps: PageDeps): void {
       }),
     );
   }
+
+  app.post(
+    "/agents/:id/upgrade",
+    signedIn(async (c, person) => {
+      const id = c.req.param("id") ?? "";
+      const done = await tenants.upgrade(person, id, undefined, deps.background(c));
+      return done.ok ? c.redirect(`/agents/${id}`, 303) : showAgent(c, person, id, { problem: done.problem });
+    }),
+  );
 
   app.post(
     "/agents/:id/delete",

@@ -80,6 +80,15 @@ const Stored: FC<{ view: TenantView; storage: StorageView }> = ({ view, storage 
         </ul>
         {snapshots.length === 0 ? <p class="hint">There is none yet.</p> : null}
       </section>
+      <section class="sheet" aria-labelledby="files">
+        <h2 id="files">Its files</h2>
+        <p>All of them in one archive, as they are in a snapshot made for it. They are yours to take elsewhere.</p>
+        <p>
+          <a class="button quiet" href={`/api/v1/tenants/${view.id}/files`} download={`${view.name}.tar`}>
+            Download its files
+          </a>
+        </p>
+      </section>
       <section class="sheet" aria-labelledby="copy">
         <h2 id="copy">Copy in object storage</h2>
         <p>Every day, encrypted before it leaves the server, and read back to be sure.</p>

@@ -63,7 +63,15 @@ export function agentView(change: Partial<TenantView> = {}): TenantView {
     generation: 1,
     observedGeneration: 1,
     failure: null,
-    limits: { memoryMiB: 2048, cpuMillis: 2000, pids: 256, diskMiB: 4096, requestsPerMinute: 600, openConnections: 64, egressMiBPerDay: 5_120 },
+    limits: {
+      memoryMiB: 2048,
+      cpuMillis: 2000,
+      pids: 256,
+      diskMiB: 4096,
+      requestsPerMinute: 600,
+      openConnections: 64,
+      egressMiBPerDay: 5_120,
+    },
     status: null,
     storage: null,
     undoUntil: null,
@@ -132,6 +140,10 @@ export function inMemory(): InMemory {
         }
       },
       security: async () => security,
+      confirmAgain: async (_person, password) =>
+        password === "right password"
+          ? good(null)
+          : refuse("sign_in_again", { field: "password", detail: "The password is not right." }),
       endSessions: async (_person, which) => void acts.push({ path: "end", body: { which } }),
       createKey: async (_person, input) => {
         acts.push({ path: "key", body: input });
@@ -193,6 +205,7 @@ export function inMemory(): InMemory {
       disallow: async () => good(null),
       resume: async () => good(null),
     },
+    leave: async (person) => void acts.push({ path: "leave", body: { id: person.id } }),
     receipts: async (person) => receipts.filter(({ ownerId }) => ownerId === person.id),
     tenants: {
       regions: async () => ["local"],
@@ -208,10 +221,15 @@ export function inMemory(): InMemory {
         agents.set(view.id, { ...view, ownerId: person.id });
         return good(view);
       },
+      upgrade: async (person, id) => {
+        const view = own(person, id);
+        if (view.ok) acted.push({ id, action: "upgrade" });
+        return view;
+      },
       act: async (person, id, action) => {
         const view = own(person, id);
         if (!view.ok) return view;
-        if (view.value.state === "deleting") return refuse("tenant_deleting");
+        if (view.value.state === "deleting" && view.value.undoUntil === null) return refuse("tenant_deleting");
         acted.push({ id, action });
         return view;
       },
