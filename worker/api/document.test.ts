@@ -66,14 +66,18 @@ describe("the document of the API", () => {
       "GET /api/v1/tenants/{id}/commands": "a chain, which is verified whole",
       "GET /api/v1/tenants/{id}/posture": "one run",
       "GET /api/v1/tenants/{id}": "no list",
+      "GET /api/v1/tenants/{id}/channels": "one of each kind at most",
+      "GET /api/v1/operator/hosts/{id}": "no list",
+      "GET /api/v1/operator/audit": "its own steps, below an id",
+      "GET /api/v1/operator/sweeps": "the newest thirty",
+      "GET /api/v1/operator/images": "what the operator has allowed",
     };
     const lists = operations.filter(({ method, operation }) => method === "get" && hasArray(operation));
     const paged = lists.filter(({ name }) => !Object.hasOwn(whole, name));
     expect(paged.length).toBeGreaterThan(7);
-    for (const { name, operation } of paged) {
-      expect(namesOf(operation), name).toEqual(expect.arrayContaining(["limit", "cursor"]));
-      expect(Object.keys(answerOf(operation)), name).toContain("next");
-    }
+    const isPaged = (operation: Operation) =>
+      ["limit", "cursor"].every((one) => namesOf(operation).includes(one)) && "next" in answerOf(operation);
+    expect(paged.filter(({ operation }) => !isPaged(operation)).map(({ name }) => name)).toEqual([]);
   });
 });
 
