@@ -65,6 +65,38 @@ test("leaves containers running when it ends, and adopts them untouched when it 
   await lab.kill("SIGTERM");
 });
 
+test("sees at its start what a hand has changed meanwhile: owner, quota, mount, container and network", async () => {
+  await lab.start();
+  const id = newId("tnt");
+  await tell(applyCommand(id));
+  await heard(id, "running", 1);
+  const [data, live] = [`${lab.stateDir}/mounts/${id}`, `${lab.stateDir}/volumes/${id}/live`];
+  const docker = (...args: string[]) => lab.host.run("docker", ["-H", `unix://${lab.host.dockerSocket}`, ...args]);
+  const ownerOf = async () => (await lab.host.run("stat", ["--format", "%u", data])).trim();
+  const quota = () => lab.host.run("btrfs", ["qgroup", "show", "--raw", "-rf", live]);
+  const owner = await ownerOf();
+  const network = (await docker("inspect", "--format", "{{.HostConfig.NetworkMode}}", `chelar-${id}`)).trim();
+  const changes: Record<string, () => Promise<unknown>> = {
+    owner: () => lab.host.run("chown", ["0:0", data]),
+    quota: () => lab.host.run("btrfs", ["qgroup", "limit", "none", live]),
+    mount: () => lab.host.run("umount", [data]),
+    container: () => docker("rm", "--force", `chelar-${id}`),
+    network: () => docker("network", "rm", network),
+  };
+  for (const together of [["owner", "quota"], ["mount"], ["container", "network"]]) {
+    await lab.kill("SIGKILL");
+    for (const what of together) await changes[what]?.();
+    const from = lab.log().length;
+    await lab.start();
+    await until(() => expect(lab.log().slice(from)).toContain(`tenant.reached tenant=${id}`));
+    expect(await lab.census(id), together.join()).toEqual(whole);
+    expect(await ownerOf()).toBe(owner);
+    expect(await quota()).toMatch(/\s67108864\s/);
+  }
+  await purge(id, 2);
+  await lab.kill("SIGTERM");
+});
+
 test("starts again what was killed behind its back", async () => {
   await lab.start();
   const id = newId("tnt");
