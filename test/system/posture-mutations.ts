@@ -60,6 +60,7 @@ export const hardeningWeakenings = ({ dockerSocket }: { dockerSocket: string }):
     attacks: ["pivot-root", "kexec"],
     weaken: asRoot(["SYS_ADMIN", "SYS_BOOT"], { SecurityOpt: UNCONFINED }),
   },
+  // Where the kernel has neither call (ENOSYS instead of EPERM), past the wall is as far as anybody comes.
   root("SYS_MODULE", "load-module"),
   root("SYS_PTRACE", "ptrace-init"),
   root("NET_RAW", "af-packet", "raw-socket"),
