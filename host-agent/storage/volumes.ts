@@ -22,6 +22,8 @@ export function volumesOn(backing: Backing): Volumes {
   const limits = new Map<string, number>();
   /** Whose process is held, as far as this process has seen to it. */
   const held = new Map<string, boolean>();
+  /** Whose process may not write, likewise. */
+  const limited = new Map<string, boolean>();
   /** Once per process: a look at what is mounted costs more than all else when a hundred volumes are opened at once. */
   const prepare = () => {
     prepared ??= backing.prepare().catch((error) => {
@@ -86,6 +88,7 @@ export function volumesOn(backing: Backing): Volumes {
     const enter = (pid: number) => enterGroup(layout.tenantId, pid).catch(() => {});
     await mountVolume(cipherDirOf(layout), dataDir, key, enter);
     held.delete(layout.tenantId);
+    limited.delete(layout.tenantId);
     const standing = await mountOn(dataDir);
     const faults = standing ? mountFaults(standing) : ["a mount"];
     if (faults.length > 0) throw new Error(`${dataDir} lacks ${faults.join(", ")}`);
@@ -118,8 +121,9 @@ export function volumesOn(backing: Backing): Volumes {
         if (isNew) await create(layout, diskMiB, key);
         else await ensureLimit(layout, diskMiB);
         if (isNew || !(await isOpen(layout.dataDir))) {
-          // What served it before may still hold its key, or write to it.
-          if (!isNew) await close(layout);
+          // What served it before may still hold its key, or write to it; a volume that is new here may be one that was
+          // lost below a mount which still stands.
+          if (!isNew || (await mountOn(layout.dataDir))) await close(layout);
           await mount(layout, key);
         }
         await own(layout);
@@ -178,12 +182,24 @@ export function volumesOn(backing: Backing): Volumes {
     freeze: (layout, usage) =>
       guarded("freeze", async () => {
         if (backing.hasLimits) return;
-        const standing = await mountOn(layout.dataDir);
+        const { tenantId, dataDir } = layout;
+        const standing = await mountOn(dataDir);
         if (!standing) return;
-        const wanted = isFull(usage) ? "ro" : "rw";
+        const isOver = isFull(usage);
+        // Whoever holds a file open for writing keeps the mount from becoming read-only, for as long as it likes: so its
+        // process may write nothing either (setrlimit(2), EFBIG; a soft limit, that can be lifted again).
+        if (limited.get(tenantId) !== isOver) {
+          for (const pid of daemonsOf(dataDir)) {
+            await run("prlimit", ["--pid", String(pid), `--fsize=${isOver ? 0 : "unlimited"}:unlimited`]);
+          }
+          limited.set(tenantId, isOver);
+        }
+        const wanted = isOver ? "ro" : "rw";
+        if (standing.options.includes(wanted)) return;
         // -i: no helper. The whole file system, so that its container's own mount of it follows.
-        if (!standing.options.includes(wanted))
-          await run("mount", ["-i", "-o", `remount,${wanted}`, "--", layout.dataDir]);
+        await run("mount", ["-i", "-o", `remount,${wanted}`, "--", dataDir]).catch((error) => {
+          if (!isOver) throw error;
+        });
       }),
   };
 

@@ -318,7 +318,12 @@ describe("volumes", () => {
       await shared.freeze(layout, usage);
       return usage;
     };
+    // Held open for writing, it keeps the file system from becoming read-only.
+    const writer = await openFile(`${bound}/open`, "w");
     expect((await look()).usedBytes).toBeGreaterThan(16 * MIB);
+    await expect(writer.write("1")).rejects.toMatchObject({ code: "EFBIG" });
+    await writer.close().catch(() => {});
+    await look();
     for (const place of [layout.dataDir, bound]) {
       await expect(writeFile(`${place}/more`, "1")).rejects.toMatchObject({ code: "EROFS" });
     }
