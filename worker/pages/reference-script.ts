@@ -1,11 +1,11 @@
 export const REFERENCE_STYLE = `
-.reference > section { margin-top: 2.5rem; } .reference > nav { margin-bottom: 1.5rem; }
+.reference { overflow-wrap: anywhere; } .reference > section { margin-top: 2.5rem; } .reference > nav { margin-bottom: 1.5rem; }
 .rules li { padding: .3rem 0 .3rem 1.2rem; text-indent: -1.2rem; } .rules li::before { content: "– "; } .rules { margin-bottom: 1.5rem; }
 .route { border-top: 1px solid var(--line); padding-block: .3rem; } .route summary { color: inherit; font-weight: 400; } .route[open] { padding-bottom: 1.5rem; }
 .method { display: inline-block; min-width: 4.2rem; font: 600 .88rem var(--mono); color: var(--blue); }
 .route pre { background: var(--wash); padding: .8rem 1rem; overflow-x: auto; font: .88rem/1.5 var(--mono); border-radius: 3px; white-space: pre; }
 .route h3 { margin-top: 1.2rem; } .route textarea { display: block; width: 100%; min-height: 8rem; font: .92rem/1.5 var(--mono); color: inherit; background: var(--paper); border: 1px solid var(--edge); border-radius: 3px; padding: .6rem .75rem; }
-.route .limits code { overflow-wrap: normal; }
+.route .limits { grid-template-columns: minmax(0, max-content) minmax(0, 1fr); }
 `;
 
 /**
