@@ -67,7 +67,7 @@ export const Health: FC<{ view: TenantView; samples: readonly Sample[]; nowMs: n
         ) : (
           <p class="hint">Its server looks at it every minute; the first figures are on their way.</p>
         )}
-        {status ? <Facts status={status} pids={limits.pids} /> : null}
+        {status ? <Facts status={status} limits={limits} /> : null}
       </div>
     </section>
   );
@@ -96,13 +96,19 @@ const Gauge: FC<{
   </li>
 );
 
-const Facts: FC<{ status: NonNullable<TenantView["status"]>; pids: number }> = ({ status, pids }) => (
+const Facts: FC<{ status: NonNullable<TenantView["status"]>; limits: TenantView["limits"] }> = ({ status, limits }) => (
   <>
     <dl class="limits facts">
       <dt>Health</dt>
       <dd>{status.healthy === null ? "it does not say" : status.healthy ? "well" : "not well"}</dd>
       <dt>Processes</dt>
-      <dd>{`${status.pids} of ${pids}`}</dd>
+      <dd>{`${status.pids} of ${limits.pids}`}</dd>
+      {status.egressMiB === null ? null : (
+        <>
+          <dt>Sent out today</dt>
+          <dd>{`${readableMiB(status.egressMiB)} of ${readableMiB(limits.egressMiBPerDay)}`}</dd>
+        </>
+      )}
       <dt>Jobs of its own</dt>
       <dd>{status.nextJobAt ? `${status.jobs}, next ${readableTime(status.nextJobAt)}` : status.jobs}</dd>
       {status.channels.map(({ name, connected }) => (

@@ -142,7 +142,7 @@ const PARTS = `
 .story .done::before { background: var(--blue); border-color: var(--blue); } .story .doing::before { border-color: var(--way); background: var(--glow); } .story .failed::before { border-color: var(--bad); background: var(--bad); }
 .story .waiting { color: var(--ink-2); } .story .doing .step { font-weight: 600; } .story .failed .step { color: var(--bad); font-weight: 600; }
 .took { color: var(--ink-2); font: .88rem/1.8 var(--mono); } .why { grid-column: 1 / -1; color: var(--ink-2); font-size: .92rem; } .why progress { margin-top: .4rem; max-width: 20rem; }
-.gauges { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; margin-bottom: 1.2rem; } .gauge { margin: 0; padding: 1rem 1.2rem; } .gauge h3 { font-size: 1rem; margin: 0; color: var(--ink-2); } .gauge p { margin: 0; } .gauge strong { font: 600 1.5rem/1.4 var(--head); }
+.gauges { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1rem; margin-bottom: 1.2rem; } .gauge { margin: 0; padding: 1rem 1.2rem; } .gauge h3 { font-size: 1rem; margin: 0; color: var(--ink-2); } .gauge p { margin: 0; } .gauge strong { font: 600 1.5rem/1.4 var(--head); }
 .spark { display: block; width: 100%; height: 2.5rem; margin: .5rem 0 .3rem; border-bottom: 1px solid var(--line); } .spark path { fill: var(--blue); }
 .events li { display: grid; gap: 0 1.2rem; grid-template-columns: 11.5rem 1fr; padding: .45rem 0; border-bottom: 1px solid var(--line); } .events time { color: var(--ink-2); font: .88rem/1.8 var(--mono); } .events .hint { display: block; } .events .failed { color: var(--bad); }
 .layers { counter-reset: wall; margin: 1rem 0 2rem; } .layers li { counter-increment: wall; padding: .35rem 0; } .layers li::before { content: counter(wall) ". "; font-weight: 600; } .kept { display: block; color: var(--ink-2); font-size: .92rem; }
@@ -150,7 +150,8 @@ const PARTS = `
 .verdict { font-size: .92rem; white-space: normal; } .layers .verdict { display: flex; font-weight: 400; }
 .attacks { border-top: 1px solid var(--line); padding-block: .5rem; } .attacks table { width: 100%; border-collapse: collapse; margin: .4rem 0 1.5rem; } .attacks th, .attacks td { text-align: left; vertical-align: top; padding: .5rem 1rem .5rem 0; border-bottom: 1px solid var(--line); } .attacks td .hint { display: block; } .attacks .evidence { font: .88rem/1.6 var(--mono); color: var(--ink-2); overflow-wrap: anywhere; width: 38%; }
 .limits { display: grid; grid-template-columns: auto 1fr; gap: .2rem 1.2rem; } .limits dt { color: var(--ink-2); }
-.tabs { display: flex; flex-wrap: wrap; gap: 0 1.6rem; border-bottom: 1px solid var(--line); margin-bottom: 1.8rem; } .tabs a { padding: .45rem 0; color: var(--ink-2); text-decoration: none; border-bottom: 3px solid transparent; margin-bottom: -1px; } .tabs a:hover { color: var(--ink); } .tabs [aria-current] { color: var(--ink); font-weight: 600; border-color: var(--blue); }
+.sheet > :last-child, .sheet > form:last-child > :last-child { margin-bottom: 0; } .facts { margin-bottom: .8rem; } .agent-side > h2 { margin-top: 2rem; } .agent-side > h2:first-child { margin-top: 0; } .agent-side button + .hint { margin-top: .6rem; } form + p { margin-top: 1rem; }
+.tabs { display: flex; overflow-x: auto; scrollbar-width: none; white-space: nowrap; gap: 0 1.6rem; border-bottom: 1px solid var(--line); margin-bottom: 1.8rem; } .tabs a { padding: .45rem 0; color: var(--ink-2); text-decoration: none; border-bottom: 3px solid transparent; margin-bottom: -1px; } .tabs a:hover { color: var(--ink); } .tabs [aria-current] { color: var(--ink); font-weight: 600; border-color: var(--blue); }
 .notice { border-left: 4px solid var(--good); background: var(--sheet); padding: .9rem 1.1rem; } .warn { color: var(--way); font-weight: 600; } .figure-line strong { font: 600 2rem/1.2 var(--head); } .sheet h2 { font-size: 1.25rem; } .sheet .entries { margin-bottom: .6rem; }
 .way-back form { text-align: right; } .way-back summary { text-align: right; }
 .cell { width: 100%; border-collapse: collapse; margin-bottom: 1rem; } .cell th, .cell td { text-align: left; vertical-align: top; padding: .55rem 1rem .55rem 0; border-bottom: 1px solid var(--line); } .cell .state { white-space: normal; } .cell td .hint { display: block; }
@@ -160,7 +161,6 @@ const PARTS = `
 `;
 
 const OPERATOR = `
-.tabs { display: flex; flex-wrap: wrap; gap: .2rem 1.6rem; margin-bottom: 1.6rem; border-bottom: 1px solid var(--line); } .tabs a { padding: .5rem 0; text-decoration: none; border-bottom: 3px solid transparent; margin-bottom: -1px; } .tabs a[aria-current] { border-color: var(--blue); color: var(--ink); font-weight: 600; }
 .verdict-card { background: var(--sheet); border: 1px solid var(--line); border-left: 6px solid var(--good); border-radius: 3px; padding: 1.4rem 1.6rem; } .verdict-card.poor { border-left-color: var(--lamp); } .verdict-card.bad { border-left-color: var(--bad); } .verdict-card h2 { margin-bottom: .5rem; } .verdict-card > p { margin: .6rem 0 0; }
 .findings li { padding: .2rem 0; } .findings .state { white-space: normal; font-weight: 500; } .state.poor { color: var(--way); } .state::before { flex: none; }
 .note { margin: 1.2rem 0 0; padding: .8rem 1.1rem; background: var(--wash); border-radius: 3px; }
@@ -171,7 +171,6 @@ const OPERATOR = `
 .room { display: block; min-width: 7.5rem; } meter { display: block; width: 100%; height: .55rem; }
 .search { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 0 1rem; } .search .row { grid-column: 1 / -1; } .search .field { margin-bottom: 1rem; }
 .parts { margin-top: 2rem; } .parts li { padding: 1rem 0; border-top: 1px solid var(--line); } .part { display: flex; flex-wrap: wrap; gap: 0 1rem; justify-content: space-between; margin: 0; } .days { display: block; width: 100%; height: 2.2rem; margin: .5rem 0 .3rem; } .days .good { fill: var(--good); } .days .poor { fill: var(--lamp); } .days .bad { fill: var(--bad); } .days .none { fill: var(--line); }
-.report { white-space: pre-wrap; overflow-wrap: anywhere; font: .88rem/1.5 var(--mono); }
 `;
 
 const WIDTHS = `
@@ -179,6 +178,7 @@ const WIDTHS = `
 @media (min-width: 58rem) { .hero { grid-template-columns: 1fr 1.05fr; } .agent { grid-template-columns: minmax(0, 1fr) 20rem; } .walls { grid-template-columns: repeat(5, 1fr); gap: 0 1.6rem; } .walls li { display: block; } .walls li::before { margin-bottom: .7rem; } .walls p { margin-bottom: .4rem; } }
 @media (max-width: 40rem) {
   .cell thead { position: absolute; clip-path: inset(50%); } .cell tr { display: grid; grid-template-columns: 9rem 1fr; border-bottom: 1px solid var(--line); padding-block: .5rem; } .cell th, .cell td { border: 0; padding-block: .1rem; } .cell td:last-child { grid-column: 1 / -1; }
+  .tabs { gap: 0 1.1rem; } .gauges { gap: .7rem; } .gauge { padding: .8rem .9rem; } .gauge strong { font-size: 1.25rem; }
   .top { gap: .3rem 1rem; } .sheet { padding: 1.1rem; } .events li { grid-template-columns: 1fr; }
   .compare thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   .compare, .compare tbody, .compare tr, .compare th, .compare td { display: block; width: auto !important; } .compare tr { border-bottom: 1px solid var(--line); padding: 1rem 0; } .compare tbody th, .compare td { border: 0; padding: .2rem 0; } .compare td:nth-child(3) { padding: .4rem .8rem; margin-top: .4rem; } .compare td::before { content: attr(data-label); display: block; font-weight: 600; font-size: .88rem; }
