@@ -294,4 +294,42 @@ describe("the host's own site", () => {
     }
     expect(lab.commands).toEqual(["POST /.chelar/commands"]);
   });
+
+  it("brings a message to the one place that the door names, with nothing of ours and nothing that its sender adds", async () => {
+    const way = { upstream: `127.0.0.1:${lab.echoPort}`, path: "/in" };
+    const bounds = { tenantId: "tnt_a", upstream: `127.0.0.1:${lab.echoPort}`, requestsPerMinute: 100_000 };
+    lab.gate.set(HOST, { ...bounds, channels: { telegram: way } });
+    const named = { "X-Chelar-Channel": "telegram", "X-Chelar-Tenant": HOST, "X-Chelar-Path": "/in" };
+    const answer = lab.edge.answer;
+    lab.edge.answer = ({ url, headers }) =>
+      url === "/forward-auth/message" && headers.authorization === "Bearer good"
+        ? { status: 200, headers: { "X-Chelar-User": "inbox", ...named } }
+        : { status: 401 };
+    const own = ["X-Chelar-Path: /evil", "X-Chelar-Tenant: bob.agents.localhost", "X_Chelar_Upstream: 192.0.2.9:80"];
+    const lines = [...own, "X-Forwarded-Host: evil", "Cookie: chelar-door=x", "X-Telegram-Bot-Api-Secret-Token: s"];
+    const send = (authorization: string, more: { method?: string; path?: string; body?: Buffer } = {}) =>
+      lab.send({
+        ...{ host, method: "POST", path: "/.chelar/messages", body: "{}" },
+        ...more,
+        lines: [...lines, authorization, "Content-Type: application/json", "Transfer-Encoding: chunked"],
+      });
+    const taken = await send("Authorization: Bearer good");
+    expect(taken.status).toBe(200);
+    const seen = JSON.parse(taken.text) as { method: string; url: string; headers: Record<string, string> };
+    expect([seen.method, seen.url]).toEqual(["POST", "/in"]);
+    expect(seen.headers["x-telegram-bot-api-secret-token"]).toBe("s");
+    expect(Object.keys(seen.headers).filter((name) => /chelar|authorization|cookie/.test(name))).toEqual([]);
+    const question = lab.asked.at(-1);
+    expect([question?.headers["x-forwarded-uri"], question?.headers["x-chelar-tenant"]]).toEqual([
+      "/.chelar/messages",
+      undefined,
+    ]);
+    expect((await send("Authorization: Bearer bad")).status).toBe(401);
+    expect((await send("Authorization: Bearer good", { body: Buffer.alloc(300_000) })).status).toBe(413);
+    for (const more of [{ method: "GET" }, { path: "/.chelar/messages/" }, { path: "/in" }]) {
+      expect((await send("Authorization: Bearer good", more)).status).toBe(404);
+    }
+    lab.edge.answer = answer;
+    lab.gate.set(HOST, bounds);
+  });
 });

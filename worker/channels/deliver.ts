@@ -12,8 +12,9 @@ const TIMEOUT_MS = 14_000;
 const LEASE_MS = 18_000;
 /** No further try begins after so long: a Worker has half a minute after its answer. */
 const LAST_TRY_AFTER_MS = 15_000;
-const AT_A_TIME = 8;
-const CONVERSATIONS = 64;
+/** A Worker has six connections at a time, and some must be left for the database. */
+const AT_A_TIME = 4;
+const CONVERSATIONS = 32;
 const MESSAGES = 50;
 /** In a row, before the clock's turn comes. */
 const TRIES = 3;
@@ -60,9 +61,13 @@ async function handOverAll(context: ChannelsContext, place: Place, tries: number
         const nextAttemptAt = world.now() + pauseMs(failures, random01);
         return store.postpone(db, place, lease, { attempts: failures, nextAttemptAt, lastError: outcome.why });
       }
+      const isBack = outcome.kind === "taken" && failures > 0;
       failures = 0;
       const what = outcome.kind === "taken" ? "taken" : outcome.why;
-      const more = [store.countOne(db, place.channelId, what, world.now())];
+      const more = [
+        store.countOne(db, place.channelId, what, world.now()),
+        ...(isBack ? [store.hurry(db, place.channelId)] : []),
+      ];
       const state = outcome.kind;
       if (!(await store.endMessage(db, message, { state, held: until(), more }, world.now()))) return;
     }

@@ -203,7 +203,10 @@ const isWaiting = (db: Database) =>
       ),
   );
 
-/** Conversations in which something waits, of agents that are meant to run. `channelId` null: of all. */
+/**
+ * Conversations in which something waits, of agents that are meant to run. `channelId` null: of all, the first of each
+ * channel, then the second of each: an agent that never answers must not stand before all others with its hundred.
+ */
 export function dueConversations(db: Database, channelId: string | null, now: number, limit: number) {
   const { leaseUntil, nextAttemptAt, stoppedAt } = channelConversations;
   return db
@@ -221,7 +224,7 @@ export function dueConversations(db: Database, channelId: string | null, now: nu
         isWaiting(db),
       ),
     )
-    .orderBy(asc(nextAttemptAt))
+    .orderBy(sql`row_number() over (partition by ${channels.id} order by ${nextAttemptAt})`)
     .limit(limit);
 }
 
@@ -284,6 +287,10 @@ export async function endMessage(
   ] as [Statement, ...Statement[]])) as [{ rowsAffected: number }];
   return extended.rowsAffected === 1;
 }
+
+/** It answers again: what waits in its other conversations need not wait for their own turn. */
+export const hurry = (db: Database, channelId: string): Statement =>
+  db.update(channelConversations).set({ nextAttemptAt: 0 }).where(eq(channelConversations.channelId, channelId));
 
 /** Whether the lease was still held, and is now for longer. */
 export async function extend(
