@@ -349,14 +349,31 @@ describe("volumes", () => {
     await open(other);
     asTenant(layout, "sh", "-c", "umask 077; echo secret > secret");
     expect(lstatSync(`${layout.dataDir}/secret`).mode & 0o777).toBe(0o600);
-    for (const attempt of [
-      ["cat", `${layout.dataDir}/secret`],
+    const secret = `${layout.dataDir}/secret`;
+    const served = execFileSync("pgrep", ["-f", `gocryptfs.*${layout.dataDir}$`], { encoding: "utf8" }).trim();
+    const attempts = [
+      ["cat", secret],
       ["cat", `${cipherDirOf(layout)}/gocryptfs.conf`],
       ["ls", layout.volumeDir],
-      ["ln", `${layout.dataDir}/secret`, "stolen"],
-    ]) {
-      expect(() => asTenant(other, ...attempt)).toThrow(/Permission denied|Invalid cross-device link/);
+      ["ln", secret, "stolen"],
+      ["sh", "-c", `ln -sf "${secret}" link && cat link`],
+      ["cat", `/proc/${served}/root${secret}`],
+      ["ls", `/proc/${served}/cwd/`],
+      ["ls", `/proc/${served}/fd`],
+      ["cat", `/proc/${served}/mem`],
+      ["cat", `${stateDir}/volumes.img`],
+    ];
+    for (const attempt of attempts) {
+      // As its own user, and as what is root in a user namespace of its own.
+      for (const mapped of [[], ["unshare", "--user", "--map-root-user"]]) {
+        expect(() => asTenant(other, ...mapped, ...attempt), attempt.join(" ")).toThrow(
+          /Permission denied|Operation not permitted|Invalid cross-device link/,
+        );
+      }
     }
+    // The very same is read by who may.
+    expect(asTenant(layout, "cat", "secret")).toBe("secret\n");
+    expect(asTenant(layout, "unshare", "--user", "--map-root-user", "id", "-u")).toBe("0\n");
   });
 });
 
