@@ -71,7 +71,9 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
 
     if (record.asleep !== null && needed) return getUp(record);
     needed = false;
-    const decision = decide({ ...record, firstLook, container: await ports.containers.find(tenantId) });
+    // A deletion goes on with an engine that answers nothing; its steps ask for themselves.
+    const container = record.goal === "purged" ? null : await ports.containers.find(tenantId);
+    const decision = decide({ ...record, firstLook, container });
     switch (decision) {
       case "rest":
         firstLook = false;
