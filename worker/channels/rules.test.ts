@@ -54,8 +54,11 @@ describe("judge", () => {
 
 /** What came before, newest first, as many gaps (milliseconds) ago. */
 const earlier = (gaps: number[], more: (at: number) => Partial<Heard> = () => ({})): Heard[] => {
-  let sentAt = message().sentAt;
-  return gaps.map((gap, at) => ({ senderId: "7", sentAt: (sentAt -= gap), digest: `d${at}`, ...more(at) }));
+  let { sentAt } = message();
+  return gaps.map((gap, at) => {
+    sentAt -= gap;
+    return { senderId: "7", sentAt, digest: `d${at}`, ...more(at) };
+  });
 };
 
 describe("a loop", () => {
