@@ -212,15 +212,7 @@ async function history(database: LibSQLDatabase, now: number): Promise<void> {
         incident("region:us", "bad", 31, 74),
         incident("edge", "bad", 64, 74),
       ]),
-    database.insert(db.sweeps).values([
-      ...[3, 2].map((ago) => ({
-        at: now - ago * DAY,
-        found: 0,
-        removed: 0,
-        report: JSON.stringify({ looked: 412 }),
-      })),
-      { at: now - DAY, found: 1, removed: 0, report: JSON.stringify({ found: ["object tenants/tnt_example"] }) },
-    ]),
+    database.insert(db.sweeps).values([sweepOf(now - 2 * DAY, []), sweepOf(now - DAY, ["object tenants/tnt_example"])]),
     database.insert(db.audit).values(
       Array.from({ length: 60 }, (_, index) => ({
         ...{ at: now - (60 - index) * 7 * MINUTE, actor: "system", action: "secret.deliver", subject: "tnt_example" },
@@ -228,4 +220,12 @@ async function history(database: LibSQLDatabase, now: number): Promise<void> {
       })),
     ),
   ]);
+}
+
+function sweepOf(at: number, orphans: readonly string[]): typeof db.sweeps.$inferInsert {
+  const firstSeenAt = new Date(at).toISOString();
+  const listed = orphans.map((what) => ({ what, firstSeenAt }));
+  const counts = { found: orphans.length, removed: 0 };
+  const looked = { tables: 31, hosts: 3 };
+  return { at, ...counts, report: JSON.stringify({ at: firstSeenAt, ...counts, orphans: listed, looked }) };
 }

@@ -8,7 +8,7 @@ import type { Background } from "../tenants/types.ts";
 import { auditStream, type ExportFormat } from "./export.ts";
 import { type AuditSearch, findingsOf } from "./rules.ts";
 import * as store from "./store.ts";
-import type { AuditEntry, HostView, Overview, SweepView } from "./types.ts";
+import { type AuditEntry, type HostView, type Overview, type Sweep, sweep } from "./types.ts";
 import * as views from "./views.ts";
 
 export { EXPORT_FORMATS, type ExportFormat, exportHeaders } from "./export.ts";
@@ -39,7 +39,8 @@ export interface OperatorService {
   audit(search: AuditSearch, below: number | null, limit: number): Promise<AuditEntry[]>;
   /** All that matches, as it is read; that it was exported is in the audit before the first byte leaves. */
   exportAudit(search: AuditSearch, format: ExportFormat, actor: string): Promise<ReadableStream<Uint8Array>>;
-  sweeps(): Promise<SweepView[]>;
+  /** The newest runs of the reaper. */
+  sweeps(): Promise<Sweep[]>;
 }
 
 export function createOperator({ db, world, hosts, payments }: OperatorContext): OperatorService {
@@ -118,10 +119,7 @@ export function createOperator({ db, world, hosts, payments }: OperatorContext):
 
     async sweeps() {
       const rows = await store.newestSweeps(db, SWEEPS_SHOWN);
-      return rows.map(({ id, at, found, removed, report }) => ({
-        ...{ id, found, removed },
-        ...{ at: views.iso(at), report: JSON.parse(report) as unknown },
-      }));
+      return rows.flatMap(({ report }) => sweep.safeParse(JSON.parse(report)).data ?? []);
     },
   };
 }

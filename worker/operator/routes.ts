@@ -9,7 +9,7 @@ import { EXPORT_FORMATS, exportHeaders } from "./export.ts";
 import { admit } from "./guard.ts";
 import type { OperatorService } from "./index.ts";
 import { auditSearch } from "./rules.ts";
-import { auditEntry, hostView, overview, sweepView } from "./types.ts";
+import { auditEntry, hostView, overview } from "./types.ts";
 
 type Vars = { Variables: { actor: string } };
 const TOKEN_HOLDER = "operator";
@@ -53,7 +53,7 @@ export function operatorApi(
     if (admitted.reason === "stale") return problemResponse(problem("sign_in_again"));
     return problemResponse(problem(admitted.person ? "not_found" : "unauthenticated"));
   };
-  const OWN = ["overview", "hosts/:id", "agents/:id/retry", "outbox/:host/retry", "audit", "audit/export", "sweeps"];
+  const OWN = ["overview", "hosts/:id", "agents/:id/retry", "outbox/:host/retry", "audit", "audit/export"];
   for (const path of OWN) app.use(`/operator/${path}`, jsonOnly, operators);
 
   const security = operatorOnly;
@@ -146,13 +146,5 @@ export function operatorApi(
     const stream = await service.exportAudit(auditSearch.parse(query), query.format, c.var.actor);
     return c.body(stream, 200, exportHeaders(query.format)) as never;
   });
-
-  const sweeps = createRoute({
-    method: "get",
-    path: "/operator/sweeps",
-    security,
-    responses: { 200: okJson(z.object({ sweeps: z.array(sweepView) }), "The newest runs of the reaper"), ...refusals },
-  });
-  app.openapi(sweeps, async (c) => c.json({ sweeps: await service.sweeps() }, 200));
   return app;
 }

@@ -131,7 +131,12 @@ export const auditEntry = z
   .openapi("AuditEntry");
 export type AuditEntry = z.infer<typeof auditEntry>;
 
-export const sweepView = z
-  .object({ id: z.int(), at: time, found: count, removed: count, report: z.unknown() })
-  .openapi("Sweep");
-export type SweepView = z.infer<typeof sweepView>;
+/** A run of the reaper, as it wrote it down (`worker/data/reaper.ts`). */
+export const sweep = z.object({
+  at: time,
+  found: count,
+  removed: count,
+  orphans: z.array(z.object({ what: z.string(), firstSeenAt: time })),
+  looked: z.record(z.string(), count),
+});
+export type Sweep = z.infer<typeof sweep>;

@@ -1,6 +1,6 @@
 import type { FC } from "hono/jsx";
 import type { AuditSearch } from "../operator/rules.ts";
-import type { AuditEntry, SweepView } from "../operator/types.ts";
+import type { AuditEntry, Sweep } from "../operator/types.ts";
 import { OperatorNav } from "./operator.tsx";
 import { Time } from "./operator-hosts.tsx";
 
@@ -96,22 +96,38 @@ export const Audit: FC<AuditProps> = ({ search, entries, next }) => (
 const NOTHING: AuditSearch = { who: "", what: "", about: "", since: undefined, until: undefined };
 
 /** Each run of the reaper: that it looked and found nothing is the news on most days. */
-export const Sweeps: FC<{ sweeps: readonly SweepView[] }> = ({ sweeps }) => (
+export const Sweeps: FC<{ sweeps: readonly Sweep[] }> = ({ sweeps }) => (
   <article>
     <OperatorNav at="/operator/sweeps" />
     <h1>Sweeps</h1>
     <p class="lead">
       Once a day we look for what belongs to nobody: on servers, in object storage, in the database. It is removed when
-      it is still there after its grace period.
+      it was there at every sweep of a week.
     </p>
     {sweeps.length === 0 ? <p>None has run yet.</p> : null}
-    {sweeps.map(({ at, found, removed, report }) => (
+    {sweeps.map(({ at, found, removed, orphans, looked }) => (
       <details class="attacks" open={found > 0}>
         <summary>
           <Time at={at} />
           {found === 0 ? ": found nothing" : `: found ${found}, removed ${removed}`}
         </summary>
-        <pre class="report">{JSON.stringify(report, null, 2)}</pre>
+        <p class="hint">
+          {`Looked at ${Object.entries(looked)
+            .map(([what, count]) => `${count} ${what.replaceAll("_", " ")}`)
+            .join(", ")}.`}
+        </p>
+        {orphans.length > 0 ? (
+          <ul class="sheet entries">
+            {orphans.map(({ what, firstSeenAt }) => (
+              <li>
+                <code>{what}</code>
+                <span class="hint">
+                  since <Time at={firstSeenAt} />
+                </span>
+              </li>
+            ))}
+          </ul>
+        ) : null}
       </details>
     ))}
   </article>
