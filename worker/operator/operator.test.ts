@@ -191,6 +191,13 @@ describe("at a glance", () => {
   });
 });
 
+it("shows each run of the reaper, also when it has found nothing", async () => {
+  const swept = await edge.send("/api/v1/operator/sweeps", { method: "POST", headers: TOKEN });
+  const { found } = await swept.json<{ found: number }>();
+  const html = await (await page(operator, "/operator/sweeps")).text();
+  expect(html).toContain(found === 0 ? "found nothing" : `found ${found}, removed 0`);
+});
+
 describe("the audit", () => {
   const entries = async (query: string) => (await api<{ entries: AuditEntry[] }>(`audit?${query}`)).entries;
 
