@@ -37,7 +37,7 @@ const COMPARISON = [
   {
     question: "And when you delete it?",
     usual: "Volumes, networks and images stay until somebody cleans up.",
-    here: "Its cell, its network and its storage are removed, step by step, before your eyes.",
+    here: "Its cell, its network and its storage are removed before your eyes, and a signed receipt says what was looked at.",
   },
 ];
 

@@ -19,7 +19,15 @@ import type { News } from "./news.ts";
 import { createTenantBody, problemOfIssues } from "./rules.ts";
 import type { FullTenantService } from "./service.ts";
 import { streamTenant } from "./stream.ts";
-import { commandsView, postureView, secretView, TENANT_ACTIONS, type TenantView, tenantView } from "./types.ts";
+import {
+  commandsView,
+  postureView,
+  sampleView,
+  secretView,
+  TENANT_ACTIONS,
+  type TenantView,
+  tenantView,
+} from "./types.ts";
 
 /** `ownId`: of what is created under an idempotency key, so that a second call finds it. */
 type Vars = { Variables: { person: Person; ownId?: string } };
@@ -187,6 +195,21 @@ export function tenantRoutes({
     const { id, name } = c.req.valid("param");
     const removed = await service.removeSecret(c.var.person, id, name, backgroundOf(c));
     return (removed.ok ? c.body(null, 204) : problemResponse(removed.problem)) as never;
+  });
+
+  const samples = createRoute({
+    method: "get",
+    path: "/{id}/samples",
+    security,
+    request: { params: byId },
+    responses: {
+      200: okJson(z.object({ samples: z.array(sampleView) }), "How it was during its last day, oldest first"),
+      ...refusals,
+    },
+  });
+  app.openapi(samples, async (c) => {
+    const found = await service.samples(c.var.person, c.req.valid("param").id);
+    return (found.ok ? c.json({ samples: found.value }, 200) : problemResponse(found.problem)) as never;
   });
 
   const posture = createRoute({
