@@ -23,7 +23,7 @@ export interface BillingOptions {
   world: World;
   config: BillingConfig;
   dashboardOrigin: string;
-  hosts: Pick<HostsPort, "announce" | "deliver">;
+  hosts: Pick<HostsPort, "announce" | "deliver" | "crowded" | "keepPromises">;
   post: Pick<Post, "posting">;
   /** Reaches the payment provider. */
   fetch: typeof fetch;
@@ -43,9 +43,9 @@ export interface Billing extends AllowancePort {
 export function createBilling({ db, world, config, dashboardOrigin, hosts, post, fetch }: BillingOptions): Billing {
   const { mode } = config;
   const payments = mode === "stripe" ? createStripe(config, fetch) : null;
-  const { announce, deliver } = hosts;
+  const { announce, deliver, crowded, keepPromises } = hosts;
   const context: BillingContext = {
-    ...{ db, world, mode, payments, post, announce, deliver },
+    ...{ db, world, mode, payments, post, announce, deliver, crowded, keepPromises },
     billingUrl: `${dashboardOrigin}/billing`,
   };
 

@@ -1,13 +1,13 @@
 import type { World } from "../clock.ts";
 import { atomically, type Database, isUniqueViolation, retryingGuards, type Statement } from "../db.ts";
 import type { Post } from "../mail/index.ts";
-import { agentsOf, settle } from "../tenants/service.ts";
+import { agentsOf, type HostsPort, settle } from "../tenants/service.ts";
 import { noticeOf } from "./notices.ts";
 import type { BillingEvent, Payments } from "./payments.ts";
 import { type BillingConfig, type Entitlement, entitlements, nextReview } from "./rules.ts";
 import * as store from "./store.ts";
 
-export interface BillingContext {
+export interface BillingContext extends Pick<HostsPort, "crowded" | "keepPromises"> {
   db: Database;
   world: World;
   mode: BillingConfig["mode"];
@@ -21,6 +21,8 @@ export interface BillingContext {
 }
 
 const TRIES = 8;
+/** For room on a server: somebody may be deleted, or move. */
+const ROOM_AGAIN_MS = 3_600_000;
 
 export interface Peek {
   it: Entitlement;
@@ -83,7 +85,9 @@ async function attempt(context: BillingContext, ownerId: string, event?: Billing
   const now = world.now();
   const it = entitlements({ mode, trialEndsAt: account.trialEndsAt, subscription, warnings }, now);
   const remove = it.stage === "deletable";
-  const allowance = { plan: it.label, tenants: it.tenants, remove };
+  const crowded = remove ? new Set<string>() : await context.crowded(rows, it.label);
+  const allowance = { plan: it.label, tenants: it.tenants, remove, crowded };
+  const growing = remove ? [] : rows.filter(({ id }) => !crowded.has(id));
   const settled = settle(db, { ownerId, rows, allowance }, context.announce, now);
 
   const about = { it, name: person?.name ?? "", agents: rows.length, billingUrl: context.billingUrl };
@@ -94,12 +98,16 @@ async function attempt(context: BillingContext, ownerId: string, event?: Billing
     ...store.columnsOf(subscription),
     fetchedAt: asked ? now : account.fetchedAt,
     // A warning starts a term of its own, which only the next look can know.
-    reviewAt: tells && it.stage === "warned" ? now : nextReview(it, asked, now),
+    reviewAt: Math.min(
+      tells && it.stage === "warned" ? now : nextReview(it, asked, now),
+      crowded.size > 0 ? now + ROOM_AGAIN_MS : Number.MAX_SAFE_INTEGER,
+    ),
   };
   await atomically(db, [
     ...(event ? [store.insertEvent(db, event, ownerId, now)] : []),
     ...store.updateAccount(db, account, to),
     ...settled.statements,
+    ...context.keepPromises(growing, it.label),
     ...(tells ? [store.insertNotice(db, { ...notice, at: now }), post.posting(tells)] : []),
   ]);
   const left = remove ? 0 : rows.length;

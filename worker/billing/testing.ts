@@ -109,7 +109,7 @@ export function roomOf({ edge: { config, db, world }, stripe }: BillingLab) {
   const nothing = () => db.run(sql`select 1`);
   return createBilling({
     ...{ db, world, config: config.billing, dashboardOrigin: config.dashboardOrigin },
-    hosts: { announce: nothing, deliver: async () => {} },
+    hosts: { announce: nothing, deliver: async () => {}, crowded: async () => new Set(), keepPromises: () => [] },
     post: { posting: nothing },
     fetch: stripe.fetch as typeof fetch,
   });

@@ -34,6 +34,37 @@ export function createPlacement({ db, world }: { db: Database; world: World }) {
       resolveAlert(db, "no_capacity", region ?? ANYWHERE, world.now()),
     ],
 
+    /**
+     * Which of these agents cannot have this plan where they are, since their server would have promised more than it
+     * has: a full host must not become an overbooked one because somebody paid. The operator hears of each server.
+     */
+    async crowded(rows: readonly Placed[], plan: string): Promise<ReadonlySet<string>> {
+      const grown = rows.filter((row) => grows(row, plan));
+      if (grown.length === 0) return new Set();
+      const [all, promised] = await Promise.all([db.select().from(hosts), readPromised(db)]);
+      const free = new Map(all.map((host) => [host.id, freeOn(host, promised(host.id))]));
+      const crowded = new Set<string>();
+      for (const row of grown) {
+        const room = free.get(row.hostId);
+        const [had, has] = [limitsOf(row.runtime, row.plan), limitsOf(row.runtime, plan)];
+        const more = { memoryMiB: has.memoryMiB - had.memoryMiB, diskMiB: has.diskMiB - had.diskMiB };
+        if (!room || more.memoryMiB > room.memoryMiB || more.diskMiB > room.diskMiB) crowded.add(row.id);
+        else Object.assign(room, { memoryMiB: room.memoryMiB - more.memoryMiB, diskMiB: room.diskMiB - more.diskMiB });
+      }
+      for (const { hostId } of rows.filter(({ id }) => crowded.has(id))) {
+        const detail = "A larger plan waits: this server has no room for it. Add one, and move the agent there.";
+        await raiseAlert(db, { kind: "no_capacity", subject: hostId, detail }, world.now());
+      }
+      return crowded;
+    },
+
+    /** Fails the transaction when one of the servers on which an agent grows has become too full meanwhile. */
+    keepPromises: (rows: readonly Placed[], plan: string): Statement[] =>
+      [...new Set(rows.filter((row) => grows(row, plan)).map(({ hostId }) => hostId))].flatMap((hostId) => [
+        insist(db, keptBy(hostId, sql`${hosts} where ${hosts.id} = ${hostId}`)),
+        resolveAlert(db, "no_capacity", hostId, world.now()),
+      ]),
+
     /** Somebody was sent away. They have their answer; the operator has to hear of it too. */
     async sentAway({ runtime, region }: Pick<Wish, "runtime" | "region">): Promise<void> {
       const subject = region ?? ANYWHERE;
@@ -100,17 +131,31 @@ async function readRooms(db: Database): Promise<HostRoom[]> {
     }));
 }
 
+type Placed = Pick<typeof tenants.$inferSelect, "id" | "hostId" | "runtime" | "plan">;
+
+function grows({ runtime, plan: before }: Placed, plan: string): boolean {
+  const [had, has] = [limitsOf(runtime, before), limitsOf(runtime, plan)];
+  return has.memoryMiB > had.memoryMiB || has.diskMiB > had.diskMiB;
+}
+const freeOn = (host: { memoryMiB: number; diskMiB: number }, used: Promised) => ({
+  memoryMiB: host.memoryMiB - used.usedMemoryMiB,
+  diskMiB: host.diskMiB - used.usedDiskMiB,
+});
+
 /** Inside the creating transaction: two creations that both saw the last place must not both get it. */
 function insistRoom(db: Database, hostId: string): Statement {
   const host = sql`${hosts} where ${hosts.id} = ${hostId} and ${hosts.state} = 'enrolled'`;
-  const here = sql`${tenants} where ${tenants.hostId} = ${hostId} and ${tenants.purgedAt} is null`;
-  return insist(
-    db,
-    sql`(select count(*) from ${here}) <= (select ${hosts.maxTenants} from ${host})
-      and (select sum(${promisedBy("memoryMiB")}) from ${here}) <= (select ${hosts.memoryMiB} from ${host})
-      and (select sum(${promisedBy("diskMiB")}) from ${here}) <= (select ${hosts.diskMiB} from ${host})`,
-  );
+  const isNotFull = sql`(select count(*) from ${livingOn(hostId)}) <= (select ${hosts.maxTenants} from ${host})`;
+  return insist(db, sql`${isNotFull} and ${keptBy(hostId, host)}`);
 }
+
+const livingOn = (hostId: string) =>
+  sql`${tenants} where ${tenants.hostId} = ${hostId} and ${tenants.purgedAt} is null`;
+
+/** What its agents were promised together is there. */
+const keptBy = (hostId: string, host: SQL): SQL =>
+  sql`(select sum(${promisedBy("memoryMiB")}) from ${livingOn(hostId)}) <= (select ${hosts.memoryMiB} from ${host})
+    and (select sum(${promisedBy("diskMiB")}) from ${livingOn(hostId)}) <= (select ${hosts.diskMiB} from ${host})`;
 
 /** {@link limitsOf} in the database's own words. */
 function promisedBy(what: keyof TenantLimits): SQL {

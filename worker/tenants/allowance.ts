@@ -13,6 +13,8 @@ export interface Allowance {
   tenants: number;
   /** Their time is over: all of them go, with their data. */
   remove: boolean;
+  /** By id, whose servers have no room for that plan: they keep theirs until there is. */
+  crowded?: ReadonlySet<string>;
 }
 
 export type AllowanceStep = "hold" | "release" | "plan" | "delete";
@@ -26,8 +28,12 @@ interface Change {
  * What must change so that an owner's agents are what their account allows; nothing where they are. The oldest stay. A
  * held agent is stopped rather than asleep, so that no request wakes it, and what its owner wanted is kept for later.
  */
-export function changesFor(rows: readonly TenantRow[], { plan, tenants: may, remove }: Allowance): Change[] {
+export function changesFor(
+  rows: readonly TenantRow[],
+  { plan: paid, tenants: may, remove, crowded }: Allowance,
+): Change[] {
   return rows.flatMap((row, index): Change[] => {
+    const plan = crowded?.has(row.id) ? row.plan : paid;
     if (row.desired === "deleted") return [];
     const { restarts } = row;
     const generation = row.generation + 1;

@@ -37,6 +37,10 @@ export interface HostsPort {
   place(wish: Wish): Promise<string | null>;
   /** Fails the transaction when the host has become too full meanwhile. */
   takeRoom(hostId: string, wish: Wish): Statement[];
+  /** Who of these cannot have this plan where they are, by id; see the hosts' room. */
+  crowded(rows: readonly TenantRow[], plan: string): Promise<ReadonlySet<string>>;
+  /** Fails the transaction when there is no room any more for those who grow. */
+  keepPromises(rows: readonly TenantRow[], plan: string): Statement[];
   /** Tells the operator that there was no place. */
   sentAway(wish: Pick<Wish, "runtime" | "region">): Promise<void>;
   /** What the hosts of a tenant have accepted about it. */
