@@ -30,8 +30,8 @@ export interface Wish {
   patienceMs?: number;
 }
 
-/** Whoever shows it to the door's stand-in is the edge's inbox, with a message of Telegram's. */
-export const DELIVERY = "Bearer a-delivery";
+/** What the door's stand-in takes for the inbox's token, with a message of Telegram's for the agent of this name. */
+const DELIVERY = /^Bearer delivery-to-([a-z0-9.-]+)$/;
 
 export interface SleepLab extends AgentLab {
   /** Creates an agent with this policy and waits until it runs. */
@@ -48,6 +48,8 @@ export interface Sleeper {
   tell(sleep: SleepPolicy | undefined, spec?: Partial<TenantSpec>): Promise<void>;
   /** A request through Caddy, the door's stand-in and the gate; a POST where there is something to send. */
   visit(path?: string, headers?: Record<string, string>, body?: string): Promise<Visit>;
+  /** A message of its channel, as the edge's inbox brings it. */
+  deliver(headers: Record<string, string>, body: string): Promise<Visit>;
   /** A WebSocket that stays open until `close`. */
   socket(path?: string): Promise<{ close(): void; closed: Promise<void> }>;
   /** As Docker sees it: `running`, `paused`, `exited`; empty when there is none. */
@@ -60,9 +62,11 @@ export interface Sleeper {
 /** A real server with the real agent and the real Caddy; of the edge, the door says yes to everybody. */
 export async function createSleepLab(options?: AgentLabOptions): Promise<SleepLab> {
   const lab = await createAgentLab(options);
-  const door = createServer(({ headers }, response) => {
-    const channel = headers.authorization === DELIVERY ? { "X-Chelar-Channel": "telegram" } : {};
-    response.writeHead(200, { "X-Chelar-User": OWNER, ...channel }).end();
+  const door = createServer(({ url = "", headers }, response) => {
+    const [, agent] = (url.startsWith("/forward-auth/message") && DELIVERY.exec(headers.authorization ?? "")) || [];
+    const delivery = { "X-Chelar-Channel": "telegram", "X-Chelar-Path": "/telegram-webhook", "X-Chelar-Tenant": agent };
+    if (agent) return response.writeHead(200, { "X-Chelar-User": "inbox", ...delivery }).end();
+    response.writeHead(200, { "X-Chelar-User": OWNER }).end();
   });
   door.listen(0, internet.address);
   await once(door, "listening");
@@ -133,6 +137,11 @@ export async function createSleepLab(options?: AgentLabOptions): Promise<SleepLa
       status,
       tell,
       visit: (path, headers, body) => visit({ address, agent: connections, host, path, headers, body }),
+      deliver: (headers, body) =>
+        visit({
+          ...{ address, agent: connections, host: `${address}:${PORT}`, path: "/.chelar/messages", body },
+          headers: { authorization: `Bearer delivery-to-${host}`, ...headers },
+        }),
       socket: (path) => openSocket({ address, host, path }),
       untilState: (state) => until(state, () => lab.has(id, state, generation)),
       untilStatus: (wanted) => until(wanted, async () => (await status()) === wanted),
