@@ -65,6 +65,7 @@ describe("the document of the API", () => {
       "GET /api/v1/operator/vault": "one row for each key of the ring",
       "GET /api/v1/tenants/{id}/commands": "a chain, which is verified whole",
       "GET /api/v1/tenants/{id}/posture": "one run",
+      "GET /api/v1/tenants/{id}/samples": "a day, by the minute",
       "GET /api/v1/tenants/{id}": "no list",
       "GET /api/v1/tenants/{id}/channels": "one of each kind at most",
       "GET /api/v1/operator/hosts/{id}": "no list",
