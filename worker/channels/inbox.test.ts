@@ -1,6 +1,6 @@
 import { eq } from "drizzle-orm";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { channelMessages, channels, secrets, tenantEvents } from "../../schema/db/index.ts";
+import { channelCounts, channelMessages, channels, secrets, tenantEvents } from "../../schema/db/index.ts";
 import { Client } from "../testing/edge.ts";
 import { type Lab, OWNER_ID, startLab, TOKEN } from "./testing.ts";
 
@@ -131,6 +131,20 @@ describe("a message", () => {
     expect(new Set(lab.agent.seen.map(({ update_id }) => update_id)).size).toBe(2);
   });
 
+  it("is not overtaken while it fails, nor gone before the agent says that it has it", async () => {
+    await lab.connect();
+    for (const how of ["away", "says_nothing"] as const) {
+      lab.agent.fails = ({ message }) => (message.text === `one ${how}` ? how : null);
+      await write(`one ${how}`);
+      await write(`two ${how}`);
+      expect([texts(), (await lab.view()).waiting], how).toEqual([[], 2]);
+      lab.agent.fails = null;
+      lab.edge.world.forward(11 * 60_000);
+      await lab.edge.tick();
+      expect(lab.agent.seen.splice(0).map(({ message }) => message.text)).toEqual([`one ${how}`, `two ${how}`]);
+    }
+  });
+
   it("that the agent itself refuses is given up, so that those behind it come", async () => {
     await lab.connect();
     lab.agent.fails = ({ message }) => (message.text === "poison" ? "refuses" : null);
@@ -223,6 +237,27 @@ describe("what is refused, and counted", () => {
       lab.telegram.write(token, owner, `later ${n}`, { date: now - 9_000 + n * 97 + (n % 5) * 7 });
     await lab.telegram.push(token);
     expect(await lab.today()).toMatchObject({ accepted: 32, sender_limit: 3 });
+  });
+
+  it("more than the plan's messages of a day, of which the owner is told in time, and once", async () => {
+    await lab.connect();
+    await write("the first");
+    const steps = async () => {
+      const rows = await lab.edge.db.select().from(tenantEvents).where(eq(tenantEvents.tenantId, lab.tenantId));
+      return rows.map(({ step }) => step).filter((step) => step.startsWith("messages."));
+    };
+    const used = (n: number) => lab.edge.db.update(channelCounts).set({ n }).where(eq(channelCounts.what, "accepted"));
+    const { perDay } = await lab.view();
+    await used(perDay * 0.8 - 2);
+    await write("not yet");
+    expect(await steps()).toEqual([]);
+    for (const text of ["told", "told already"]) await write(text);
+    expect(await steps()).toEqual(["messages.notice"]);
+    await used(perDay - 1);
+    for (const text of ["the last", "above", "above again"]) await write(text);
+    expect(texts()).toEqual(["the first", "not yet", "told", "told already", "the last"]);
+    expect(await steps()).toEqual(["messages.notice", "messages.limit"]);
+    expect((await lab.today()).daily_limit).toBe(2);
   });
 
   it("two automata that answer each other: the exchange stops, and its owner is told and may let it go on", async () => {

@@ -16,7 +16,7 @@ interface Update {
 export interface RecordingAgent {
   seen: Update[];
   /** Called before (null: with) the writing down; what it returns is the answer instead. */
-  fails: ((update: Update) => "away" | "dies_after_taking" | "refuses" | null) | null;
+  fails: ((update: Update) => "away" | "dies_after_taking" | "refuses" | "says_nothing" | null) | null;
   asked: Headers[];
 }
 
@@ -78,6 +78,8 @@ export async function startLab(
     const update = (await request.json()) as Update;
     const how = agent.fails?.(update) ?? null;
     if (how === "away") return new Response("", { status: 503 });
+    // A proxy's 200, or a runtime's that has not written anything down yet.
+    if (how === "says_nothing") return new Response("{}");
     if (how === "refuses") return new Response("", { status: 400 });
     agent.seen.push(update);
     if (how === "dies_after_taking") throw new TypeError("the connection was reset");
