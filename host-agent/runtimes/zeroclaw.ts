@@ -73,7 +73,7 @@ const VARIABLES: Readonly<Record<string, string>> = {
 };
 
 /** A channel's token stays out: ZeroClaw polls, and would go past the door. The host's bearer goes in as its hash. */
-export function zeroclawEnvironment(env: Readonly<Record<string, string>>, token: string): Record<string, string> {
+function zeroclawEnvironment(env: Readonly<Record<string, string>>, token: string): Record<string, string> {
   const keys = Object.entries(env).flatMap(([name, value]) => (VARIABLES[name] ? [[VARIABLES[name], value]] : []));
   const hash = createHash("sha256").update(token).digest("hex");
   return { ...Object.fromEntries(keys), ZEROCLAW_gateway__paired_tokens: JSON.stringify([hash]) };
