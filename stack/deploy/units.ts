@@ -14,6 +14,8 @@ export const edgeService = (dir: string, runDir: string) => `[Unit]
 Description=Chelar edge
 After=network-online.target
 Wants=network-online.target
+# However often it fails, it is tried again: a database that is away for a minute must not end it for good.
+StartLimitIntervalSec=0
 
 [Service]
 ExecStart=${dir}/workerd serve --experimental ${dir}/config.capnp
