@@ -60,6 +60,7 @@ interface Storage {
   snapshots: string[];
   backup: { at: string } | null;
   restored: { from: string; ok: boolean; tookMs: number } | null;
+  moveDownMs: number | null;
 }
 const storageOf = async (id: string) =>
   (await api<{ storage: Storage | null }>(`/api/v1/tenants/${id}/storage`)).storage;
@@ -217,7 +218,12 @@ describe("an agent's data", () => {
     await running(id);
     const tookMs = performance.now() - askedMs;
     expect(await inside(id, "cat /data/notes /data/last")).toBe(`${canary}\nlast words`);
-    console.log(`move: ${(tookMs / 1_000).toFixed(1)} s from the wish until it ran elsewhere`);
+    const downMs = (await storageOf(id))?.moveDownMs ?? 0;
+    expect(downMs).toBeGreaterThan(0);
+    const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`;
+    console.log(
+      `move: ${seconds(tookMs)} from the wish until it ran elsewhere, ${seconds(downMs)} of it not reachable`,
+    );
     // What it left behind goes when its old server tells of it.
     await until(async () => {
       await platform.edge.tick();
