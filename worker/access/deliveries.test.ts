@@ -1,4 +1,6 @@
+import { decodeJwt, SignJWT } from "jose";
 import { beforeAll, describe, expect, it } from "vitest";
+import { importSigningKey, keyId } from "../../schema/protocol/index.ts";
 import { type Lab, OWNER_ID, startLab } from "../channels/testing.ts";
 import { TestHost } from "../testing/host.ts";
 
@@ -82,6 +84,22 @@ describe("the token of a message", () => {
     const { token: jwt = "" } = (await made.json()) as { token?: string };
     expect(jwt).toMatch(/^ey/);
     for (const shown of [key, jwt]) expect((await ask({ authorization: `Bearer ${shown}` })).status).toBe(401);
+  });
+
+  it("counts by its type, though another of ours with the same key says the same", async () => {
+    const { ticketKey } = lab.edge.config;
+    const claims = decodeJwt(token.slice("Bearer ".length));
+    const signed = async (typ: string) => {
+      const header = { alg: "EdDSA", typ, kid: await keyId(ticketKey) };
+      return new SignJWT(claims).setProtectedHeader(header).sign(await importSigningKey(ticketKey));
+    };
+    for (const [typ, status] of [
+      ["chelar-message+jwt", 200],
+      ["chelar-door+jwt", 401],
+      ["JWT", 401],
+    ] as const) {
+      expect((await ask({ authorization: `Bearer ${await signed(typ)}` })).status, typ).toBe(status);
+    }
   });
 
   it("is over after a minute", async () => {
