@@ -23,7 +23,7 @@ describe.concurrent("on a server with other agents", { timeout: 90_000 }, () => 
       const one = await lab.create({ pauseAfterSeconds: 1, stopAfterSeconds: 3 });
       await one.visit("/fs?path=/data/kept&content=kept");
       await one.untilStatus("paused");
-      expect(lab.lastState(one.id)).toEqual({ state: "asleep", generation: 1 });
+      await one.untilState("asleep");
       expect(await kept(one)).toContain("kept");
       await one.untilState("running");
       await one.untilStatus("exited");
