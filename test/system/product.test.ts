@@ -3,7 +3,10 @@ import { readFile } from "node:fs/promises";
 import { compactVerify, createLocalJWKSet, decodeJwt } from "jose";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { readCell } from "../../host-agent/status/cell.ts";
 import { openBrowser, type RealBrowser } from "../../stack/journey/browser.ts";
+import { Inside } from "../../stack/journey/inside.ts";
+import { cellRows } from "../../worker/pages/cell-rules.ts";
 import { json, type StandIn, serveHttp } from "../stand-ins/http.ts";
 import { startProviders } from "../stand-ins/providers.ts";
 import { type StripeServer, startStripeServer } from "../stand-ins/stripe-server.ts";
@@ -142,6 +145,20 @@ describe("a person with a browser", () => {
     await follow(`Open ${name}`);
     await page.waitForURL(new RegExp(`//${name}\\.agents\\.localhost`));
     expect(await page.textContent("body")).toContain(`${name}.agents.localhost`);
+  });
+
+  it("has it in a cell of which the kernel says what it has to be, and not only what was asked for", async () => {
+    const { pid } = await new Inside(platform.server.dockerSocket, agentPath.replace("/agents/", "")).view();
+    const cell = await readCell(pid);
+    expect(cell && cellRows(cell).map(({ name, found, holds }) => [name, found, holds])).toEqual([
+      ["User", expect.stringMatching(/^UID \d{6}$/), true],
+      ["Capabilities", "none", true],
+      ["New privileges", "impossible", true],
+      ["System calls", "filtered", true],
+      ["Its system", "read-only", true],
+      ["It may write to", expect.stringContaining("/data"), true],
+      ["Shared with the server", "nothing", true],
+    ]);
   });
 
   it("writes to it over Telegram; strangers with the same name are not heard", async () => {
