@@ -4,6 +4,7 @@ import { tenantHostnameOf } from "../env.ts";
 import { SECRET_HEADER } from "./adapters/telegram.ts";
 import type { ChannelsContext } from "./context.ts";
 import { type ChannelKeys, channelKeys } from "./keys.ts";
+import * as queue from "./queue.ts";
 import { failureOf, type HandOverFailure, isHopeless, pauseMs, type Refusal } from "./rules.ts";
 import * as store from "./store.ts";
 
@@ -26,7 +27,7 @@ const TRIES = 3;
  */
 export async function drain(context: ChannelsContext, channelId: string | null, tries = TRIES): Promise<void> {
   const { db, world } = context;
-  const due = await store.dueConversations(db, channelId, world.now(), CONVERSATIONS);
+  const due = await queue.dueConversations(db, channelId, world.now(), CONVERSATIONS);
   const next = due.values();
   const work = async () => {
     for (const place of next) await handOverAll(context, place, tries);
@@ -35,41 +36,41 @@ export async function drain(context: ChannelsContext, channelId: string | null, 
 }
 
 type Place = { channelId: string; conversation: string };
-type Waiting = NonNullable<Awaited<ReturnType<typeof store.readWaiting>>>;
+type Waiting = NonNullable<Awaited<ReturnType<typeof queue.readWaiting>>>;
 
 async function handOverAll(context: ChannelsContext, place: Place, tries: number): Promise<void> {
   const { db, world } = context;
   const lease = toBase64url(world.random(12));
   const until = () => ({ lease, leaseUntil: world.now() + LEASE_MS });
-  const conversation = await store.claim(db, place, until(), world.now());
+  const conversation = await queue.claim(db, place, until(), world.now());
   if (!conversation) return;
   let failures = conversation.attempts;
   for (;;) {
-    const found = await store.readWaiting(db, place, MESSAGES);
+    const found = await queue.readWaiting(db, place, MESSAGES);
     const keys = found && (await channelKeys(db, context.config.vaultKeys, found.channel));
     // Deleted meanwhile, or stopped by its owner: the message waits for another day, or goes with the agent.
     if (!found || !keys || found.tenant.desired !== "running") {
-      return store.postpone(db, place, lease, { attempts: failures, nextAttemptAt: 0, lastError: null });
+      return queue.postpone(db, place, lease, { attempts: failures, nextAttemptAt: 0, lastError: null });
     }
-    if (found.waiting.length === 0 && (await store.release(db, place, lease))) return;
+    if (found.waiting.length === 0 && (await queue.release(db, place, lease))) return;
     for (const message of found.waiting) {
-      const held = () => store.extend(db, place, until());
+      const held = () => queue.extend(db, place, until());
       const outcome = await handOver(context, found, keys, message, { failures, tries, held });
       if (outcome.kind === "failed") {
         failures += outcome.tried;
         const random01 = (world.random(1)[0] as number) / 255;
         const nextAttemptAt = world.now() + pauseMs(failures, random01);
-        return store.postpone(db, place, lease, { attempts: failures, nextAttemptAt, lastError: outcome.why });
+        return queue.postpone(db, place, lease, { attempts: failures, nextAttemptAt, lastError: outcome.why });
       }
       const isBack = outcome.kind === "taken" && failures > 0;
       failures = 0;
       const what = outcome.kind === "taken" ? "taken" : outcome.why;
       const more = [
         store.countOne(db, place.channelId, what, world.now()),
-        ...(isBack ? [store.hurry(db, place.channelId)] : []),
+        ...(isBack ? [queue.hurry(db, place.channelId)] : []),
       ];
       const state = outcome.kind;
-      if (!(await store.endMessage(db, message, { state, held: until(), more }, world.now()))) return;
+      if (!(await queue.endMessage(db, message, { state, held: until(), more }, world.now()))) return;
     }
   }
 }

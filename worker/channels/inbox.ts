@@ -6,6 +6,7 @@ import { problem, problemResponse } from "../problem.ts";
 import { messagesPerDayOf } from "../tenants/index.ts";
 import type { Background } from "../tenants/types.ts";
 import { ADAPTERS } from "./adapters/index.ts";
+import * as channelStore from "./channel-store.ts";
 import type { ChannelsContext } from "./context.ts";
 import { drain } from "./deliver.ts";
 import { type ChannelKeys, channelKeys } from "./keys.ts";
@@ -83,7 +84,7 @@ async function take(context: ChannelsContext, it: Case, later: Background): Prom
     case "refuse":
       await atomically(db, [
         ...refusal(verdict.why),
-        ...(verdict.why === "wrong_code" ? [store.countTry(db, channel)] : []),
+        ...(verdict.why === "wrong_code" ? [channelStore.countTry(db, channel)] : []),
         ...(verdict.why === "daily_limit" ? noticeOf(context, it, "limit", perDay) : []),
       ]);
       return;

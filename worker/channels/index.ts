@@ -3,15 +3,16 @@ import type { Accounts } from "../accounts/index.ts";
 import { atomically } from "../db.ts";
 import { backgroundOf, logFailure } from "../http.ts";
 import { createBotApi } from "./bot-api.ts";
+import * as channelStore from "./channel-store.ts";
 import type { ChannelsContext } from "./context.ts";
 import { drain } from "./deliver.ts";
 import { HOOKS_PATH, receive } from "./inbox.ts";
 import { channelKeys } from "./keys.ts";
+import * as queue from "./queue.ts";
 import { register, unregister } from "./register.ts";
 import { channelRoutes } from "./routes.ts";
 import { COUNTS_KEPT_DAYS, dayOf, KEPT_WAITING_MS, REPLAY_KNOWN_MS } from "./rules.ts";
 import { createChannelsService } from "./service.ts";
-import * as store from "./store.ts";
 
 export { HOOKS_PATH } from "./inbox.ts";
 export type { ChannelsService, ChannelView } from "./types.ts";
@@ -31,7 +32,7 @@ export function createChannels(options: Omit<ChannelsContext, "bot"> & { account
     hooks: new Hono().post(HOOKS_PATH, (c) => receive(context, c, backgroundOf(c))),
 
     async goodbye(tenantId: string): Promise<() => Promise<unknown>> {
-      const [channel] = await store.channelsOfTenant(db, tenantId);
+      const [channel] = await channelStore.channelsOfTenant(db, tenantId);
       const keys = channel && (await channelKeys(db, config.vaultKeys, channel));
       const token = channel?.kind === "telegram" ? keys?.token : null;
       return async () => token && context.bot.deleteWebhook(token);
@@ -41,15 +42,15 @@ export function createChannels(options: Omit<ChannelsContext, "bot"> & { account
     async tick(): Promise<void> {
       const now = world.now();
       // While a deletion can still be undone there are keys to say it with; afterwards a bot would call in vain.
-      for (const channel of await store.onTheirWayOut(db, PER_TICK)) await unregister(context, channel);
-      await store.registerAgain(db, now);
-      for (const channel of await store.dueRegistrations(db, now, PER_TICK)) await register(context, channel);
-      for (const message of await store.expired(db, now - KEPT_WAITING_MS, PER_TICK)) {
-        await atomically(db, store.drop(db, message, "expired", now));
+      for (const channel of await channelStore.onTheirWayOut(db, PER_TICK)) await unregister(context, channel);
+      await channelStore.registerAgain(db, now);
+      for (const channel of await channelStore.dueRegistrations(db, now, PER_TICK)) await register(context, channel);
+      for (const message of await queue.expired(db, now - KEPT_WAITING_MS, PER_TICK)) {
+        await atomically(db, queue.drop(db, message, "expired", now));
       }
       await atomically(db, [
-        ...store.forgetChannels(db, store.ofGoneTenants(db)),
-        ...store.forgetEnded(db, { ended: now - REPLAY_KNOWN_MS, day: dayOf(now - COUNTS_KEPT_DAYS * DAY_MS) }),
+        ...channelStore.forgetChannels(db, channelStore.ofGoneTenants(db)),
+        ...channelStore.forgetEnded(db, { ended: now - REPLAY_KNOWN_MS, day: dayOf(now - COUNTS_KEPT_DAYS * DAY_MS) }),
       ]);
       await logFailure(drain(context, null, 1));
     },

@@ -4,10 +4,11 @@ import { atomically, changedOne, insist, isGuardFailure } from "../db.ts";
 import type { Background } from "../tenants/types.ts";
 import { isSame } from "./adapters/proof.ts";
 import { changeAlong, type TenantRow } from "./change.ts";
+import { closePairing } from "./channel-store.ts";
 import type { ChannelsContext } from "./context.ts";
 import type { ChannelKeys } from "./keys.ts";
 import { codeIn, type Incoming, MAX_PEOPLE } from "./rules.ts";
-import { type ChannelRow, closePairing } from "./store.ts";
+import type { ChannelRow } from "./store.ts";
 
 export const hashOf = (code: string): string => createHash("sha256").update(code).digest("base64url");
 

@@ -20,12 +20,13 @@ import { createVault, deleteSecret, listSecrets } from "../vault/service.ts";
 import { ADAPTERS } from "./adapters/index.ts";
 import type { BotFailure } from "./bot-api.ts";
 import { changeAlong, type TenantRow } from "./change.ts";
+import * as channelStore from "./channel-store.ts";
 import type { ChannelsContext } from "./context.ts";
 import { channelKeys, TOKEN_NAME } from "./keys.ts";
 import { openPairing } from "./pairing.ts";
 import { register } from "./register.ts";
 import { codeFrom, dayOf, MAX_PEOPLE, MESSAGE_KEY, PAIRING, SENDER_SHAPE } from "./rules.ts";
-import * as store from "./store.ts";
+import type * as store from "./store.ts";
 import type { ChannelsService, ChannelView } from "./types.ts";
 
 /** Each asks a provider with a token that somebody has typed. */
@@ -179,10 +180,10 @@ export function createChannelsService(context: ChannelsContext): ChannelsService
                 db
                   .update(channels)
                   .set({ ...account, ...due })
-                  .where(store.ofOneChannel(row.id)),
+                  .where(channelStore.ofOneChannel(row.id)),
               ]
             : [
-                ...(existing ? store.forgetChannels(db, store.ofOneChannel(existing.id)) : []),
+                ...(existing ? channelStore.forgetChannels(db, channelStore.ofOneChannel(existing.id)) : []),
                 db.insert(channels).values({ ...row, ...account, ...due }),
               ]),
         ]);
@@ -207,7 +208,7 @@ export function createChannelsService(context: ChannelsContext): ChannelsService
       );
       const done = await change({ person, id, kind, later, step: "channel.disconnect" }, async ({ channel }) =>
         good([
-          ...store.forgetChannels(db, store.ofOneChannel(channel.id)),
+          ...channelStore.forgetChannels(db, channelStore.ofOneChannel(channel.id)),
           deleteSecret(db, id, TOKEN_NAME[channel.kind]),
           deleteSecret(db, id, ADAPTERS[channel.kind].proof.name),
         ]),
@@ -222,7 +223,7 @@ export function createChannelsService(context: ChannelsContext): ChannelsService
       if (!one.ok) return one;
       const code = codeFrom(world.random(8));
       const until = world.now() + PAIRING.minutes * 60_000;
-      await db.update(channels).set(openPairing(code, until)).where(store.ofOneChannel(one.value.channel.id));
+      await db.update(channels).set(openPairing(code, until)).where(channelStore.ofOneChannel(one.value.channel.id));
       return good({ code, until: new Date(until).toISOString() });
     },
 
