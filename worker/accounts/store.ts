@@ -1,6 +1,6 @@
 import { and, asc, desc, eq, gt, isNotNull, lt, ne, sql } from "drizzle-orm";
 import { account, apiKeys, audit, passkey, session, twoFactor, user, verification } from "../../schema/db/index.ts";
-import { atomically, type Database, type Statement } from "../db.ts";
+import { atomically, changedOne, type Database, insist, isGuardFailure, type Statement } from "../db.ts";
 import { scopesOf } from "./rules.ts";
 import type { Person, Role, Scope } from "./types.ts";
 
@@ -107,11 +107,15 @@ export async function sessionAge(db: Database, { sessionId }: Person, nowMs: num
 export async function saveKey(db: Database, row: typeof apiKeys.$inferInsert): Promise<boolean> {
   const held = sql`(select count(*) from ${apiKeys} where ${apiKeys.userId} = ${row.userId})`;
   const { id, userId, name, hash, hint, scopes, createdAt, expiresAt } = row;
-  const done = await db.run(
-    sql`insert into ${apiKeys} (id, user_id, name, hash, hint, scopes, created_at, expires_at)
-        select ${id}, ${userId}, ${name}, ${hash}, ${hint}, ${scopes}, ${createdAt}, ${expiresAt} where ${held} < ${MAX_KEYS}`,
-  );
-  return done.rowsAffected === 1;
+  const insert = sql`insert into ${apiKeys} (id, user_id, name, hash, hint, scopes, created_at, expires_at)
+        select ${id}, ${userId}, ${name}, ${hash}, ${hint}, ${scopes}, ${createdAt}, ${expiresAt} where ${held} < ${MAX_KEYS}`;
+  try {
+    await atomically(db, [db.run(insert), insist(db, changedOne)]);
+    return true;
+  } catch (error) {
+    if (isGuardFailure(error)) return false;
+    throw error;
+  }
 }
 
 export async function dropKey(db: Database, person: Person, id: string): Promise<void> {

@@ -120,6 +120,17 @@ describe("an idempotency key", () => {
     for (const secret of [apiKey, key, "tenants:read"]) expect(text).not.toContain(secret);
   });
 
+  it("makes no second API key when the answer with the first is lost", async () => {
+    const [key, wish] = [randomText(), { name: "once", scopes: ["tenants:read"], expiresInDays: 1 }];
+    await post("/api/v1/keys", wish, key);
+    await loseAnswers();
+    edge.world.forward(LEASE_MS + 1);
+    const again = await post("/api/v1/keys", wish, key);
+    expect([again.status, (await made(again)).code]).toEqual([409, "already_done"]);
+    const { keys } = (await owner.json<{ keys: { name: string }[] }>("GET", "/api/v1/keys")).body;
+    expect(keys.filter(({ name }) => name === "once")).toHaveLength(1);
+  });
+
   it("must be something that a header can carry", async () => {
     const refused = await create(body(), "ü");
     expect([refused.status, (await made(refused)).code]).toEqual([400, "invalid_body"]);
