@@ -1,8 +1,8 @@
 import type { Child, FC } from "hono/jsx";
 import type { TenantEvent, TenantView } from "./deps.ts";
 import { isMoving, storyOf } from "./rules.ts";
+import { Stages } from "./stages.tsx";
 import { Story } from "./story.tsx";
-import { Stages } from "./wizard.tsx";
 import { STATE_WORDS } from "./words.ts";
 
 export interface SetupProps {

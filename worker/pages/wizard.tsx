@@ -3,6 +3,7 @@ import { BUILT_RUNTIMES, type RuntimeName, SLUG_MAX, SLUG_MIN } from "../../sche
 import { PROVIDERS } from "../vault/index.ts";
 import { Alert, described, Field, Notes } from "./forms.tsx";
 import type { CreateField } from "./rules.ts";
+import { Stages } from "./stages.tsx";
 import { RUNTIME_WORDS } from "./words.ts";
 
 export const MODEL_PROVIDERS = PROVIDERS.filter(({ kind }) => kind === "model");
@@ -40,36 +41,6 @@ export function questionPath(question: Question, draft: Draft): string {
   const answered = Object.entries(draft).filter(([, value]) => value !== "");
   return `/agents/new?${new URLSearchParams([...answered, ["at", question]])}`;
 }
-
-const STAGES = ["name", "runtime", "model", "telegram", "running"] as const;
-export type Stage = (typeof STAGES)[number];
-const STAGE_WORDS: Record<Stage, string> = {
-  name: "Name",
-  runtime: "Runtime",
-  model: "Model",
-  telegram: "Telegram",
-  running: "Running",
-};
-
-/** Where one stands. `links` leads back to what can still be changed. */
-export const Stages: FC<{ at: Stage; links?: Partial<Record<Stage, string>>; skipped?: readonly Stage[] }> = ({
-  at,
-  links = {},
-  skipped = [],
-}) => (
-  <ol class="stages" aria-label="Setup">
-    {STAGES.filter((stage) => !skipped.includes(stage)).map((stage) => {
-      const isBehind = STAGES.indexOf(stage) < STAGES.indexOf(at);
-      const link = isBehind ? links[stage] : undefined;
-      return (
-        <li class={isBehind ? "behind" : undefined} aria-current={stage === at ? "step" : undefined}>
-          {link ? <a href={link}>{STAGE_WORDS[stage]}</a> : STAGE_WORDS[stage]}
-          {isBehind ? <span class="sr">, done</span> : null}
-        </li>
-      );
-    })}
-  </ol>
-);
 
 export const Wizard: FC<WizardProps> = (props) => {
   const { question, draft, error } = props;
