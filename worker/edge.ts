@@ -88,7 +88,8 @@ export function createEdge(config: Config, outside: Outside = {}) {
     billing,
     channels: { goodbye: (tenantId) => channels.goodbye(tenantId) },
   });
-  const data = createData({ db, world, config, hosts, accounts, billing, post });
+  const holdsToken = (authorization: string | undefined) => isOperator(authorization, config.operatorToken);
+  const data = createData({ db, world, config, hosts, accounts, billing, post, isOperator: holdsToken });
   const access = createAccess({ db, world, config, accounts });
   const channels = createChannels({
     db,
@@ -164,7 +165,6 @@ export function createEdge(config: Config, outside: Outside = {}) {
   app.route("/api/v1", providerRoutes({ checks: keyChecks, accounts }));
   const status = createStatus({ db, world });
   const operator = createOperator({ db, world, hosts, payments: config.billing.mode });
-  const holdsToken = (authorization: string | undefined) => isOperator(authorization, config.operatorToken);
   app.route("/api/v1", operatorApi(operator, { accounts, world, isOperator: holdsToken }));
   app.route("/api/v1", upgradeRoutes(tenants.upgrades, holdsToken));
   app.route("/api/v1", hosts.operatorRoutes);

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { killedAt } from "./account-kills.ts";
+import { killedAt } from "../testing/account-kills.ts";
 
 it("an account's deletion ends with nothing left and one receipt, wherever the edge is killed, and killed again", async () => {
   let kills = 0;

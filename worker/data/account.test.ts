@@ -2,10 +2,10 @@ import { eq } from "drizzle-orm";
 import { compactVerify, createLocalJWKSet, type JSONWebKeySet } from "jose";
 import { beforeAll, describe, expect, it } from "vitest";
 import { channels, deletionReceipts, rateLimit } from "../../schema/db/index.ts";
+import { killedAt } from "../testing/account-kills.ts";
 import { Client, randomText, startTestEdge, type TestEdge } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
-import { killedAt } from "./account-kills.ts";
-import { deletionOf, hostsWork, idOf, leftOf } from "./leaving-testing.ts";
+import { deletionOf, hostsWork, idOf, leftOf } from "../testing/leaving.ts";
 
 let edge: TestEdge;
 let host: TestHost;

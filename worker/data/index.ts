@@ -2,7 +2,6 @@ import { type Accounts, Limits } from "../accounts/index.ts";
 import type { World } from "../clock.ts";
 import { atomically, type Database } from "../db.ts";
 import type { Config } from "../env.ts";
-import { isOperator } from "../hosts/enrol.ts";
 import type { Post } from "../mail/index.ts";
 import { type AccountDeletion, createAccountDeletion } from "./account-deletion.ts";
 import { accountRoutes } from "./account-routes.ts";
@@ -32,24 +31,23 @@ export interface DataRoom {
 export interface DataOptions {
   db: Database;
   world: World;
-  config: Pick<Config, "dashboardOrigin" | "commandKeys" | "authRateLimit" | "tenants" | "operatorToken">;
+  config: Pick<Config, "dashboardOrigin" | "commandKeys" | "authRateLimit" | "tenants">;
   hosts: DataHosts;
   accounts: Pick<Accounts, "caller" | "confirmAgain">;
   billing: { close(ownerId: string): Promise<void> };
   post: Pick<Post, "posting">;
+  /** Whether an Authorization header is the operator's. */
+  isOperator(authorization: string | undefined): boolean;
 }
 
 /** An agent's data as the edge knows it: what is stored, where it goes, what is proven to be gone. */
-export function createData({ db, world, config, hosts, accounts, billing, post }: DataOptions): DataRoom {
+export function createData({ db, world, config, hosts, accounts, billing, post, isOperator }: DataOptions): DataRoom {
   const service = createDataService({ db, world, hosts });
   const leaving = createAccountDeletion({ db, world, config, hosts, billing, post });
   const reaper = createReaper({ db, world, config, hosts });
   const limits = config.authRateLimit ? new Limits(db, world) : null;
   const routes = dataRoutes({ db, accounts, service, limits });
-  routes.route(
-    "/",
-    sweepRoutes(reaper, (authorization) => isOperator(authorization, config.operatorToken)),
-  );
+  routes.route("/", sweepRoutes(reaper, isOperator));
   routes.route("/", accountRoutes({ db, world, accounts, limits, leaving }));
   return {
     routes,

@@ -1,9 +1,9 @@
 import { eq, getTableName, inArray } from "drizzle-orm";
 import { accountDeletions, audit, tenants } from "../../schema/db/index.ts";
 import { importSigningKey, keyId, signStatement } from "../../schema/protocol/index.ts";
-import type { Client, TestEdge } from "../testing/edge.ts";
-import type { TestHost } from "../testing/host.ts";
-import { HOLDINGS, rowsOf } from "./holdings.ts";
+import { HOLDINGS, rowsOf } from "../data/holdings.ts";
+import type { Client, TestEdge } from "./edge.ts";
+import type { TestHost } from "./host.ts";
 
 /** The host says, signed, that nothing is left of an agent. */
 export async function proveGone(edge: TestEdge, host: TestHost, tenantId: string): Promise<void> {

@@ -1,7 +1,7 @@
 import { expect } from "vitest";
-import { Client, randomText, startTestEdge } from "../testing/edge.ts";
-import { TestHost } from "../testing/host.ts";
-import { deletionOf, hostsWork, idOf, leftOf, linesOf } from "./leaving-testing.ts";
+import { Client, randomText, startTestEdge } from "./edge.ts";
+import { TestHost } from "./host.ts";
+import { deletionOf, hostsWork, idOf, leftOf, linesOf } from "./leaving.ts";
 
 const MAX_TURNS = 12;
 
