@@ -88,7 +88,14 @@ export const WORKERD_FILES = { "cron.js": CRON_MODULE } as const;
 
 /** Cap'n Proto text for `workerd serve`; bindings are taken from the environment of the process. */
 export function workerdConfig(
-  { listen, port, cronSocket, bindings, beside, networks = ["public", "private", "local"] }: Omit<WorkerOptions, "dir" | "logFile" | "onLine">,
+  {
+    listen,
+    port,
+    cronSocket,
+    bindings,
+    beside,
+    networks = ["public", "private", "local"],
+  }: Omit<WorkerOptions, "dir" | "logFile" | "onLine">,
   compatibility: { date: string; flags: readonly string[] },
 ): string {
   const text = (value: string) => JSON.stringify(value);

@@ -27,7 +27,7 @@ function host() {
         all: () => records.filter(({ state }) => state !== "purged"),
         get: (id) => records.find((record) => record.id === id),
       },
-      reports: { add: (report) => void reports.push(report) } as never,
+      reports: { add: (report: UnnumberedReport) => void reports.push(report) } as never,
     },
     ports: {
       volumes: { destroy: async ({ tenantId }: { tenantId: string }) => void destroyed.push(`volume ${tenantId}`) },

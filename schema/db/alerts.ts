@@ -5,7 +5,15 @@ export const alerts = sqliteTable(
   "alerts",
   {
     kind: text({
-      enum: ["no_capacity", "keyset_behind", "host_rolled_back", "host_silent", "stranger", "left_behind", "disk_short"],
+      enum: [
+        "no_capacity",
+        "keyset_behind",
+        "host_rolled_back",
+        "host_silent",
+        "stranger",
+        "left_behind",
+        "disk_short",
+      ],
     }).notNull(),
     /** A host, a tenant, or a region. */
     subject: text().notNull(),
