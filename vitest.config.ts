@@ -24,7 +24,6 @@ export default defineConfig({
         test: {
           name: "node",
           include: ["host-agent/**/*.test.ts", "schema/**/*.test.ts", "stack/**/*.test.ts", "test/*.test.ts"],
-          exclude: ["**/node_modules/**"],
         },
       },
       {

@@ -73,7 +73,7 @@ export const commandVectors: Vector[] = [
   tenant("a host name in capitals", { hostname: "A.example" }),
   tenant("a host name with a space", { hostname: "a b.example" }),
   tenant("an owner that would break a header", { ownerId: "usr\r\nX-Chelar-User: root" }),
-  tenant("an unknown runtime", { runtime: "zeroclaw" }),
+  tenant("an unknown runtime", { runtime: "nanoclaw" }),
   tenant("a field for mounts", { mounts: ["/:/host"] }),
   tenant("a script as origin", { origin: "javascript:alert(1)" }),
   tenant("an origin of another scheme", { origin: "ftp://ada-helper.agents.localhost" }),
