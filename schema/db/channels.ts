@@ -77,6 +77,10 @@ export const channelMessages = sqliteTable(
     digest: text().notNull(),
     /** The message as it came, sealed with the agent's own channel key; null once handed over. */
     body: text(),
+    /** What the agent said to it, sealed like the body, where the platform is the one to send it on; null once sent. */
+    answer: text(),
+    /** How many parts of the answer its provider has taken. */
+    answerSent: integer().notNull().default(0),
     state: text({ enum: ["waiting", "taken", "dropped"] }).notNull(),
     endedAt: integer(),
   },
