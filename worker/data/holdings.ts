@@ -43,7 +43,7 @@ const SEALED = ["format", "keyVersion", "keyCommitment", "wrapNonce", "wrappedKe
 export const HOLDINGS: readonly Holding[] = [
   holding(t.channelPeople, channel(t.channelPeople.channelId), "at_once"),
   holding(t.channelConversations, channel(t.channelConversations.channelId), "at_once", ["lease"]),
-  holding(t.channelMessages, channel(t.channelMessages.channelId), "at_once", ["body", "digest"]),
+  holding(t.channelMessages, channel(t.channelMessages.channelId), "at_once", ["body", "digest", "answer"]),
   holding(t.channelCounts, channel(t.channelCounts.channelId), "at_once"),
   holding(t.channelRefusals, channel(t.channelRefusals.channelId), "at_once"),
   holding(t.channels, tenant(t.channels.tenantId), "at_once", ["pairingHash"]),
