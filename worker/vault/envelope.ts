@@ -71,8 +71,13 @@ export function tenantKeys(ring: Keyring, tenantId: string, salt: string | null)
     const value = await crypto.subtle.encrypt(gcm(nonce, bound.value), key, utf8(secret.reveal()));
     const wrapped = await crypto.subtle.encrypt(gcm(wrapNonce, bound.key), wrapping.key, dataKey);
     const envelope = {
-      ...{ format: FORMAT, keyVersion, keyCommitment: wrapping.commitment, nonce: "", wrapNonce: "" },
-      ...{ wrappedKey: boxed(wrapNonce, wrapped), ciphertext: boxed(nonce, value) },
+      format: FORMAT,
+      keyVersion,
+      keyCommitment: wrapping.commitment,
+      wrappedKey: boxed(wrapNonce, wrapped),
+      ciphertext: boxed(nonce, value),
+      nonce: "",
+      wrapNonce: "",
     };
     fresh.fill(0);
     return envelope;

@@ -3,7 +3,7 @@ import type { Bytes } from "./rules.ts";
 
 /** How a row holds an envelope, and what binds its two halves to that row. Pure; the ciphers are in `envelope.ts`. */
 
-/** Each half is one box: nonce and ciphertext together. */
+/** Each half is one box: nonce and ciphertext together. Of the key's, a box has always the same length. */
 export const FORMAT = 3;
 /** Read until the sweep has made it anew: the nonces have columns of their own. */
 const FORMAT_OF_COLUMNS = 2;
@@ -13,6 +13,9 @@ export const FORMAT_BEFORE_SALTS = 1;
 export const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 export const DATA_KEY_BYTES = 32;
+const KEY_BOX_BYTES = NONCE_BYTES + DATA_KEY_BYTES + TAG_BYTES;
+/** Three bytes are four letters of base64url to the bit, and so are nonce and key box: they can be spelt side by side. */
+const KEY_BOX_LETTERS = (KEY_BOX_BYTES / 3) * 4;
 
 /** Which row of the tenant it is: part of the associated data, so that no ciphertext can be moved to another row. */
 export interface SecretPlace {
@@ -44,11 +47,12 @@ export function halvesOf(envelope: Envelope, tenantId: string, place: SecretPlac
   const { format, keyVersion, ciphertext, wrappedKey } = envelope;
   switch (format) {
     case FORMAT: {
+      if (wrappedKey.length !== KEY_BOX_LETTERS) throw new Error("not the box of a key");
       const bound = boundTo(tenantId, place, keyVersion);
-      const key = bytesOf(wrappedKey, NONCE_BYTES + DATA_KEY_BYTES + TAG_BYTES);
+      const boxes = bytesOf(wrappedKey + ciphertext);
       return {
-        key: { ...unboxed(key), bound: bound.key },
-        value: { ...unboxed(bytesOf(ciphertext)), bound: bound.value },
+        key: unboxed(boxes.subarray(0, KEY_BOX_BYTES), bound.key),
+        value: unboxed(boxes.subarray(KEY_BOX_BYTES), bound.value),
       };
     }
     case FORMAT_OF_COLUMNS:
@@ -79,14 +83,14 @@ export function boundTo(tenantId: string, { name, version }: SecretPlace, keyVer
   return { key, value: key.subarray(0, key.length - end.length) };
 }
 
-export function boxed(nonce: Bytes, sealed: ArrayBuffer): string {
-  const box = new Uint8Array(NONCE_BYTES + sealed.byteLength);
-  box.set(nonce);
-  box.set(new Uint8Array(sealed), NONCE_BYTES);
-  return toBase64url(box);
-}
+export const boxed = (nonce: Bytes, sealed: ArrayBuffer): string =>
+  toBase64url(nonce) + toBase64url(new Uint8Array(sealed));
 
-const unboxed = (box: Bytes) => ({ nonce: box.subarray(0, NONCE_BYTES), sealed: box.subarray(NONCE_BYTES) });
+const unboxed = (box: Bytes, bound: Bytes): Half => ({
+  nonce: box.subarray(0, NONCE_BYTES),
+  sealed: box.subarray(NONCE_BYTES),
+  bound,
+});
 
 export function bytesOf(text: string, length?: number): Bytes {
   const bytes = fromBase64url(text);
