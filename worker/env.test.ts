@@ -45,6 +45,7 @@ describe("the bindings", () => {
     ["VAULT_KEYS", '{"current":1,"keys":{"1":"canary"}}'],
     ["TICKET_KEY", '{"kty":"OKP"}'],
     ["MAX_TENANTS_PER_OWNER", "-1"],
+    ["STOP_AFTER_SECONDS", "0"],
     ["AUTH_RATE_LIMIT", "maybe"],
     ["MAIL", '{"driver":"smtp","key":"canary"}'],
     ["MAIL", '{"driver":"resend","key":"canary-canary"}'],

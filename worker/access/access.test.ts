@@ -3,21 +3,18 @@ import { SignJWT } from "jose";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { session, tickets, user } from "../../schema/db/index.ts";
 import { generateSigningKey, importSigningKey, keyId } from "../../schema/protocol/index.ts";
-import { Client, DASHBOARD, startTestEdge, type TestEdge } from "../testing/edge.ts";
+import { Client, DASHBOARD } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
+import { type Settled, startSettled } from "../testing/settled.ts";
 
-let edge: TestEdge;
-let host: TestHost;
-let owner: Client;
+let { edge, host, owner } = {} as Settled;
 let stranger: Client;
 let name: string;
 let hostname: string;
 
 beforeAll(async () => {
-  host = await TestHost.make();
-  edge = await startTestEdge({ fetch: host.fetch as typeof fetch });
-  await host.enrol(edge);
-  [owner, stranger] = await Promise.all([new Client(edge).signUp(), new Client(edge).signUp()]);
+  ({ edge, host, owner } = await startSettled());
+  stranger = await new Client(edge).signUp();
 });
 
 beforeEach(async () => {

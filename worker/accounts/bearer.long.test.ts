@@ -2,16 +2,12 @@ import { eq } from "drizzle-orm";
 import { decodeJwt, decodeProtectedHeader, importJWK, jwtVerify, SignJWT } from "jose";
 import { beforeAll, describe, expect, it } from "vitest";
 import { apiKeys, session, user } from "../../schema/db/index.ts";
-import { Client, startTestEdge, type TestEdge } from "../testing/edge.ts";
-import { TestHost } from "../testing/host.ts";
+import { Client } from "../testing/edge.ts";
+import { type Settled, startSettled } from "../testing/settled.ts";
 
-let edge: TestEdge;
-let owner: Client;
+let { edge, owner } = {} as Settled;
 beforeAll(async () => {
-  const host = await TestHost.make();
-  edge = await startTestEdge({ fetch: host.fetch as typeof fetch });
-  await host.enrol(edge);
-  owner = await new Client(edge).signUp();
+  ({ edge, owner } = await startSettled());
 });
 
 interface Made {

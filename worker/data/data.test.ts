@@ -9,18 +9,13 @@ import {
   type PrivateSigningJwk,
   signStatement,
 } from "../../schema/protocol/index.ts";
-import { Client, startTestEdge, type TestEdge } from "../testing/edge.ts";
-import { TestHost } from "../testing/host.ts";
+import { Client } from "../testing/edge.ts";
+import { type Settled, startSettled } from "../testing/settled.ts";
 import { decideMove, nameKeptUntil, storageWarning } from "./rules.ts";
 
-let edge: TestEdge;
-let host: TestHost;
-let owner: Client;
+let { edge, host, owner } = {} as Settled;
 beforeAll(async () => {
-  host = await TestHost.make();
-  edge = await startTestEdge({ fetch: host.fetch });
-  expect((await host.enrol(edge)).ok).toBe(true);
-  owner = await new Client(edge).signUp();
+  ({ edge, host, owner } = await startSettled());
 });
 
 async function testimony(tenantId: string, { key = host.signing, iss = host.enrolment.hostId, sub = tenantId } = {}) {

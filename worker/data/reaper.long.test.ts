@@ -2,20 +2,14 @@ import { eq } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { channelCounts, hostLeftovers, session, tenantEvents, tenants } from "../../schema/db/index.ts";
 import { type Leftover, newId } from "../../schema/protocol/index.ts";
-import { Client, OPERATOR_TOKEN, randomText, startTestEdge, type TestEdge } from "../testing/edge.ts";
-import { TestHost } from "../testing/host.ts";
+import { OPERATOR_TOKEN, randomText } from "../testing/edge.ts";
+import { type Settled, startSettled } from "../testing/settled.ts";
 import type { Sweep } from "./reaper.ts";
 
 const DAY_MS = 24 * 3_600_000;
-let edge: TestEdge;
-let host: TestHost;
-let owner: Client;
+let { edge, host, owner } = {} as Settled;
 beforeAll(async () => {
-  host = await TestHost.make();
-  edge = await startTestEdge({ fetch: host.fetch });
-  host.now = edge.world.now;
-  expect((await host.enrol(edge)).ok).toBe(true);
-  owner = await new Client(edge).signUp();
+  ({ edge, host, owner } = await startSettled());
 });
 
 const asOperator = { headers: { authorization: `Bearer ${OPERATOR_TOKEN}` } };

@@ -2,19 +2,15 @@ import { and, eq, sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { audit, hosts, outbox, secrets, tenantEvents, tenants } from "../../schema/db/index.ts";
 import { generateSigningKey, newId, publicPart } from "../../schema/protocol/index.ts";
-import { Client, OPERATOR_TOKEN, startTestEdge, type TestEdge } from "../testing/edge.ts";
+import { Client, OPERATOR_TOKEN } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
+import { type Settled, startSettled } from "../testing/settled.ts";
 import { STRANGER_GRACE_MS } from "./rules.ts";
 
-let host: TestHost;
-let edge: TestEdge;
-let owner: Client;
+let { edge, host, owner } = {} as Settled;
 
 beforeAll(async () => {
-  host = await TestHost.make();
-  edge = await startTestEdge({ fetch: host.fetch as typeof fetch });
-  await host.enrol(edge);
-  owner = await new Client(edge).signUp();
+  ({ edge, host, owner } = await startSettled());
 });
 
 const rowOf = async (id: string) => (await edge.db.select().from(tenants).where(eq(tenants.id, id)))[0];

@@ -1,18 +1,13 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { ledger } from "../../schema/db/index.ts";
 import { LEDGER_START, type LedgerEntry, ledgerText, newId, toBase64url } from "../../schema/protocol/index.ts";
-import { Client, startTestEdge, type TestEdge } from "../testing/edge.ts";
-import { TestHost } from "../testing/host.ts";
+import { Client } from "../testing/edge.ts";
+import { type Settled, startSettled } from "../testing/settled.ts";
 
-let host: TestHost;
-let edge: TestEdge;
-let owner: Client;
+let { edge, host, owner } = {} as Settled;
 
 beforeAll(async () => {
-  host = await TestHost.make();
-  edge = await startTestEdge({ fetch: host.fetch as typeof fetch });
-  await host.enrol(edge);
-  owner = await new Client(edge).signUp();
+  ({ edge, host, owner } = await startSettled());
 });
 
 async function entryOf(tenantId: string, number: number, previous: string): Promise<LedgerEntry> {

@@ -1,20 +1,15 @@
 import { and, eq } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { audit, hosts, tenants } from "../../schema/db/index.ts";
-import { Client, OPERATOR_TOKEN, startTestEdge, type TestEdge } from "../testing/edge.ts";
-import { TestHost } from "../testing/host.ts";
+import { OPERATOR_TOKEN } from "../testing/edge.ts";
+import { type Settled, startSettled } from "../testing/settled.ts";
 import { decideHostAction } from "./rules.ts";
 
-let host: TestHost;
-let edge: TestEdge;
-let owner: Client;
+let { edge, host, owner } = {} as Settled;
 let tenantId: string;
 
 beforeAll(async () => {
-  host = await TestHost.make();
-  edge = await startTestEdge({ fetch: host.fetch as typeof fetch });
-  await host.enrol(edge);
-  owner = await new Client(edge).signUp();
+  ({ edge, host, owner } = await startSettled());
   tenantId = (await owner.create()).body.id;
 });
 

@@ -1,13 +1,11 @@
 import { desc, eq } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { audit, hosts, outbox, tenants, user } from "../../schema/db/index.ts";
-import { Client, OPERATOR_TOKEN, randomText, startTestEdge, type TestEdge } from "../testing/edge.ts";
-import { TestHost } from "../testing/host.ts";
+import { Client, OPERATOR_TOKEN, randomText } from "../testing/edge.ts";
+import { type Settled, startSettled } from "../testing/settled.ts";
 import type { AuditEntry, Overview } from "./types.ts";
 
-let host: TestHost;
-let edge: TestEdge;
-let owner: Client;
+let { edge, host, owner } = {} as Settled;
 let operator: Client;
 let operatorId: string;
 let tenantId: string;
@@ -37,10 +35,7 @@ const say = async (state: "running" | "failed", detail?: string) => {
 };
 
 beforeAll(async () => {
-  host = await TestHost.make();
-  edge = await startTestEdge({ fetch: host.fetch as typeof fetch });
-  await host.enrol(edge);
-  owner = await new Client(edge).signUp();
+  ({ edge, host, owner } = await startSettled());
   operator = await newOperator();
   operatorId = await idOf(operator);
   tenantId = (await owner.create()).body.id;

@@ -1,19 +1,15 @@
 import { eq } from "drizzle-orm";
 import { beforeAll, expect, it } from "vitest";
 import { outbox, tenantStatus, tenants } from "../../schema/db/index.ts";
-import { Client, startTestEdge, type TestEdge } from "../testing/edge.ts";
-import { TestHost } from "../testing/host.ts";
+import { parseEnv } from "../env.ts";
+import { testBindings } from "../testing/edge.ts";
+import { type Settled, startSettled } from "../testing/settled.ts";
 import { sleepOf } from "./plans.ts";
 
-let host: TestHost;
-let edge: TestEdge;
-let owner: Client;
+let { edge, host, owner } = {} as Settled;
 
 beforeAll(async () => {
-  host = await TestHost.make();
-  edge = await startTestEdge({ fetch: host.fetch as typeof fetch });
-  await host.enrol(edge);
-  owner = await new Client(edge).signUp();
+  ({ edge, host, owner } = await startSettled());
 });
 
 it("an agent whose host has put it to sleep is shown asleep, stays wanted, and is not told anything again", async () => {
@@ -44,7 +40,9 @@ it("sleep is a matter of the plan: who pays for an agent that is always on gets 
   await edge.db.update(tenants).set({ plan: "starter" }).where(eq(tenants.id, id));
   await owner.request("POST", `/api/v1/tenants/${id}/restart`);
   expect(spec()).toHaveProperty("tenant.sleep", { pauseAfterSeconds: 3, stopAfterSeconds: 6 });
-  expect(sleepOf("openclaw", "starter")).toEqual({ pauseAfterSeconds: 300, stopAfterSeconds: 3600 });
+  const { sleep } = parseEnv(await testBindings());
+  expect(sleepOf("openclaw", "starter", sleep)).toEqual({ pauseAfterSeconds: 300, stopAfterSeconds: 3600 });
+  expect(sleepOf("openclaw", "pro", sleep)).toBeUndefined();
 });
 
 it("how an agent is stands on its page while it lives, and is forgotten with it", async () => {

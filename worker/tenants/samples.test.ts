@@ -1,20 +1,15 @@
 import { eq } from "drizzle-orm";
 import { beforeAll, expect, it } from "vitest";
 import { tenantSamples } from "../../schema/db/index.ts";
-import { Client, startTestEdge, type TestEdge } from "../testing/edge.ts";
-import { TestHost } from "../testing/host.ts";
+import { Client } from "../testing/edge.ts";
+import { type Settled, startSettled } from "../testing/settled.ts";
 import { samplesOf } from "./samples.ts";
 
 const MINUTE_MS = 60_000;
-let host: TestHost;
-let edge: TestEdge;
-let owner: Client;
+let { edge, host, owner } = {} as Settled;
 
 beforeAll(async () => {
-  host = await TestHost.make();
-  edge = await startTestEdge({ fetch: host.fetch as typeof fetch });
-  await host.enrol(edge);
-  owner = await new Client(edge).signUp();
+  ({ edge, host, owner } = await startSettled());
 });
 
 /** An agent, and a way for its host to say how it was. */

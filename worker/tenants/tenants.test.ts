@@ -2,19 +2,15 @@ import { and, eq, inArray } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { audit, hosts, outbox, rateLimit, secrets, tenantEvents, tenants, user } from "../../schema/db/index.ts";
 import { importSealingKey, openSecrets } from "../../schema/protocol/index.ts";
-import { Client, randomText, startTestEdge, type TestEdge } from "../testing/edge.ts";
-import { TestHost } from "../testing/host.ts";
+import { Client, randomText, startTestEdge } from "../testing/edge.ts";
+import { type Settled, startSettled } from "../testing/settled.ts";
 
-let host: TestHost;
-let edge: TestEdge;
-let owner: Client;
+let { edge, host, owner } = {} as Settled;
 let stranger: Client;
 
 beforeAll(async () => {
-  host = await TestHost.make();
-  edge = await startTestEdge({ fetch: host.fetch as typeof fetch });
-  await host.enrol(edge);
-  [owner, stranger] = await Promise.all([new Client(edge).signUp(), new Client(edge).signUp()]);
+  ({ edge, host, owner } = await startSettled());
+  stranger = await new Client(edge).signUp();
 });
 
 const KEY = "sk-ant-canary0123456789abcdef";

@@ -1,20 +1,13 @@
 import { eq } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { tenantSalts, tenants } from "../../schema/db/index.ts";
-import { Client, startTestEdge, type TestEdge } from "../testing/edge.ts";
-import { TestHost } from "../testing/host.ts";
+import { type Settled, startSettled } from "../testing/settled.ts";
 import { decideTransition, type TenantRow } from "./rules.ts";
 
 const HOUR_MS = 3_600_000;
-let edge: TestEdge;
-let host: TestHost;
-let owner: Client;
+let { edge, host, owner } = {} as Settled;
 beforeAll(async () => {
-  host = await TestHost.make();
-  edge = await startTestEdge({ fetch: host.fetch, bindings: { UNDO_DELETION_HOURS: "24" } });
-  host.now = edge.world.now;
-  expect((await host.enrol(edge)).ok).toBe(true);
-  owner = await new Client(edge).signUp();
+  ({ edge, host, owner } = await startSettled({ bindings: { UNDO_DELETION_HOURS: "24" } }));
 });
 
 interface View {

@@ -1,19 +1,13 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { Client, OPERATOR_TOKEN, startTestEdge, type TestEdge } from "../testing/edge.ts";
-import { TestHost } from "../testing/host.ts";
+import { Client, OPERATOR_TOKEN } from "../testing/edge.ts";
+import { type Settled, startSettled } from "../testing/settled.ts";
 import { type Candidate, nextRolloutStep } from "./upgrade-rules.ts";
 
 const image = (digit: string) => `registry.example/agent@sha256:${digit.repeat(64)}`;
 const [A, B, C] = [image("a"), image("b"), image("c")];
-let edge: TestEdge;
-let host: TestHost;
-let owner: Client;
+let { edge, host, owner } = {} as Settled;
 beforeAll(async () => {
-  host = await TestHost.make();
-  edge = await startTestEdge({ fetch: host.fetch });
-  host.now = edge.world.now;
-  expect((await host.enrol(edge)).ok).toBe(true);
-  owner = await new Client(edge).signUp();
+  ({ edge, host, owner } = await startSettled());
 });
 
 interface Body {
