@@ -132,6 +132,7 @@ export interface TestAgentOptions {
   slots?: number;
   /** Networks that stand ready. */
   spares?: number;
+  backoff?: { firstMs: number; maxMs: number };
 }
 
 /** One process of the host agent, without its socket: the real journal, desk, supervisor and steps on a model host. */
@@ -164,7 +165,7 @@ export async function startTestAgent(options: TestAgentOptions) {
     log,
     nowMs,
     random: () => 0,
-    backoff: { firstMs: 4, maxMs: 40 },
+    backoff: options.backoff ?? { firstMs: 4, maxMs: 40 },
     onReached: spares.refillSoon,
   });
   const desk = await createCommandDesk({

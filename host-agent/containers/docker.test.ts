@@ -2,8 +2,8 @@ import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { Readable } from "node:stream";
-import { afterEach, describe, expect, it } from "vitest";
-import { StepError } from "../tenants/ports.ts";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { EngineAwayError, StepError } from "../tenants/ports.ts";
 import { connectDocker, demultiplex } from "./docker.ts";
 import { dockerContainers } from "./index.ts";
 import { factsOf, factsOfListed, networkMatches, reconnectDelayMs } from "./rules.ts";
@@ -71,7 +71,7 @@ describe("talking to Docker", () => {
     await docker.info();
     server.closeAllConnections();
     server.close();
-    await expect(docker.info()).rejects.toMatchObject({ status: null });
+    await expect(docker.info()).rejects.toThrow(EngineAwayError);
     const asked: string[] = [];
     const newer = createServer((request, response) => {
       asked.push(`${request.url}`);
@@ -91,7 +91,7 @@ describe("talking to Docker", () => {
       response.writeHead(200, { "content-length": 1000 }).write('{"Id":');
       setTimeout(() => response.destroy(), 20);
     });
-    await expect(docker.info()).rejects.toMatchObject({ status: null });
+    await expect(docker.info()).rejects.toThrow(EngineAwayError);
   });
 
   it("names the status and Docker's words; a silent socket has no status", async () => {
@@ -101,7 +101,7 @@ describe("talking to Docker", () => {
       message: expect.stringContaining("no such network"),
     });
     const nobody = connectDocker({ socketPath: "/tmp/chl-nobody.sock" });
-    await expect(nobody.ping()).rejects.toMatchObject({ status: null });
+    await expect(nobody.ping()).rejects.toThrow(EngineAwayError);
   });
 
   it("fails an import that Docker fails after having said 200", async () => {
@@ -121,6 +121,26 @@ describe("talking to Docker", () => {
       },
     });
     await expect(docker.importImage(broken, { repo: "a", tag: "1", changes: [] })).rejects.toThrow("disk gone");
+  });
+});
+
+describe("watching the engine", () => {
+  it("says that it is back when its stream opens again, and not when it opens first", async () => {
+    const streams: ServerResponse[] = [];
+    const { docker } = await engine((request, response) => {
+      if (!request.url?.includes("/events")) return void response.end("[]");
+      response.flushHeaders();
+      streams.push(response);
+    });
+    const containers = dockerContainers({ docker, hostId: "hst_1", resolvers: [], imageRef: () => "x" });
+    let backs = 0;
+    const back = () => void backs++;
+    cleanups.push(containers.watch({ died() {}, back }));
+    await vi.waitFor(() => expect(streams).toHaveLength(1));
+    expect(backs).toBe(0);
+    streams[0]?.destroy();
+    await vi.waitFor(() => expect(backs).toBe(1), { timeout: 20_000 });
+    expect(streams).toHaveLength(2);
   });
 });
 

@@ -6,9 +6,9 @@ import type { RuntimeName } from "../../schema/protocol/index.ts";
 import { RUNTIME_TABLE } from "../runtimes/table.ts";
 import { type Containers, type NetworkLayout, SlotBlockedError, StepError } from "../tenants/ports.ts";
 import { type Docker, DockerError } from "./docker.ts";
-import { watchExits } from "./exits.ts";
 import { factsOf, factsOfListed, networkMatches, vitalsOf } from "./rules.ts";
 import { containerSpec, LABELS, networkSpec, type SpecOptions } from "./spec.ts";
+import { watchEngine } from "./watch.ts";
 
 export { connectDocker, type Docker } from "./docker.ts";
 export { type ContainerSpec, containerSpec, LABELS, networkSpec, type SpecOptions } from "./spec.ts";
@@ -183,11 +183,11 @@ export function dockerContainers(options: ContainerOptions): Containers {
       return { docker: Version, kernel: KernelVersion, ...(containerd && { containerd }), ...(runc && { runc }) };
     },
 
-    onExit: watchExits({ docker, label: ours, list: () => containers.list(), log }),
+    watch: watchEngine({ docker, label: ours, list: () => containers.list(), log }),
   };
 
   return Object.fromEntries(
-    Object.entries(containers).map(([name, operation]) => [name, name === "onExit" ? operation : guarded(operation)]),
+    Object.entries(containers).map(([name, operation]) => [name, name === "watch" ? operation : guarded(operation)]),
   ) as unknown as Containers;
 }
 
@@ -232,7 +232,7 @@ async function absentIs<T, A>(absent: A, call: () => Promise<T>, ...statuses: nu
   try {
     return await call();
   } catch (error) {
-    if (error instanceof DockerError && error.status !== null && statuses.includes(error.status)) return absent;
+    if (error instanceof DockerError && statuses.includes(error.status)) return absent;
     throw error;
   }
 }
@@ -250,8 +250,6 @@ function guarded<Args extends unknown[], T>(operation: (...args: Args) => Promis
 /** Docker's own words go to the log only: they hold paths of the host. */
 function stepErrorOf(error: DockerError): StepError {
   const options = { cause: error, log: error.message };
-  if (error.status === null)
-    return new StepError("The container engine is not answering.", { retryable: true, ...options });
   // 400: the plan itself is refused, and would be again. Everything else may pass: an image comes, a name gets free.
   return new StepError("The container engine refused this step.", { retryable: error.status !== 400, ...options });
 }

@@ -1,16 +1,17 @@
 import { Agent, type ClientRequest, type IncomingMessage, request } from "node:http";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { EngineAwayError } from "../tenants/ports.ts";
 
 /** Docker 29 refuses versions below 1.44, Docker 20.10 speaks 1.41: the newest that both sides know is used. */
 const NEWEST_API = "1.44";
 const CALL_TIMEOUT_MS = 60_000;
 
-/** `status` is Docker's HTTP status, or null when nobody answered. */
+/** What the engine answered: `status` is Docker's HTTP status. Where nobody answers it is an {@link EngineAwayError}. */
 export class DockerError extends Error {
-  readonly status: number | null;
-  constructor(status: number | null, message: string, cause?: unknown) {
-    super(message, { cause });
+  readonly status: number;
+  constructor(status: number, message: string) {
+    super(message);
     this.name = "DockerError";
     this.status = status;
   }
@@ -72,11 +73,9 @@ export function connectEngine({ socketPath }: { socketPath: string }) {
         if (isDeadSocket && !isRetry && !call.tar) return resolve(send(call, fullPath, true));
         // The daemon that comes back may be another version.
         apiVersion = null;
-        reject(new DockerError(null, `Docker at ${socketPath} does not answer: ${error.message}`, error));
+        reject(new EngineAwayError(`Docker at ${socketPath} does not answer: ${error.message}`, error));
       });
-      call.tar?.once("error", (error) =>
-        reject(new DockerError(null, `the archive cannot be read: ${error.message}`, error)),
-      );
+      call.tar?.once("error", (cause) => reject(new Error(`the archive cannot be read: ${cause.message}`, { cause })));
       if (call.tar) pipeline(call.tar, outgoing).catch(() => outgoing.destroy());
       else outgoing.end(body);
     });
@@ -118,7 +117,7 @@ export async function readBytes(stream: IncomingMessage, maxBytes: number): Prom
       total += chunk.length;
     }
   } catch (error) {
-    throw new DockerError(null, `Docker broke off in the middle of an answer: ${error}`, error);
+    throw new EngineAwayError(`Docker broke off in the middle of an answer: ${error}`, error);
   }
   return Buffer.concat(chunks).subarray(0, maxBytes);
 }

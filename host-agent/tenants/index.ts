@@ -113,7 +113,10 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       });
       if (stopped) return;
       started = true;
-      stopListening = ports.containers.onExit(wake);
+      const back = () => {
+        for (const worker of workers.values()) worker.retry();
+      };
+      stopListening = ports.containers.watch({ died: wake, back });
       for (const { id } of journal.tenants.all()) wake(id);
     },
 

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { type Tenant, tenantLayout } from "./layout.ts";
-import { type ContainerFacts, type Route, SlotBlockedError, StepError } from "./ports.ts";
+import { type ContainerFacts, type EngineListener, type Route, SlotBlockedError, StepError } from "./ports.ts";
 import type { Ports } from "./steps.ts";
 
 /** Out of a port: from here on the process that made this call does nothing any more. */
@@ -19,7 +19,7 @@ export function createModelHost() {
   const configs = new Set<string>();
   const envs = new Map<string, Record<string, string>>();
   const images = new Set<string>();
-  const listeners = new Set<(tenantId: string) => void>();
+  const listeners = new Set<EngineListener>();
   const host = {
     networks,
     containers,
@@ -44,7 +44,11 @@ export function createModelHost() {
       const container = containers.get(tenantId);
       if (!container?.running) return;
       Object.assign(container, { running: false, exitCode });
-      for (const listener of listeners) listener(tenantId);
+      for (const { died } of listeners) died(tenantId);
+    },
+    /** The engine was away, and answers again. */
+    engineBack(): void {
+      for (const { back } of listeners) back();
     },
     /** The agent's process is gone: its gate and its event stream with it. */
     forgetProcess(): void {
@@ -159,7 +163,7 @@ export function createModelHost() {
           const container = containers.get(tenantId);
           if (!container?.running) return;
           Object.assign(container, { running: false, exitCode: 0 });
-          for (const listener of listeners) listener(tenantId);
+          for (const { died } of listeners) died(tenantId);
         },
         pause: async () => {},
         unpause: async () => {},
@@ -169,7 +173,7 @@ export function createModelHost() {
         },
         ping: async () => {},
         versions: async () => ({ docker: "model" }),
-        onExit(listener) {
+        watch(listener) {
           listeners.add(listener);
           return () => listeners.delete(listener);
         },
@@ -233,7 +237,7 @@ export function createModelHost() {
       ...raw,
       volumes: { ...watched("volumes", raw.volumes, before, after), snapshots: raw.volumes.snapshots },
       firewall: watched("firewall", raw.firewall, before, after),
-      containers: { ...watched("containers", raw.containers, before, after), onExit: raw.containers.onExit },
+      containers: { ...watched("containers", raw.containers, before, after), watch: raw.containers.watch },
       runtimes: {
         ...watched("runtimes", raw.runtimes, before, after),
         upstream: raw.runtimes.upstream,

@@ -20,6 +20,14 @@ export class StepError extends Error {
   }
 }
 
+/** Nobody answers, or the answer broke off: it says nothing about what was asked for. */
+export class EngineAwayError extends StepError {
+  constructor(log: string, cause?: unknown) {
+    super("The container engine is not answering.", { retryable: true, log, cause });
+    this.name = "EngineAwayError";
+  }
+}
+
 /** Something holds the addresses or the bridge of this slot and cannot be removed: only another slot helps. */
 export class SlotBlockedError extends StepError {
   constructor(log: string) {
@@ -135,8 +143,15 @@ export interface Containers {
   ping(): Promise<void>;
   /** The engine's own words: versions for the inventory. */
   versions(): Promise<Record<string, string>>;
-  /** Calls back when a container of ours dies; returns how to stop listening. */
-  onExit(listener: (tenantId: string) => void): () => void;
+  /** Calls back with what the engine tells by itself; returns how to stop listening. */
+  watch(listener: EngineListener): () => void;
+}
+
+export interface EngineListener {
+  /** A container of ours has ended. Heard at least once, also when it ended while nobody listened: look for yourself. */
+  died(tenantId: string): void;
+  /** The engine answers again: what failed while it was away says nothing about now. */
+  back(): void;
 }
 
 export interface Runtimes {

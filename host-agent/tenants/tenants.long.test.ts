@@ -3,6 +3,7 @@ import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { newId, type TenantApply } from "../../schema/protocol/index.ts";
 import { applyCommand, createTestEdge, startTestAgent, testDirectory } from "../testing.ts";
 import { createModelHost, KillError, layoutFor } from "./model-host.ts";
+import { EngineAwayError } from "./ports.ts";
 import { REACHED } from "./rules.ts";
 
 const until = (check: () => void) => vi.waitFor(check, { timeout: 20_000, interval: 5 });
@@ -250,6 +251,25 @@ describe("a container that ends by itself", () => {
     });
     const id = newId("tnt");
     await agent.command(applyCommand(id));
+    await until(() => expect(agent.states(id)).toContain("running"));
+    await agent.stop();
+  });
+
+  test("does not wait out its pause once the engine that was away is back", async () => {
+    const { host, start } = await setUp();
+    let isAway = true;
+    const agent = await start({
+      backoff: { firstMs: 3_600_000, maxMs: 3_600_000 },
+      before(call) {
+        if (isAway && call === "containers.start") throw new EngineAwayError("nobody answers");
+      },
+    });
+    const id = newId("tnt");
+    await agent.command(applyCommand(id));
+    const detail = "The container engine is not answering.";
+    await until(() => expect(agent.reports()).toContainEqual(expect.objectContaining({ step: "health", detail })));
+    isAway = false;
+    host.engineBack();
     await until(() => expect(agent.states(id)).toContain("running"));
     await agent.stop();
   });

@@ -3,6 +3,7 @@ import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { newId } from "../../schema/protocol/index.ts";
 import { applyCommand, createTestEdge, startTestAgent, testDirectory } from "../testing.ts";
 import { createModelHost } from "./model-host.ts";
+import { EngineAwayError } from "./ports.ts";
 
 const until = (check: () => void) => vi.waitFor(check, { timeout: 20_000, interval: 5 });
 const image = (digit: string) => `registry.example/agent@sha256:${digit.repeat(64)}`;
@@ -13,8 +14,12 @@ async function setUp() {
   const path = join(testDirectory(onTestFinished), "journal.db");
   const host = createModelHost();
   host.onStart = (_, image) => (image === BAD ? "dies" : "ready");
+  const engine = { isAway: (_call: string) => false };
+  const before = (call: string) => {
+    if (engine.isAway(call)) throw new EngineAwayError("nobody answers");
+  };
   const start = async () => {
-    const agent = await startTestAgent({ path, edge, host });
+    const agent = await startTestAgent({ path, edge, host, before });
     await agent.supervisor.start();
     return agent;
   };
@@ -29,7 +34,7 @@ async function setUp() {
   const planned = () => host.containers.get(id)?.planHash ?? "";
   await tell(1, GOOD);
   await until(() => expect(heard()).toEqual([[1, GOOD, null]]));
-  return { host, agent, id, tell, heard, planned, start };
+  return { host, engine, agent, id, tell, heard, planned, start };
 }
 
 describe("another image", () => {
@@ -66,6 +71,16 @@ describe("another image", () => {
     await tell(3, BAD, again);
     await until(() => expect(heard(again).at(-1)).toEqual([3, BAD, null]));
     await again.stop();
+  });
+
+  test("is not refused for an engine that dies in the middle of its trial", async () => {
+    const { engine, agent, id, tell, heard } = await setUp();
+    let deaths = 5;
+    engine.isAway = (call) => call === "containers.start" && deaths-- > 0;
+    await tell(2, OTHER);
+    await until(() => expect(heard().at(-1)).toEqual([2, OTHER, null]));
+    expect(agent.states(id)).not.toContain("failed");
+    await agent.stop();
   });
 
   test("of an agent that was never ready is not rolled back: there is nothing to go back to", async () => {

@@ -4,7 +4,7 @@ import type { TenantRecord } from "../journal-tenants.ts";
 import type { Log } from "../log.ts";
 import { snapshotNameAt } from "../storage/index.ts";
 import type { Tenant } from "./layout.ts";
-import { StepError } from "./ports.ts";
+import { EngineAwayError, StepError } from "./ports.ts";
 import type { ChainStep } from "./rules.ts";
 import type { Ports } from "./steps.ts";
 
@@ -82,7 +82,8 @@ export function createUpgrades({ ports, data, reports, log, nowMs }: UpgradesOpt
 
     /** Whether a failure was that of an image on trial, which is refused with it. */
     refuse(record: TenantRecord, step: ChainStep, error: unknown, times: number): boolean {
-      const runs = record.goal === "running" ? onTrial(record) : null;
+      // An engine that dies in the middle of a trial says nothing about the image.
+      const runs = record.goal === "running" && !(error instanceof EngineAwayError) ? onTrial(record) : null;
       const isFinal = error instanceof StepError && !error.retryable;
       const isIts =
         step === "health" || (step === "container" && isFinal) || (step === "image" && (isFinal || times >= PULLS));

@@ -2,7 +2,7 @@ import type { Depth, Journal, TenantRecord } from "../journal.ts";
 import { describeError, type Log } from "../log.ts";
 import type { Slumber } from "../sleep/index.ts";
 import { backoffMs, createBell } from "../waiting.ts";
-import { StepError } from "./ports.ts";
+import { EngineAwayError, StepError } from "./ports.ts";
 import { type ChainStep, CRASH_WINDOW_MS, decide, hopeless } from "./rules.ts";
 import type { Ports, Steps } from "./steps.ts";
 import type { Upgrades } from "./upgrades.ts";
@@ -35,6 +35,8 @@ export interface WorkerOptions {
 export interface TenantWorker {
   /** Something may have changed: look again. A newer generation ends the walk that is on its way. */
   wake(): void;
+  /** What held it up may be over: no pause of before is waited out, and the next one is short again. */
+  retry(): void;
   /** Somebody needs it: whoever sleeps gets up. */
   rouse(): void;
   /** Ends after the step in hand. Containers stay as they are. */
@@ -207,7 +209,7 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
       attempts = fresh(generation);
       return 0;
     }
-    if (step === "health") await countStart();
+    if (step === "health" && !(error instanceof EngineAwayError)) await countStart();
     const hopelessNow = hopeless(attempts.crashesAtMs, attempts.failedStarts, nowMs());
     const isFinal = record.goal === "running" && (hopelessNow || (error instanceof StepError && !error.retryable));
     const { generation } = record;
@@ -269,6 +271,10 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
   return {
     wake() {
       if (walking && journal.tenants.get(tenantId)?.generation !== walking.generation) walking.abort.abort();
+      bell.ring();
+    },
+    retry() {
+      attempts = { ...attempts, failures: 0, notBeforeMs: 0 };
       bell.ring();
     },
     rouse,

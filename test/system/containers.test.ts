@@ -249,7 +249,10 @@ describe("exits", () => {
       await running(newTenant()),
     ];
     const heard: string[] = [];
-    const stopListening = containers.onExit((tenantId) => heard.push(tenantId));
+    const stopListening = containers.watch({
+      died: (tenantId) => void heard.push(tenantId),
+      back: () => void heard.push("back"),
+    });
     try {
       await sleep(300);
       await ask(crashing, "/misbehave/exit?code=3");
@@ -265,6 +268,7 @@ describe("exits", () => {
       heard.length = 0;
       await host.startDocker();
       await until(async () => heard.includes(lost.spec.id));
+      expect(heard[0]).toBe("back");
       expect((await containers.find(lost.spec.id))?.running).toBe(false);
     } finally {
       stopListening();

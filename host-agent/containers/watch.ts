@@ -1,4 +1,4 @@
-import type { ContainerFacts } from "../tenants/ports.ts";
+import type { ContainerFacts, EngineListener } from "../tenants/ports.ts";
 import type { Docker } from "./docker.ts";
 import { reconnectDelayMs } from "./rules.ts";
 import { LABELS } from "./spec.ts";
@@ -13,20 +13,15 @@ interface Options {
 
 /**
  * One event stream for all listeners, open while there is one. The stream tells at once; each (re)connection is
- * followed by a look at all containers, which repairs what was lost while nobody listened: a listener hears of an
- * exit at least once and must look for itself.
+ * followed by a look at all containers, which repairs what was lost while nobody listened. It is also the first to know
+ * that an engine is back: whoever waits out a pause because of it need not.
  */
-export function watchExits({
-  docker,
-  label,
-  list,
-  log,
-}: Options): (listener: (tenantId: string) => void) => () => void {
-  const listeners = new Set<(tenantId: string) => void>();
+export function watchEngine({ docker, label, list, log }: Options): (listener: EngineListener) => () => void {
+  const listeners = new Set<EngineListener>();
   let running: AbortController | null = null;
 
   const tell = (tenantId: string | undefined) => {
-    if (tenantId) for (const listener of listeners) listener(tenantId);
+    if (tenantId) for (const listener of listeners) listener.died(tenantId);
   };
 
   async function tellMissed(): Promise<void> {
@@ -35,10 +30,13 @@ export function watchExits({
 
   async function watch({ signal }: AbortController): Promise<void> {
     const filter = { type: ["container"], event: ["die"], label: [label] };
+    let wasOpen = false;
     for (let failures = 0; !signal.aborted; failures++) {
       try {
         const onOpen = () => {
           failures = 0;
+          if (wasOpen) for (const listener of listeners) listener.back();
+          wasOpen = true;
           tellMissed().catch((error) => log(`looking for missed exits: ${error}`));
         };
         await docker.events(filter, { signal, onOpen }, ({ Actor }) => tell(Actor.Attributes[LABELS.tenant]));
