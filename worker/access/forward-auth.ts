@@ -5,14 +5,14 @@ import type { Database } from "../db.ts";
 import { type Config, tenantOriginOf } from "../env.ts";
 import { describeError } from "../http.ts";
 import { problem, problemResponse } from "../problem.ts";
-import { Askers } from "./askers.ts";
+import type { Askers } from "./askers.ts";
 import type { DoorKeys } from "./door.ts";
 import { cookieNames, parseDoorRequest } from "./parse.ts";
 import { Patience } from "./patience.ts";
 import { type Later, Remembered } from "./remembered.ts";
 import { cookie, redirect, refusal } from "./render.ts";
 import { type DoorClaims, type DoorRequest, decideAccess, type Knowledge, type Verdict } from "./rules.ts";
-import { readIngressHashes, readKnowledge } from "./store.ts";
+import { readKnowledge } from "./store.ts";
 import type { WayIn } from "./way-in.ts";
 
 export interface ForwardAuthOptions {
@@ -20,6 +20,7 @@ export interface ForwardAuthOptions {
   world: World;
   config: Pick<Config, "dashboardOrigin" | "tenants">;
   keys: DoorKeys;
+  askers: Askers;
   wayIn: Pick<WayIn, "start" | "redeem">;
   /** Whom an Authorization header speaks for; one query. */
   bearer(authorization: string): Promise<Holder | null>;
@@ -36,11 +37,10 @@ interface Credential {
  * `GET /forward-auth`, as every request to every agent passes it. What is warm is answered without a promise and without
  * the database; everything else takes the longer way, on which those who guess run out of patience.
  */
-export function createForwardAuth({ db, world, config, keys, wayIn, bearer }: ForwardAuthOptions) {
+export function createForwardAuth({ db, world, config, keys, askers, wayIn, bearer }: ForwardAuthOptions) {
   const { dashboardOrigin, tenants: origins } = config;
   const names = cookieNames(origins);
   const knowing = new Remembered<Knowledge>(world, 20_000);
-  const askers = new Askers(world, () => readIngressHashes(db));
   const patience = new Patience(world);
 
   function forwardAuth({ headers }: Request, later: Later): Response | Promise<Response> {

@@ -26,9 +26,8 @@ const isQuestion = /^https?:\/\/[^/]+\/forward-auth\??$/;
 export function createAccess({ db, world, config, accounts }: AccessOptions) {
   const keys = new DoorKeys(config.ticketKey, config.dashboardOrigin);
   const wayIn = createWayIn({ db, world, config, keys, accounts });
-  const forwardAuth = createForwardAuth({ db, world, config, keys, wayIn, bearer: accounts.bearer });
-
   const askers = new Askers(world, () => readIngressHashes(db));
+  const forwardAuth = createForwardAuth({ db, world, config, keys, askers, wayIn, bearer: accounts.bearer });
   const deliveries = createDeliveries({ world, key: config.ticketKey, issuer: config.dashboardOrigin, askers });
 
   return {

@@ -1,6 +1,6 @@
 import { and, eq, sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
-import { audit, hosts, outbox, secrets, tenantEvents, tenants } from "../../schema/db/index.ts";
+import { audit, hosts, outbox, secrets, slugLocks, tenantEvents, tenants } from "../../schema/db/index.ts";
 import { generateSigningKey, newId, publicPart } from "../../schema/protocol/index.ts";
 import { Client, OPERATOR_TOKEN } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
@@ -281,6 +281,20 @@ describe("reports", () => {
     const other = await new Client(edge).signUp();
     expect((await other.create(name)).body.code).toBe("name_taken");
     expect((await owner.create(name)).status).toBe(201);
+  });
+
+  it("of a purge change nothing when they are older than what was heard already", async () => {
+    const { id, name } = (
+      await owner.create(undefined, { secrets: { ANTHROPIC_API_KEY: "sk-ant-bbbbbbbbbbbbbbbbbbbb" } })
+    ).body;
+    await owner.request("DELETE", `/api/v1/tenants/${id}`);
+    await host.post(edge, await host.report(state(id, 2, "stopped")));
+    const sealed = () => edge.db.select().from(secrets).where(eq(secrets.tenantId, id));
+    const before = (await sealed()).length;
+    await host.post(edge, await host.report(state(id, 1, "purged")));
+    expect(await rowOf(id)).toMatchObject({ observed: "stopped", purgedAt: null, slug: name });
+    expect(await sealed()).toHaveLength(before);
+    expect(await edge.db.select().from(slugLocks).where(eq(slugLocks.slug, name))).toHaveLength(0);
   });
 
   it("show the owner how far the image of the agent's host is", async () => {

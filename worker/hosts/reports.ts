@@ -163,6 +163,7 @@ function stateStatements(db: Database, tenant: store.TenantRow, report: State, n
   const isPurged = state === "purged";
   // Gone though nobody wished it, or a generation that was never given: not a word of a sound host.
   if (generation > tenant.generation || (isPurged && tenant.desired !== "deleted")) return [];
+  if (generation < tenant.observedGeneration) return [];
   const observed = {
     observed: state,
     observedGeneration: generation,
