@@ -79,6 +79,14 @@ describe("the ledger of a tenant", () => {
     );
   });
 
+  it("cannot begin in its middle, nor leave out a number, though every hash fits", async () => {
+    const [first, second] = (await chain(2)) as [LedgerEntry, LedgerEntry];
+    const headless = await rehashed(first, { previous: "x".repeat(43) });
+    expect(await verifyLedger(TENANT, [headless])).toEqual({ ok: false, reason: "broken", number: 1 });
+    const skipping = await rehashed(second, { number: 3 });
+    expect(await verifyLedger(TENANT, [first, skipping])).toEqual({ ok: false, reason: "broken", number: 3 });
+  });
+
   it("is of one tenant: another's chain does not verify under its name", async () => {
     expect(await verifyLedger(TENANT.replace("a", "b"), await chain(1))).toMatchObject({ reason: "changed" });
   });

@@ -1,6 +1,17 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { choosePlace, findDrift, type HostRoom, type Need, retryDelayMs, SETTLE_MS } from "./rules.ts";
+import {
+  choosePlace,
+  decideLeftBehind,
+  decideStranger,
+  findDrift,
+  type HostRoom,
+  type Need,
+  overtakingGeneration,
+  retryDelayMs,
+  SETTLE_MS,
+  STRANGER_GRACE_MS,
+} from "./rules.ts";
 
 const room: fc.Arbitrary<HostRoom> = fc.record({
   id: fc.string({ minLength: 1, maxLength: 4 }),
@@ -74,4 +85,37 @@ describe("findDrift", () => {
     expect(kinds([{ ...settled, desired: "deleted" }], seen, now)).toEqual(["left_over"]));
   it("believes no inventory that is older than the change", () =>
     expect(kinds([settled], { at: settled.updatedAt, tenants: [] }, now)).toEqual([]));
+  it("says nothing of who is there while it has no inventory", () => expect(kinds([settled], null, now)).toEqual([]));
+});
+
+describe("an agent that the edge has never heard of", () => {
+  const [now, longAgo] = [10 * STRANGER_GRACE_MS, STRANGER_GRACE_MS];
+  it.each([
+    ["noted when it is first seen, whatever it does", { state: "stopped", firstSeenAt: null, haltedAt: null }, "note"],
+    ["left in peace for an hour", { state: "running", firstSeenAt: now - 1, haltedAt: null }, "wait"],
+    ["ended after that", { state: "running", firstSeenAt: longAgo, haltedAt: null }, "halt"],
+    ["not told twice at once", { state: "running", firstSeenAt: longAgo, haltedAt: now - 1 }, "wait"],
+    ["told again when it goes on", { state: "running", firstSeenAt: longAgo, haltedAt: now - SETTLE_MS }, "halt"],
+    ["left alone when it has ended", { state: "stopped", firstSeenAt: longAgo, haltedAt: null }, "rest"],
+  ] as const)("is %s", (_, seen, step) => expect(decideStranger(seen, now)).toBe(step));
+});
+
+describe("what an agent has left behind", () => {
+  const moved = { isDeleted: false, departure: { restore: 3, lost: false }, restored: { number: 3, ok: true } };
+  it.each([
+    ["destroyed when its copy is open elsewhere", {}, "purge_moved"],
+    ["destroyed by a later copy just as well", { restored: { number: 4, ok: true } }, "purge_moved"],
+    ["kept while the copy is not open yet", { restored: null }, "wait"],
+    ["kept while an older copy is open", { restored: { number: 2, ok: true } }, "wait"],
+    ["kept when the copy could not be opened", { restored: { number: 3, ok: false } }, "wait"],
+    ["the operator's to judge when the host was lost", { departure: { restore: 3, lost: true } }, "ask"],
+    ["the operator's to judge when nobody remembers the move", { departure: null }, "ask"],
+    ["destroyed with its agent, remembered or not", { isDeleted: true, departure: null, restored: null }, "purge"],
+  ] as const)("is %s", (_, change, step) => expect(decideLeftBehind({ ...moved, ...change })).toBe(step));
+});
+
+it("a host that names an impossible generation is not followed there", () => {
+  expect([overtakingGeneration(3, 7), overtakingGeneration(7, 3)]).toEqual([8, 8]);
+  expect([overtakingGeneration(3, 1_000_003), overtakingGeneration(3, 1_000_004)]).toEqual([1_000_004, null]);
+  expect(overtakingGeneration(3, Number.MAX_SAFE_INTEGER)).toBeNull();
 });
