@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type ControlPlane, controlPlane, privateSigningJwk } from "../schema/protocol/index.ts";
+import { type ControlPlane, controlPlane, privateSigningJwk, type SleepPolicy } from "../schema/protocol/index.ts";
 import { billingConfig } from "./billing/rules.ts";
 import { type CommandKeys, commandKeys, withNext } from "./command-keys.ts";
 import { mailConfig } from "./mail/rules.ts";
@@ -28,6 +28,8 @@ export interface Config {
   /** Other sites that may say who somebody is; each only where it is configured. */
   social: { google?: OAuthClient; github?: OAuthClient };
   maxTenantsPerOwner: number;
+  /** When an agent sleeps whose plan lets it. */
+  sleep: SleepPolicy;
   /** For how long an owner can take a deletion back. */
   undoDeletionMs: number;
   billing: z.infer<typeof billingConfig>;
@@ -77,6 +79,8 @@ const json = <T extends z.ZodType>(shape: T) =>
     })
     .pipe(shape);
 
+const seconds = z.string().regex(/^[1-9]\d{0,4}$/);
+
 const BINDINGS = {
   DASHBOARD_ORIGIN: origin,
   TENANT_ORIGIN: tenantOrigin,
@@ -120,6 +124,12 @@ const BINDINGS = {
     .regex(/^[1-9]\d{0,4}$/)
     .default("10")
     .describe("a whole number from 1 to 99999"),
+  PAUSE_AFTER_SECONDS: seconds
+    .default("300")
+    .describe("a whole number from 1 to 99999: frozen after so long without use"),
+  STOP_AFTER_SECONDS: seconds
+    .default("3600")
+    .describe("a whole number from 1 to 99999: ended after so long without use"),
   UNDO_DELETION_HOURS: z
     .string()
     .regex(/^\d{1,3}$/)
@@ -170,6 +180,10 @@ export function parseEnv(bindings: Readonly<Record<string, unknown>>): Config {
     controlPlane: read("CONTROL_PLANE"),
     authRateLimit: read("AUTH_RATE_LIMIT") === "on",
     maxTenantsPerOwner: Number(read("MAX_TENANTS_PER_OWNER")),
+    sleep: {
+      pauseAfterSeconds: Number(read("PAUSE_AFTER_SECONDS")),
+      stopAfterSeconds: Number(read("STOP_AFTER_SECONDS")),
+    },
     undoDeletionMs: Number(read("UNDO_DELETION_HOURS")) * 3_600_000,
     billing: read("BILLING"),
   };

@@ -8,9 +8,9 @@ import {
 } from "../../schema/protocol/index.ts";
 import { channelsOf, MESSAGE_KEY } from "../channels/rules.ts";
 import { keepingOf, VOLUME_KEY } from "../data/rules.ts";
-import { type TenantOrigins, tenantHostnameOf, tenantOriginOf } from "../env.ts";
+import { type Config, tenantHostnameOf, tenantOriginOf } from "../env.ts";
 import { limitsOf, sleepOf, snapshotsOf } from "../tenants/index.ts";
-import { type Envelope, type Keyring, tenantKeys } from "../vault/index.ts";
+import { type Envelope, tenantKeys } from "../vault/index.ts";
 import { modelFor, variableFor } from "../vault/rules.ts";
 import type { HostRow, TenantRow } from "./store.ts";
 
@@ -28,11 +28,13 @@ export interface Sources {
   channels: Parameters<typeof channelsOf>[1];
 }
 
+export type CommandConfig = Pick<Config, "dashboardOrigin" | "tenants" | "vaultKeys" | "providersAt" | "sleep">;
+
 /** The newest word about one tenant, or which of its secrets cannot be read. */
 export async function buildCommand(
   { tenant, secrets, salt, image, wishes, channels }: Sources,
   host: Pick<HostRow, "sealingKey">,
-  { ring, origins, inbox }: { ring: Keyring; origins: TenantOrigins; inbox: Parameters<typeof channelsOf>[2] },
+  { vaultKeys: ring, tenants: origins, ...config }: CommandConfig,
 ): Promise<{ ok: true; command: Command } | { ok: false; reason: "secret_unreadable" }> {
   const { id, slug, ownerId, runtime, plan, generation, desired, restarts } = tenant;
   if (desired === "deleted") return { ok: true, command: { type: "tenant.purge", tenantId: id, generation } };
@@ -61,9 +63,9 @@ export async function buildCommand(
       ownerId,
       runtime,
       limits: limitsOf(runtime, plan),
-      sleep: sleepOf(runtime, plan),
+      sleep: sleepOf(runtime, plan, config.sleep),
       data: keepingOf(snapshotsOf(plan), wishes),
-      channels: channelsOf(runtime, channels, inbox),
+      channels: channelsOf(runtime, channels, config),
       image: image ?? undefined,
       model: modelFor(secrets.map(({ name }) => name)),
     },

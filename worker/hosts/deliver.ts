@@ -15,7 +15,7 @@ import { readLimited } from "../http.ts";
 import { isOwnersName } from "../vault/rules.ts";
 import { markDelivered as markSecretDelivered } from "../vault/service.ts";
 import { raiseAlert, resolveAlert } from "./alerts.ts";
-import { buildCommand } from "./command.ts";
+import { buildCommand, type CommandConfig } from "./command.ts";
 import { heldBy, hostWord, raiseHostGeneration, refreshHost } from "./host-word.ts";
 import { overtakingGeneration, retryDelayMs } from "./rules.ts";
 import { signFor } from "./sign.ts";
@@ -27,7 +27,7 @@ export interface DeliveryContext {
   db: Database;
   world: World;
   fetch: typeof fetch;
-  config: Pick<Config, "dashboardOrigin" | "tenants" | "commandKeys" | "vaultKeys" | "providersAt">;
+  config: CommandConfig & Pick<Config, "commandKeys">;
 }
 
 /** Why a command did not get into a host's journal; the code stands in the outbox row. */
@@ -58,8 +58,7 @@ export async function deliverTenant(context: DeliveryContext, tenantId: string):
   const host = await store.findHost(db, tenant.hostId);
   if (!host) return failed(context, about, "host_unreachable");
 
-  const { vaultKeys: ring, tenants: origins } = context.config;
-  const built = await buildCommand(found, host, { ring, origins, inbox: context.config });
+  const built = await buildCommand(found, host, context.config);
   const sent: Sent = built.ok ? await send(context, host, built.command) : { ok: false, failure: built.reason };
   if (!sent.ok) return failed(context, about, sent.failure);
 

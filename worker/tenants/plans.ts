@@ -87,12 +87,10 @@ export const DEFAULT_PLAN = "trial";
 /** The row behind the word that stands on an agent. Also for words that are no longer sold. */
 export const planOf = (plan: string): Plan => (Object.hasOwn(PLANS, plan) ? PLANS[plan as PlanId] : PLANS[TRIAL_PLAN]);
 
-/** An agent that sleeps: frozen after five minutes without anybody and anything, ended after an hour of it. */
-const SLEEP: SleepPolicy = { pauseAfterSeconds: 300, stopAfterSeconds: 3600 };
 /** Nobody waits so long for the test agent. */
 const ECHO_SLEEP: SleepPolicy = { pauseAfterSeconds: 3, stopAfterSeconds: 6 };
-export const sleepOf = (runtime: RuntimeName, plan: string): SleepPolicy | undefined =>
-  planOf(plan).alwaysOn ? undefined : runtime === "echo" ? ECHO_SLEEP : SLEEP;
+export const sleepOf = (runtime: RuntimeName, plan: string, sleep: SleepPolicy): SleepPolicy | undefined =>
+  planOf(plan).alwaysOn ? undefined : runtime === "echo" ? ECHO_SLEEP : sleep;
 
 export const messagesPerDayOf = (plan: string): number => planOf(plan).messagesPerDay;
 
