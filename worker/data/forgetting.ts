@@ -2,9 +2,9 @@ import { and, inArray, isNotNull, lt } from "drizzle-orm";
 import { channels, outbox, slugLocks, tenants } from "../../schema/db/index.ts";
 import type { Database, Statement } from "../db.ts";
 import { HOLDINGS } from "./holdings.ts";
-import { FORGET_AFTER_MS, SLUG_LOCK_MS } from "./rules.ts";
+import { FORGET_AFTER_MS, LINE_KEPT_MS } from "./rules.ts";
 
-const AFTER_MS = { at_once: 0, soon: FORGET_AFTER_MS, last: SLUG_LOCK_MS } as const;
+const AFTER_MS = { at_once: 0, soon: FORGET_AFTER_MS, last: LINE_KEPT_MS } as const;
 
 /** What receipts have promised to forget, and is due: every row of the agents that are proven to be gone. */
 export function forgetting(db: Database, now: number): Statement[] {
@@ -26,6 +26,6 @@ export function forgetting(db: Database, now: number): Statement[] {
     ...rows,
     db.delete(outbox).where(and(inArray(outbox.tenantId, goneFor(FORGET_AFTER_MS)), isNotNull(outbox.deliveredAt))),
     db.delete(slugLocks).where(lt(slugLocks.until, now)),
-    db.delete(tenants).where(lt(tenants.purgedAt, now - SLUG_LOCK_MS)),
+    db.delete(tenants).where(lt(tenants.purgedAt, now - LINE_KEPT_MS)),
   ];
 }

@@ -15,7 +15,7 @@ import {
 import type { World } from "../clock.ts";
 import type { CommandKeys } from "../command-keys.ts";
 import { type Database, insist, type Statement } from "../db.ts";
-import { nameKeptUntil, remainsOf } from "./rules.ts";
+import { NAME_KEPT_MS, remainsOf } from "./rules.ts";
 
 type TenantRow = typeof tenants.$inferSelect;
 
@@ -56,7 +56,7 @@ export async function receiptStatements(
       { step: "secrets", at: now, checked: "the database holds no sealed value of it, its volume's key included" },
       { step: "tickets", at: now, checked: "the database holds no ticket to it, and nothing is on its way to a host" },
     ],
-    remains: remainsOf(tenant, now),
+    remains: remainsOf(now),
   };
   const signed = await signStatement("edge", receipt, { kid, privateKey });
   const keys = [
@@ -81,7 +81,7 @@ export async function receiptStatements(
 /** The name is free again, for its former owner; for everybody else after a while. */
 export const releaseName = (db: Database, tenant: TenantRow, now: number): Statement => {
   const { slug, ownerId } = tenant;
-  const until = nameKeptUntil(tenant, now);
+  const until = now + NAME_KEPT_MS;
   return db
     .insert(slugLocks)
     .values({ slug, ownerId, until })

@@ -12,31 +12,26 @@ export const freshVolumeKey = (random: (bytes: number) => Uint8Array) => ({
 });
 
 const DAY_MS = 24 * 3_600_000;
-/** The longest that nobody else gets the name of a deleted agent; the line of it is kept as long in any case. */
-export const SLUG_LOCK_MS = 90 * DAY_MS;
 /**
- * Until when its name is kept: ninety times as long as it lived, but a day at least. So nobody inherits what was
- * set up to go to a name that was in use, and a loop of making and deleting takes a name for no longer than a day.
+ * For so long nobody else gets the name of a deleted agent, however briefly it lived: what was set up to go there finds
+ * nobody. Whoever would take names by making and deleting is bounded by how often a person may create.
  */
-export function nameKeptUntil(
-  { createdAt, updatedAt: deletedAt }: { createdAt: number; updatedAt: number },
-  now: number,
-) {
-  return now + Math.min(SLUG_LOCK_MS, Math.max(DAY_MS, 90 * (deletedAt - createdAt)));
-}
+export const NAME_KEPT_MS = 90 * DAY_MS;
+/** For so long its line is kept, so that no old copy brings it back. */
+export const LINE_KEPT_MS = 90 * DAY_MS;
 /** Its steps are on its owner's page while it goes; then they go. */
 export const FORGET_AFTER_MS = 10 * 60_000;
 /** The longest that a provider of the database keeps copies for a restore to an earlier moment (Turso, 2026: 90 days). */
 const DATABASE_COPIES_MS = 90 * DAY_MS;
 
 /** What is left of an agent when it is gone, said to its owner as it is. */
-export const remainsOf = (tenant: Parameters<typeof nameKeptUntil>[0], now: number): DeletionRest[] => [
+export const remainsOf = (now: number): DeletionRest[] => [
   { what: "the steps of its deletion, in the database", until: now + FORGET_AFTER_MS },
   {
     what: "its id, its owner's id and times, in the database, so that no old copy brings it back",
-    until: now + SLUG_LOCK_MS,
+    until: now + LINE_KEPT_MS,
   },
-  { what: "its name, kept from everybody but its former owner", until: nameKeptUntil(tenant, now) },
+  { what: "its name, kept from everybody but its former owner", until: now + NAME_KEPT_MS },
   {
     what: "copies of the database at its provider, for restoring it to an earlier moment",
     until: now + DATABASE_COPIES_MS,
@@ -104,9 +99,9 @@ export const ACCOUNT_RECEIPT_KEPT_MS = 30 * DAY_MS;
 export const remainsOfAccount = (now: number): DeletionRest[] => [
   {
     what: "the account's id beside its agents' ids and times, so that no old copy brings one back",
-    until: now + SLUG_LOCK_MS,
+    until: now + LINE_KEPT_MS,
   },
-  { what: "the names of its agents, kept from everybody, each as its own receipt says", until: now + SLUG_LOCK_MS },
+  { what: "the names of its agents, kept from everybody, each as its own receipt says", until: now + LINE_KEPT_MS },
   { what: "this receipt behind its link, without name or address", until: now + ACCOUNT_RECEIPT_KEPT_MS },
   {
     what: "copies of the database at its provider, for restoring it to an earlier moment",

@@ -77,17 +77,27 @@ export interface TestEdge {
   sendOnly(path: string, init?: RequestInit): Promise<Response>;
 }
 
+const CHANGES_NOTHING = /^\s*(select|begin|commit|rollback)\b/i;
+
 export async function startTestEdge(
-  options: { bindings?: Record<string, string>; fetch?: typeof fetch; onStatement?: (sql: string) => void } = {},
+  options: {
+    bindings?: Record<string, string>;
+    fetch?: typeof fetch;
+    onStatement?: (sql: string) => void;
+    /** Before each call that may change the database; one that throws keeps it from being made. */
+    onWrite?: () => void;
+  } = {},
 ): Promise<TestEdge> {
   const config = parseEnv({ ...(await testBindings()), ...options.bindings });
   const world = movableWorld();
   const db = openDatabase(config.database, async (input, init) => {
-    const { onStatement } = options;
+    const { onStatement, onWrite } = options;
     const request = new Request(input, init);
-    if (onStatement) {
-      for (const [, sql = ""] of (await request.clone().text()).matchAll(/"sql":"((?:[^"\\]|\\.)*)"/g))
-        onStatement(sql);
+    if (onStatement || onWrite) {
+      const found = (await request.clone().text()).matchAll(/"sql":"((?:[^"\\]|\\.)*)"/g);
+      const statements = [...found].map(([, sql = ""]) => sql);
+      for (const sql of statements) onStatement?.(sql);
+      if (statements.some((sql) => !CHANGES_NOTHING.test(sql))) onWrite?.();
     }
     return fetch(request);
   });

@@ -136,8 +136,13 @@ export class TestHost {
   }
 
   /** Signs reports with the next numbers. */
-  async report(...reports: (DistributiveOmit<Report, "seq" | "at"> & { at?: number })[]): Promise<string> {
-    return this.sign(reports.map((report) => ({ at: Date.now(), ...report, seq: ++this.#seq }) as Report));
+  async report(...reports: Unnumbered[]): Promise<string> {
+    return this.sign(this.number(...reports));
+  }
+
+  /** What its journal would keep until the edge has heard it. */
+  number(...reports: Unnumbered[]): Report[] {
+    return reports.map((report) => ({ at: Date.now(), ...report, seq: ++this.#seq }) as Report);
   }
 
   async sign(reports: Report[], more: object = {}): Promise<string> {
@@ -180,4 +185,5 @@ export class TestHost {
   }
 }
 
+type Unnumbered = DistributiveOmit<Report, "seq" | "at"> & { at?: number };
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
