@@ -1,4 +1,4 @@
-import type { Customer, Session } from "./stripe-types.ts";
+import type { Customer, Session } from "./types.ts";
 
 /** An error in the shape of docs.stripe.com/api/errors. */
 export class StripeError extends Error {
