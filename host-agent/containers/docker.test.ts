@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { EngineAwayError, StepError } from "../tenants/ports.ts";
 import { connectDocker, demultiplex } from "./docker.ts";
 import { dockerContainers } from "./index.ts";
-import { factsOf, factsOfListed, networkMatches, reconnectDelayMs } from "./rules.ts";
+import { factsOf, factsOfListed, isInGroupOf, networkMatches, reconnectDelayMs } from "./rules.ts";
 import { olderVersion } from "./socket.ts";
 import { networkSpec } from "./spec.ts";
 
@@ -234,6 +234,15 @@ describe("rules", () => {
     expect(
       networkMatches(spec, { ...found, IPAM: { Config: [{ Subnet: "10.0.0.16/28", Gateway: "10.0.0.17" }] } }),
     ).toBe(false);
+  });
+
+  it("knows a container's processes by their control group, whoever keeps the groups", () => {
+    const id = "a1".repeat(32);
+    expect(isInGroupOf(id, `12:pids:/docker/${id}\n1:name=systemd:/docker/${id}\n`)).toBe(true);
+    expect(isInGroupOf(id, `0::/system.slice/docker-${id}.scope\n`)).toBe(true);
+    expect(isInGroupOf(id, `0::/docker/${id}b2\n`)).toBe(false);
+    expect(isInGroupOf(id, "0::/system.slice/containerd.service\n")).toBe(false);
+    expect(isInGroupOf(id, "")).toBe(false);
   });
 
   it("waits longer after each failure, and never longer than 5 s", () => {

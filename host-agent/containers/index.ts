@@ -5,9 +5,10 @@ import { promisify } from "node:util";
 import type { RuntimeName } from "../../schema/protocol/index.ts";
 import { RUNTIME_TABLE } from "../runtimes/table.ts";
 import { type Containers, type NetworkLayout, SlotBlockedError, StepError } from "../tenants/ports.ts";
-import { type Docker, DockerError } from "./docker.ts";
+import { type ContainerState, type Docker, DockerError } from "./docker.ts";
 import { factsOf, factsOfListed, networkMatches, vitalsOf } from "./rules.ts";
 import { containerSpec, LABELS, networkSpec, type SpecOptions } from "./spec.ts";
+import { endStrays } from "./strays.ts";
 import { watchEngine } from "./watch.ts";
 
 export { connectDocker, type Docker } from "./docker.ts";
@@ -65,7 +66,14 @@ export function dockerContainers(options: ContainerOptions): Containers {
     return { command: [...(Config.Entrypoint ?? []), ...(Config.Cmd ?? [])], workingDir: Config.WorkingDir || "/" };
   }
 
+  async function endUnknown(state: ContainerState | null): Promise<void> {
+    if (!state || state.State.Running) return;
+    const count = await endStrays(state.Id);
+    if (count > 0) log(`${count} processes of ${state.Id} went on without the engine and were ended`);
+  }
+
   async function removeByName(name: string): Promise<void> {
+    await endUnknown(await absentIs(null, () => docker.inspectContainer(name), 404));
     for (let attempt = 0; attempt < 100; attempt++) {
       // 409: another call is removing it. It is gone only when the engine has no such name any more.
       await absentIs("", () => docker.removeContainer(name), 404, 409);
@@ -152,7 +160,13 @@ export function dockerContainers(options: ContainerOptions): Containers {
     },
 
     async stop(tenantId, timeoutSeconds) {
-      await absentIs("", () => docker.stopContainer(containerName(tenantId), timeoutSeconds), 304, 404);
+      const stopped = await absentIs(
+        null,
+        () => docker.stopContainer(containerName(tenantId), timeoutSeconds),
+        304,
+        404,
+      );
+      if (stopped === null) await endUnknown(await inspect(tenantId));
     },
 
     async pause(tenantId) {
@@ -194,12 +208,12 @@ export function dockerContainers(options: ContainerOptions): Containers {
 /**
  * Without such a container the next walk makes it again. One that ran once is bound to its network by id: where that was
  * made anew, it can never start. And where the engine was killed in the middle of a start, containerd keeps a task under
- * the container's id that this engine (before moby 23) neither takes back nor removes.
+ * the container's id, with its process or without, that this engine (before moby 23) neither takes back nor removes.
  */
 const canNeverStart = ({ status, message }: Pick<DockerError, "status" | "message">): boolean =>
   (status === 404 && /\bnetwork\b.*not found/.test(message)) ||
   hasLostBridge({ status, message }) ||
-  (status === 500 && /\btask\b.*already exists/.test(message));
+  (status === 500 && /\btask\b.*already exists|\bid already in use/.test(message));
 
 const hasLostBridge = ({ status, message }: Pick<DockerError, "status" | "message">): boolean =>
   status === 500 && /could not find bridge/.test(message);

@@ -58,5 +58,12 @@ export function networkMatches(spec: NetworkSpec, found: NetworkState): boolean 
   );
 }
 
+/**
+ * Whether a process is a container's, by its own line of /proc/PID/cgroup: `…/<id>`, or `…/docker-<id>.scope` where systemd
+ * keeps the groups.
+ */
+export const isInGroupOf = (containerId: string, cgroup: string): boolean =>
+  cgroup.split("\n").some((line) => line.endsWith(`/${containerId}`) || line.endsWith(`-${containerId}.scope`));
+
 /** Pause before the event stream is opened again, after `failures` in a row: 100 ms, doubling, at most 5 s. */
 export const reconnectDelayMs = (failures: number): number => Math.min(5_000, 100 * 2 ** Math.min(failures, 10));

@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readdir } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { dockerContainers } from "../../host-agent/containers/index.ts";
@@ -273,6 +273,46 @@ describe("exits", () => {
     } finally {
       stopListening();
     }
+  });
+});
+
+describe("an engine that was killed before it knew that it had started a container", () => {
+  /** What a kill between the start of the process and the engine's record of it leaves: the record of before. */
+  async function forgotten(): Promise<Tenant> {
+    const tenant = await running(newTenant());
+    const { Id } = await host.docker.inspectContainer(tenant.layout.containerName);
+    await host.stopDocker("SIGKILL");
+    const file = `${host.dir}/data/containers/${Id}/config.v2.json`;
+    const record = JSON.parse(await readFile(file, "utf8"));
+    await writeFile(file, JSON.stringify({ ...record, State: { ...record.State, Running: false, Pid: 0 } }));
+    await host.startDocker();
+    expect((await containers.find(tenant.spec.id))?.running).toBe(false);
+    expect(processesOf(tenant)).toContain("docker-init");
+    return tenant;
+  }
+  const processesOf = ({ layout }: Tenant) =>
+    spawnSync("ps", ["-u", String(layout.uid), "-o", "pid=,stat=,comm="], { encoding: "utf8" })
+      .stdout.split("\n")
+      // What has ended and waits for a process 1 that reaps late is at work no more.
+      .filter((line) => line !== "" && !/^ *\d+ Z/.test(line))
+      .join("\n");
+
+  it("has nothing of it at work beside the next start", async () => {
+    const tenant = await forgotten();
+    const before = processesOf(tenant);
+    await expect(containers.start(tenant)).rejects.toMatchObject({ retryable: true });
+    expect(processesOf(tenant)).toBe("");
+    await running(tenant);
+    expect(processesOf(tenant)).not.toBe(before);
+  });
+
+  it.each([
+    ["a stop", ({ spec }: Tenant) => containers.stop(spec.id, 1)],
+    ["a removal", ({ spec }: Tenant) => containers.remove(spec.id)],
+  ])("has nothing of it at work after %s", async (_, end) => {
+    const tenant = await forgotten();
+    await end(tenant);
+    expect(processesOf(tenant)).toBe("");
   });
 });
 
