@@ -1,24 +1,36 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { type Client, createClient } from "@libsql/client/web";
+import { type Client, createClient, type InArgs, type InStatement, type ResultSet } from "@libsql/client/web";
 import { type SQL, sql } from "drizzle-orm";
 import type { BatchItem } from "drizzle-orm/batch";
 import type { LibSQLDatabase } from "drizzle-orm/libsql";
 import { drizzle } from "drizzle-orm/libsql/web";
 import type { SQLiteTable } from "drizzle-orm/sqlite-core";
+import { readingTogether } from "./reads.ts";
 
 export type Database = LibSQLDatabase;
 export type Statement = BatchItem<"sqlite">;
 
 /**
- * A fresh libSQL client for every statement: it holds promises and a queue inside, and workerd forbids one request to
- * wait for the I/O of another. Each statement or batch is one HTTP request either way, so this costs nothing.
+ * A fresh libSQL client for every request: it holds promises and a queue inside, and workerd forbids one request to
+ * wait for the I/O of another. Each is one HTTP request either way, so this costs nothing. What only reads goes
+ * together with what is asked for beside it ({@link readingTogether}).
  */
 export function openDatabase(connection: { url: string; authToken?: string }, fetcher: typeof fetch = fetch): Database {
   const fresh = () => createClient({ ...connection, fetch: fetcher });
+  const read = readingTogether({
+    execute: (statement: InStatement) => fresh().execute(statement),
+    batch: (statements, mode) => fresh().batch(statements, mode),
+  });
   const client: Pick<Client, "execute" | "batch" | "migrate" | "transaction" | "executeMultiple"> = {
-    execute: (statement: never, args?: never) => fresh().execute(statement, args),
+    async execute(statement: InStatement, args?: InArgs) {
+      const whole = typeof statement === "string" ? { sql: statement, args: args ?? [] } : statement;
+      return onlyReads(whole) ? ((await read([whole]))[0] as ResultSet) : fresh().execute(whole);
+    },
     // Reading together must not wait for whoever writes: a transaction that may write takes the one lock there is.
-    batch: (statements, mode) => fresh().batch(statements, mode ?? (statements.every(onlyReads) ? "read" : "write")),
+    async batch(statements, mode) {
+      const all = statements.map((one) => (Array.isArray(one) ? { sql: one[0], args: one[1] ?? [] } : one));
+      return mode === undefined && all.every(onlyReads) ? read(all) : fresh().batch(all, mode ?? "write");
+    },
     migrate: (statements) => fresh().migrate(statements),
     transaction: (mode?: never) => fresh().transaction(mode),
     executeMultiple: (text) => fresh().executeMultiple(text),
@@ -29,10 +41,8 @@ export function openDatabase(connection: { url: string; authToken?: string }, fe
 /** What rides along in the first transaction that is committed inside; taken off when it was. */
 export const riding = new AsyncLocalStorage<{ statements: Statement[] }>();
 
-const onlyReads = (statement: Parameters<Client["batch"]>[0][number]): boolean => {
-  const text = typeof statement === "string" ? statement : Array.isArray(statement) ? statement[0] : statement.sql;
-  return /^\s*select\b/i.test(text);
-};
+const onlyReads = (statement: InStatement): boolean =>
+  /^\s*select\b/i.test(typeof statement === "string" ? statement : statement.sql);
 
 /**
  * Runs statements as one transaction in one round trip: all of them or none. Guards made by {@link insist} fail it.

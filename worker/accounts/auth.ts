@@ -15,6 +15,7 @@ import { letterDesk } from "./letters.ts";
 import type { Limits } from "./limits.ts";
 import { hashPassword, verifyPassword } from "./passwords.ts";
 import { forgivenByReset, MAX_PASSWORD_CHARACTERS, MIN_PASSWORD_CHARACTERS } from "./rules.ts";
+import { SESSION } from "./sessions.ts";
 
 const HOUR_SECONDS = 3600;
 const DAY_SECONDS = 24 * HOUR_SECONDS;
@@ -85,8 +86,7 @@ export function createAuth({ db, limits, post, config, hash = hashPassword }: Au
     // Somebody else's word for an address opens no account that has a password, and perhaps asks for a code after it.
     account: { accountLinking: { disableImplicitLinking: true } },
     session: {
-      expiresIn: 7 * DAY_SECONDS,
-      updateAge: DAY_SECONDS,
+      ...SESSION,
       freshAge: FRESH_SECONDS,
       cookieCache: { enabled: false },
     },

@@ -13,6 +13,7 @@ import { createKeys, type Keys } from "./keys.ts";
 import { Limits } from "./limits.ts";
 import { type Refusal, refusalOf, tooOften } from "./refusals.ts";
 import { accountKey, authDoor, bucketsOf, forgivenOf } from "./rules.ts";
+import { hasSessionCookie, readSession } from "./sessions.ts";
 import * as store from "./store.ts";
 import type { Caller, Holder, Person } from "./types.ts";
 
@@ -121,7 +122,9 @@ export function createAccounts({ db, world, post, config, hash }: AccountsOption
   }
 
   async function look(headers: Headers, keep: (cookie: string) => void = () => {}): Promise<Person | null> {
-    if (!headers.get("cookie")?.includes("chelar.session_token=")) return null;
+    if (!hasSessionCookie(headers)) return null;
+    const known = await readSession({ db, now: world.now(), config }, headers);
+    if (known) return known;
     const found = await auth().api.getSession({ headers, returnHeaders: true });
     if (!found.response || found.response.user.suspendedAt) return null;
     // A session that is used lives on: row and cookie are renewed together, once a day.

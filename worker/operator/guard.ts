@@ -17,9 +17,12 @@ export async function admit(
   c: Context,
   { accounts, world }: { accounts: Pick<Accounts, "person" | "security">; world: Pick<World, "now"> },
   purpose: "read" | "act",
+  /** What may be asked for beside the question how fresh the sign-in is, by somebody with the role. */
+  beside?: () => void,
 ): Promise<Admitted> {
   const person = await accounts.person(c);
   if (person?.role !== "operator") return { ok: false, reason: "stranger", person };
+  beside?.();
   const { sessions, passkeys, twoFactor } = await accounts.security(person);
   const began = sessions.find(({ current }) => current)?.createdAt;
   const age = began === undefined ? Number.POSITIVE_INFINITY : world.now() - Date.parse(began);

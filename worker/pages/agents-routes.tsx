@@ -3,7 +3,6 @@ import { z } from "zod";
 import { readForm } from "../http.ts";
 import { Agent, type AgentProps } from "./agent.tsx";
 import { Agents } from "./agents.tsx";
-import { allEvents } from "./all-events.ts";
 import type { PageDeps, Person } from "./deps.ts";
 import { problemPage } from "./errors.tsx";
 import { page } from "./layout.tsx";
@@ -26,14 +25,16 @@ export function agentRoutes(app: Hono, deps: PageDeps): void {
   ): Promise<Response> => {
     const [view, events, posture, samples] = await Promise.all([
       tenants.read(person, id),
-      allEvents(deps, person, id),
+      tenants.recent(person, id),
       tenants.posture(person, id),
       tenants.samples(person, id),
     ]);
     if (!view.ok) return problemPage(c, view.problem, person);
     const seen = posture.ok ? posture.value : null;
     const figures = { samples: samples.ok ? samples.value : [], nowMs: Date.now() };
-    const children = <Agent view={view.value} events={events} posture={seen} {...figures} {...more} />;
+    const children = (
+      <Agent view={view.value} events={events.ok ? events.value : []} posture={seen} {...figures} {...more} />
+    );
     const status = more.problem?.status ?? (more.confirm === undefined ? 200 : 422);
     return page(c, { title: view.value.name, person, live: true, children }, status);
   };

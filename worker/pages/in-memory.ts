@@ -33,7 +33,7 @@ export const PERSON: Person = { id: "usr_1", email: "ada@example.org", name: "Ad
 
 export const BOT_TOKEN = "123456789:AAF-abcdefghijklmnopqrstuvwxyz01234";
 export const CHANNEL: ChannelView = {
-  ...{ kind: "telegram", account: "@ada_bot", state: "connected", failure: null, people: [], pairingUntil: null },
+  ...{ kind: "telegram", account: "@ada_bot", state: "connected", failure: null, people: [], pairingUntil: null, setup: null },
   ...{ today: {}, waiting: 0, perDay: 1000, stopped: [], refusals: [] },
 };
 
@@ -188,7 +188,7 @@ export function inMemory(): InMemory {
         const view = own(person, id);
         return view.ok ? good(channels.get(id) ?? []) : view;
       },
-      connect: async (person, id, _kind, token) => {
+      connect: async (person, id, _kind, { token }) => {
         const view = own(person, id);
         if (!view.ok) return view;
         if (token !== BOT_TOKEN)
@@ -236,6 +236,10 @@ export function inMemory(): InMemory {
       events: async (person, id, after) => {
         const view = own(person, id);
         return view.ok ? good((events.get(id) ?? []).filter((event) => event.id > after).slice(0, 500)) : view;
+      },
+      recent: async (person, id) => {
+        const view = own(person, id);
+        return view.ok ? good((events.get(id) ?? []).slice(-500)) : view;
       },
       samples: async (person, id) => {
         const view = own(person, id);

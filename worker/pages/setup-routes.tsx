@@ -3,7 +3,6 @@ import { z } from "zod";
 import { HAND_OVER } from "../../schema/protocol/index.ts";
 import { readForm } from "../http.ts";
 import { VERDICTS, verdictWords } from "../vault/rules.ts";
-import { allEvents } from "./all-events.ts";
 import type { PageDeps, Person } from "./deps.ts";
 import { problemPage } from "./errors.tsx";
 import { page } from "./layout.tsx";
@@ -26,7 +25,7 @@ export function setupRoutes(app: Hono, deps: PageDeps): void {
     const id = idOf(c);
     const [view, events, list] = await Promise.all([
       tenants.read(person, id),
-      allEvents(deps, person, id),
+      tenants.recent(person, id),
       channels.list(person, id),
     ]);
     if (!view.ok) return problemPage(c, view.problem, person);
@@ -39,7 +38,7 @@ export function setupRoutes(app: Hono, deps: PageDeps): void {
     const children = (
       <Setup
         view={view.value}
-        events={events}
+        events={events.ok ? events.value : []}
         verdict={label && said ? verdictWords(said, label) : null}
         telegram={telegram}
         settled={Boolean(channel?.people.length)}
@@ -64,7 +63,7 @@ export function setupRoutes(app: Hono, deps: PageDeps): void {
     "/agents/:id/setup/telegram",
     signedIn(async (c, person) => {
       const { token } = tokenPost.parse(await readForm(c));
-      const connected = await channels.connect(person, idOf(c), "telegram", token, deps.background(c));
+      const connected = await channels.connect(person, idOf(c), "telegram", { token }, deps.background(c));
       if (connected.ok) return connected.value.people.length > 0 ? show(c, person) : showCode(c, person);
       const { code, detail } = connected.problem;
       if (code === "not_found") return problemPage(c, connected.problem, person);

@@ -106,6 +106,7 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
       url: tenantOriginOf(origins, record.tenant.slug),
     });
 
+  /** What belongs to it may be asked for beside this, and is dropped where this refuses. */
   async function owned(person: Person, id: string): Promise<Result<store.TenantRecord>> {
     const record = await store.findOwned(db, person.id, id);
     return record && record.tenant.purgedAt === null ? good(record) : refuse("not_found");
@@ -303,6 +304,11 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
       return followed.ok ? good(followed.value.events) : followed;
     },
 
+    async recent(person, id) {
+      const [record, rows] = await Promise.all([owned(person, id), store.newestEvents(db, id, MAX_EVENTS)]);
+      return record.ok ? good(rows.map(tenantEventOf)) : record;
+    },
+
     follow,
 
     async upgrade(person, id, image, later) {
@@ -330,8 +336,8 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
     ...createSecretService({ db, world, vault, owned, changeAlong }),
 
     async samples(person, id) {
-      const record = await owned(person, id);
-      return record.ok ? good(await samplesOf(db, id, world.now())) : record;
+      const [record, samples] = await Promise.all([owned(person, id), samplesOf(db, id, world.now())]);
+      return record.ok ? good(samples) : record;
     },
 
     async commands(person, id) {
@@ -340,8 +346,8 @@ export function createTenantService(options: TenantServiceOptions): FullTenantSe
     },
 
     async posture(person, id) {
-      const record = await owned(person, id);
-      return record.ok ? good(postureViewOf(await store.postureOf(db, record.value.tenant.hostId))) : record;
+      const [record, posture] = await Promise.all([owned(person, id), store.postureOf(db, id)]);
+      return record.ok ? good(postureViewOf(posture)) : record;
     },
   };
 }

@@ -73,13 +73,17 @@ export async function findOwned(db: Database, ownerId: string, id: string): Prom
   return rows[0] ? recordOf(rows[0]) : null;
 }
 
-/** The host's last reports on itself, as JSON. */
+/** The last reports of its host on itself, as JSON. */
 export async function postureOf(
   db: Database,
-  hostId: string,
+  tenantId: string,
 ): Promise<{ posture: string | null; inventory: string | null } | undefined> {
   const { posture, inventory } = hosts;
-  const rows = await db.select({ posture, inventory }).from(hosts).where(eq(hosts.id, hostId));
+  const rows = await db
+    .select({ posture, inventory })
+    .from(tenants)
+    .innerJoin(hosts, eq(hosts.id, tenants.hostId))
+    .where(eq(tenants.id, tenantId));
   return rows[0];
 }
 
@@ -103,6 +107,17 @@ export function eventsAfter(db: Database, tenantId: string, after: number, limit
     .where(and(eq(tenantEvents.tenantId, tenantId), gt(tenantEvents.id, after)))
     .orderBy(asc(tenantEvents.id))
     .limit(limit);
+}
+
+/** The last ones, oldest first. */
+export async function newestEvents(db: Database, tenantId: string, limit: number) {
+  const rows = await db
+    .select()
+    .from(tenantEvents)
+    .where(eq(tenantEvents.tenantId, tenantId))
+    .orderBy(desc(tenantEvents.id))
+    .limit(limit);
+  return rows.reverse();
 }
 
 export function insertTenant(db: Database, row: TenantRow): Statement {

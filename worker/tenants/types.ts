@@ -201,6 +201,8 @@ export interface TenantService {
   act(person: Person, id: string, action: TenantAction, background: Background): Promise<Result<TenantView>>;
   /** Events with an id above `after`, oldest first, at most 500. */
   events(person: Person, id: string, after: number): Promise<Result<TenantEvent[]>>;
+  /** The last 500 of them, oldest first. */
+  recent(person: Person, id: string): Promise<Result<TenantEvent[]>>;
   /** How it was during its last day, oldest first; nothing while it sleeps. */
   samples(person: Person, id: string): Promise<Result<Sample[]>>;
   /** What its server has accepted about it. */
