@@ -1,6 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Command, importSealingKey } from "../schema/protocol/index.ts";
+import { createAsking } from "./asking/index.ts";
 import { startBounds } from "./bounds/index.ts";
 import { createCommandDesk } from "./commands.ts";
 import type { HostConfig } from "./config.ts";
@@ -57,9 +58,20 @@ export async function serve(
   await ensureMemoryBacked(join(config.runDir, "env"));
 
   let routed = false;
+  const agentSocket = join(config.runDir, "agent.sock");
+  const asking = createAsking({
+    socketPath: agentSocket,
+    async ask(tenantId, question, key) {
+      const record = journal.tenants.get(tenantId);
+      if (!record?.spec) throw new Error("nobody lives here");
+      return ports.runtimes.answer(tenantOf(record), question, key);
+    },
+    onAnswer: (tenantId) => void journal.reports.add({ type: "tenant.answered", at: nowMs(), tenantId }),
+  });
   const streamSocket = join(config.runDir, "streams.sock");
   const ingress = createIngress({
     isReady: () => routed,
+    asking,
     admits: (tenantId, limit) => meter.admits(tenantId, limit),
     streamSocket,
     edgeUrl: config.edgeUrl,
@@ -150,7 +162,7 @@ export async function serve(
     log,
   });
   await listen(ingress.streams.server, streamSocket, config.socketGroupId);
-  await listen(server, join(config.runDir, "agent.sock"), config.socketGroupId);
+  await listen(server, agentSocket, config.socketGroupId);
 
   const ours = config.perimeter !== undefined;
   const managed = { cloud: config.cloudWall, ufw: ours, modules: ours };

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { CHANNEL_HEADER, type ChannelName } from "../../schema/protocol/index.ts";
+import type { Asking } from "../asking/index.ts";
 import type { Held, Route, Routes } from "../tenants/ports.ts";
 import { answerTo, send, type Verdict } from "./answers.ts";
 import { createHolding, type Holding } from "./holding.ts";
@@ -14,6 +15,8 @@ export interface GateOptions {
   isReady?: () => boolean;
   /** Where connections go that outlast their request. */
   streams?: Pick<Streams, "admit">;
+  /** Who asks an agent whose runtime has no place for a channel's own messages. */
+  asking?: Pick<Asking, "admit">;
   /** Whether a tenant that may have so many requests and connections open at a time may have one more. */
   admits?: (tenantId: string, limit: number) => boolean;
   patience?: Patience;
@@ -59,7 +62,7 @@ const USER_ID = /^[A-Za-z0-9_-]{1,64}$/;
  */
 export function createGate(options: GateOptions = {}): Gate {
   const { now = () => performance.now(), isReady = () => true, admits = () => true } = options;
-  const { patience = DEFAULT_PATIENCE, streams } = options;
+  const { patience = DEFAULT_PATIENCE, streams, asking } = options;
   const entries = new Map<string, Entry>();
 
   /** The entry of a name, made where it is missing. */
@@ -123,7 +126,8 @@ export function createGate(options: GateOptions = {}): Gate {
     const isMeant = headers["x-forwarded-method"] === "POST" && headers["x-forwarded-uri"] === way?.path;
     if (!way || !isMeant) return { verdict: "closed_path" };
     entry.lastRequestMs = now();
-    return { verdict: "open", upstream: way.upstream, cookie: "", pass: "" };
+    if (way.upstream !== null) return { verdict: "open", upstream: way.upstream, cookie: "", pass: "" };
+    return asking ? { verdict: "open", cookie: "", ...asking.admit(route.tenantId) } : { verdict: "closed_path" };
   }
 
   /** Knocks, and holds the visitor until the agent is there. */

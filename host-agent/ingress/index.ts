@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Asking } from "../asking/index.ts";
 import { type Asker, createAsk } from "./ask-edge.ts";
 import { createGate, type Gate, type GateOptions } from "./gate.ts";
 import { createStreams, type Streams, TICK_MS } from "./streams.ts";
@@ -8,6 +9,7 @@ export { createGate, type Gate, type GateOptions } from "./gate.ts";
 export type { Streams } from "./streams.ts";
 
 export interface IngressOptions extends Asker, Pick<GateOptions, "admits"> {
+  asking?: Asking;
   isReady: () => boolean;
   /** Where Caddy brings the connections that outlast their request. */
   streamSocket: string;
@@ -22,16 +24,17 @@ export interface Ingress {
   stop(): void;
 }
 
-export function createIngress({ isReady, admits, streamSocket, onCut, ...asker }: IngressOptions): Ingress {
+export function createIngress({ isReady, admits, asking, streamSocket, onCut, ...asker }: IngressOptions): Ingress {
   const streams = createStreams({ socketPath: streamSocket, ask: createAsk(asker), onCut });
-  const gate = createGate({ isReady, admits, streams });
+  const gate = createGate({ isReady, admits, asking, streams });
   const tlsAsk = createTlsAsk({ knows: gate.knows });
   // It never fails: a question without an answer is a word of its own.
   const timer = setInterval(() => void streams.tick(), TICK_MS);
   return {
     gate,
     streams,
-    handle: (request, response) => void (tlsAsk(request, response) || gate.handle(request, response)),
+    handle: (request, response) =>
+      void (tlsAsk(request, response) || asking?.handle(request, response) || gate.handle(request, response)),
     stop() {
       clearInterval(timer);
       streams.stop();

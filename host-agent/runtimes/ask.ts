@@ -6,13 +6,13 @@ const MAX_ANSWER_BYTES = 1_048_576;
 
 /** Asks the runtime at this address, on a connection of its own. Its answer is a tenant's: bounded, and never logged. */
 export function askAt(host: string, port: number, always: Readonly<Record<string, string>> = {}): Ask {
-  return ({ method = "GET", path, headers: more = {}, body }) =>
+  return ({ method = "GET", path, headers: more = {}, body, timeoutMs = TIMEOUT_MS }) =>
     new Promise((resolve, reject) => {
       const headers = { ...always, ...more };
       const json = body === undefined ? undefined : JSON.stringify(body);
       const length =
         json === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(json) };
-      const signal = AbortSignal.timeout(TIMEOUT_MS);
+      const signal = AbortSignal.timeout(timeoutMs);
       const outgoing = request({ host, port, method, path, headers: { ...headers, ...length }, agent: false, signal });
       outgoing.on("error", reject);
       outgoing.on("response", (response) => {

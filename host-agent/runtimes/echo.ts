@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { CONFIG_PATH, DATA_PATH, type RuntimeDefinition } from "./runtime.ts";
+import { CONFIG_PATH, DATA_PATH, type RuntimeDefinition, TURN_MS } from "./runtime.ts";
 
 /** Our own small image for tests and first impressions: says what it saw, and misbehaves when told to. */
 export const echo: RuntimeDefinition = {
@@ -8,6 +8,7 @@ export const echo: RuntimeDefinition = {
   workingDir: DATA_PATH,
   env: { HOME: DATA_PATH, PORT: "8080", CHELAR_CONFIG: `${CONFIG_PATH}/echo.json` },
   port: 8080,
+  closed: ["/ask"],
   configFiles: ({ spec }) => ({ "echo.json": `${JSON.stringify({ tenantId: spec.id, origin: spec.origin })}\n` }),
   hooks: {
     async busy(ask) {
@@ -17,6 +18,10 @@ export const echo: RuntimeDefinition = {
     async status(ask) {
       const { nextRunMs } = z.object({ nextRunMs: z.int().min(0).nullable() }).parse(await ask({ path: "/busy" }));
       return { healthy: true, jobs: nextRunMs === null ? [] : [{ enabled: true, nextRunAt: nextRunMs }], channels: [] };
+    },
+    async answer(ask, question) {
+      const said = await ask({ method: "POST", path: "/ask", body: question, timeoutMs: TURN_MS });
+      return z.object({ answer: z.string().nullable() }).parse(said).answer;
     },
     async nextRunMs(ask) {
       return z.object({ nextRunMs: z.int().min(0).nullable() }).parse(await ask({ path: "/busy" })).nextRunMs;

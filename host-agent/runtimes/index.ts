@@ -104,11 +104,16 @@ export function runtimes({ isRunning, tokenKey = randomBytes(32) }: RuntimesOpti
     closed: (runtime) => closedPaths(RUNTIME_TABLE[runtime]),
     channels: ({ spec, layout }) =>
       Object.fromEntries(
-        Object.entries(HAND_OVER[spec.runtime]).map(([channel, { port, path }]) => [
+        Object.entries(HAND_OVER[spec.runtime]).map(([channel, way]) => [
           channel,
-          { upstream: `${layout.address}:${port}`, path },
+          { upstream: way.form === "own" ? `${layout.address}:${way.port}` : null, path: way.path },
         ]),
       ),
+    async answer(tenant, question, key) {
+      const { hooks } = RUNTIME_TABLE[tenant.spec.runtime];
+      if (!hooks?.answer) throw new Error("this runtime cannot be asked");
+      return hooks.answer(asking(tenant), question, key);
+    },
     port: (runtime) => RUNTIME_TABLE[runtime].port,
     // A runtime that does not answer cannot be asked to hold still: it is left alone.
     busy: async (tenant) => {
@@ -130,7 +135,7 @@ export function runtimes({ isRunning, tokenKey = randomBytes(32) }: RuntimesOpti
 /** A hand-over at the port of visitors would be open to them, too. */
 const closedPaths = ({ name, port, closed = [] }: RuntimeDefinition): readonly string[] => [
   ...closed,
-  ...Object.values(HAND_OVER[name]).flatMap((way) => (way.port === port ? [way.path] : [])),
+  ...Object.values(HAND_OVER[name]).flatMap((way) => (way.form === "own" && way.port === port ? [way.path] : [])),
 ];
 
 const notReady = {

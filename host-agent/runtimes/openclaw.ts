@@ -74,7 +74,7 @@ export const openclaw: RuntimeDefinition = {
  */
 function telegram({ channels }: TenantSpec) {
   const way = HAND_OVER.openclaw.telegram;
-  if (!channels?.telegram || !way) return {};
+  if (!channels?.telegram || way?.form !== "own") return {};
   const { webhookUrl, allowFrom, apiRoot } = channels.telegram;
   return {
     channels: {

@@ -1,4 +1,4 @@
-import type { RuntimeName, RuntimeStatus } from "../../schema/protocol/index.ts";
+import type { AgentQuestion, RuntimeName, RuntimeStatus } from "../../schema/protocol/index.ts";
 import type { Tenant } from "../tenants/layout.ts";
 
 /**
@@ -38,6 +38,8 @@ export interface RuntimeDefinition {
     busy?(ask: Ask): Promise<string | null>;
     /** How it is: the fields of the protocol and nothing else, whatever more the runtime says. */
     status?(ask: Ask): Promise<RuntimeStatus>;
+    /** What it says to somebody's words, as text; null: nothing. For channels that it has no place for itself. */
+    answer?(ask: Ask, question: AgentQuestion, key: string): Promise<string | null>;
     /** When its next own job is due, in milliseconds since the epoch, or null. */
     nextRunMs?(ask: Ask): Promise<number | null>;
   };
@@ -56,7 +58,12 @@ export type Ask = (question: {
   path: string;
   headers?: Readonly<Record<string, string>>;
   body?: unknown;
+  /** Until it is given up; a few seconds where nothing is said. */
+  timeoutMs?: number;
 }) => Promise<unknown>;
+
+/** How long an agent may think about one message. */
+export const TURN_MS = 10 * 60_000;
 
 /** Mount points inside every container. */
 export const DATA_PATH = "/data";

@@ -201,6 +201,7 @@ export function createModelHost() {
         upstream: ({ layout }) => `${layout.address}:8080`,
         closed: () => undefined,
         channels: () => undefined,
+        answer: async () => null,
         port: () => 8080,
         busy: async () => null,
         nextRunMs: async () => null,

@@ -1,4 +1,4 @@
-import type { ChannelName, ImageState, RuntimeName, RuntimeStatus } from "../../schema/protocol/index.ts";
+import type { AgentQuestion, ChannelName, ImageState, RuntimeName, RuntimeStatus } from "../../schema/protocol/index.ts";
 import type { Snapshots } from "../storage/index.ts";
 import type { Tenant, TenantLayout } from "./layout.ts";
 
@@ -173,6 +173,8 @@ export interface Runtimes {
   closed(runtime: RuntimeName): readonly string[] | undefined;
   /** Where it listens inside its container. */
   port(runtime: RuntimeName): number;
+  /** Asks the agent, and waits for as long as its turn takes; null: it says nothing. */
+  answer(tenant: Tenant, question: AgentQuestion, key: string): Promise<string | null>;
   /** What the runtime itself says that it is doing; null: nothing; undefined: it cannot tell. */
   busy(tenant: Tenant): Promise<string | null | undefined>;
   /** Null where the runtime has no way to say. Rejects when it does not answer as it should. */
@@ -222,10 +224,15 @@ export interface Bounds {
 export interface Held extends Bounds {
   knock: () => void;
 }
+/** `upstream` null: this host asks the agent itself. */
+export interface Way {
+  upstream: string | null;
+  path: string;
+}
 export interface Route extends Bounds {
   upstream: string;
   /** Paths below which no visitor may come: what the runtime offers its host, or the edge's deliveries, alone. */
   closed?: readonly string[];
   /** Where a delivery of a channel goes, by POST to exactly this path; visitors never. */
-  channels?: Readonly<Partial<Record<ChannelName, { upstream: string; path: string }>>>;
+  channels?: Readonly<Partial<Record<ChannelName, Way>>>;
 }

@@ -234,6 +234,9 @@ export const tenantReceipt = z.strictObject({
 });
 export type TenantReceipt = z.infer<typeof tenantReceipt>;
 
+/** An agent that was asked has answered, and nobody waits for it on the line: the edge fetches it. Says nothing of what. */
+export const tenantAnswered = z.strictObject({ type: z.literal("tenant.answered"), seq, at, tenantId });
+
 /** What the host's journal knows nothing of, looked for once a day; an empty list is the news that it has looked. */
 export const hostLeftovers = z.strictObject({
   type: z.literal("host.leftovers"),
@@ -253,6 +256,7 @@ export const report = z.discriminatedUnion("type", [
   tenantStatus,
   hostLeftovers,
   tenantImage,
+  tenantAnswered,
 ]);
 export type Report = z.infer<typeof report>;
 /** A report before the host's journal has numbered it. */

@@ -45,6 +45,9 @@ export const forgetEnded = (db: Database, before: { ended: number; day: string }
   db.delete(channelCounts).where(lt(channelCounts.day, before.day)),
 ];
 
+export const noteRegistered = (db: Database, id: string, at: number) =>
+  db.update(channels).set({ registeredAt: at, registerAt: null, failure: null }).where(ofOneChannel(id));
+
 /** The open code and no other: one that was used, or replaced, changes no row. */
 export const closePairing = (db: Database, { id, pairingHash }: ChannelRow): Statement =>
   db

@@ -3,7 +3,7 @@ import type { World } from "../clock.ts";
 import type { Database, Statement } from "../db.ts";
 import type { Config } from "../env.ts";
 import type { Post } from "../mail/index.ts";
-import type { BotApi } from "./bot-api.ts";
+import type { CallTo } from "./adapters/index.ts";
 
 /** What this room's parts share. */
 export interface ChannelsContext {
@@ -12,7 +12,8 @@ export interface ChannelsContext {
   config: Pick<Config, "dashboardOrigin" | "tenants" | "vaultKeys" | "providersAt">;
   /** Reaches the hosts. */
   fetch: typeof fetch;
-  bot: BotApi;
+  /** Reaches the providers. */
+  call: CallTo;
   post: Pick<Post, "posting">;
   /** For the door of one agent. */
   deliveryToken(delivery: Delivery): Promise<string>;

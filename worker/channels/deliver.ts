@@ -1,15 +1,12 @@
-import { HAND_OVER, toBase64url } from "../../schema/protocol/index.ts";
-import { MESSAGES_PATH } from "../access/index.ts";
-import { tenantHostnameOf } from "../env.ts";
-import { SECRET_HEADER } from "./adapters/telegram.ts";
+import { toBase64url } from "../../schema/protocol/index.ts";
+import { sendAnswer } from "./answer.ts";
 import type { ChannelsContext } from "./context.ts";
+import { handOver, type Said, type Waiting } from "./hand-over.ts";
 import { type ChannelKeys, channelKeys } from "./keys.ts";
 import * as queue from "./queue.ts";
-import { failureOf, type HandOverFailure, isHopeless, pauseMs, type Refusal } from "./rules.ts";
+import { type HandOverFailure, isHopeless, pauseMs, type Refusal } from "./rules.ts";
 import * as store from "./store.ts";
 
-/** Shorter than the gate holds a program while the agent wakes; the wake goes on without us. */
-const TIMEOUT_MS = 14_000;
 const LEASE_MS = 18_000;
 /** No further try begins after so long: a Worker has half a minute after its answer. */
 const LAST_TRY_AFTER_MS = 15_000;
@@ -17,31 +14,41 @@ const LAST_TRY_AFTER_MS = 15_000;
 const AT_A_TIME = 4;
 const CONVERSATIONS = 32;
 const MESSAGES = 50;
-/** In a row, before the clock's turn comes. */
-const TRIES = 3;
+/** Before an agent that still thinks is asked again, where its host has not said that it is done. */
+const THINKS_MS = 20_000;
+
+/** How long one delivery goes on: right after a message, or when the clock has come to it. */
+export interface Effort {
+  /** In a row, before the clock's turn comes. */
+  tries: number;
+  /** For an answer. */
+  waitMs: number;
+}
+export const AT_ONCE: Effort = { tries: 3, waitMs: 8_000 };
+export const IN_TURN: Effort = { tries: 1, waitMs: 0 };
 
 /**
  * Hands over what waits: in order within a conversation, conversations side by side, each until the agent has said that
- * it has the message. Whoever dies in the middle leaves a lease that ends by itself; the message is then handed over
- * again, and the agent knows it by its id.
+ * it has the message, or what it says to it. Whoever dies in the middle leaves a lease that ends by itself; the message
+ * is then handed over again, and the agent knows it by its id.
  */
-export async function drain(context: ChannelsContext, channelId: string | null, tries = TRIES): Promise<void> {
+export async function drain(context: ChannelsContext, channelId: string | null, effort: Effort): Promise<void> {
   const { db, world } = context;
   const due = await queue.dueConversations(db, channelId, world.now(), CONVERSATIONS);
   const next = due.values();
   const work = async () => {
-    for (const place of next) await handOverAll(context, place, tries);
+    for (const place of next) await handOverAll(context, place, effort);
   };
   await Promise.all(Array.from({ length: Math.min(AT_A_TIME, due.length) }, work));
 }
 
 type Place = { channelId: string; conversation: string };
-type Waiting = NonNullable<Awaited<ReturnType<typeof queue.readWaiting>>>;
 
-async function handOverAll(context: ChannelsContext, place: Place, tries: number): Promise<void> {
+async function handOverAll(context: ChannelsContext, place: Place, effort: Effort): Promise<void> {
   const { db, world } = context;
   const lease = toBase64url(world.random(12));
   const until = () => ({ lease, leaseUntil: world.now() + LEASE_MS });
+  const held = () => queue.extend(db, place, until());
   const conversation = await queue.claim(db, place, until(), world.now());
   if (!conversation) return;
   let failures = conversation.attempts;
@@ -54,12 +61,15 @@ async function handOverAll(context: ChannelsContext, place: Place, tries: number
     }
     if (found.waiting.length === 0 && (await queue.release(db, place, lease))) return;
     for (const message of found.waiting) {
-      const held = () => queue.extend(db, place, until());
-      const outcome = await handOver(context, found, keys, message, { failures, tries, held });
+      const outcome = await bring(context, { found, keys, message }, { failures, effort, held });
+      if (outcome.kind === "thinking") {
+        const nextAttemptAt = world.now() + THINKS_MS;
+        return queue.postpone(db, place, lease, { attempts: 0, nextAttemptAt, lastError: null });
+      }
       if (outcome.kind === "failed") {
         failures += outcome.tried;
         const random01 = (world.random(1)[0] as number) / 255;
-        const nextAttemptAt = world.now() + pauseMs(failures, random01);
+        const nextAttemptAt = world.now() + Math.max(pauseMs(failures, random01), outcome.notBeforeMs ?? 0);
         return queue.postpone(db, place, lease, { attempts: failures, nextAttemptAt, lastError: outcome.why });
       }
       const isBack = outcome.kind === "taken" && failures > 0;
@@ -75,58 +85,55 @@ async function handOverAll(context: ChannelsContext, place: Place, tries: number
   }
 }
 
-type Outcome =
+export interface Task {
+  found: Waiting;
+  keys: ChannelKeys;
+  message: store.MessageRow;
+}
+/** Whether the lease is still held, and is now for longer. */
+export type Held = () => Promise<boolean>;
+export type Outcome =
   | { kind: "taken" }
+  | { kind: "thinking" }
   | { kind: "dropped"; why: Refusal }
-  | { kind: "failed"; why: HandOverFailure; tried: number };
+  | { kind: "failed"; why: HandOverFailure; tried: number; notBeforeMs?: number };
 
-/** A few times in a row, for an agent that is just waking. */
-async function handOver(
+/** To the agent, and what it says to it back to whoever wrote; a try that begins with an answer at hand asks nobody. */
+async function bring(
   context: ChannelsContext,
-  to: Waiting,
-  keys: ChannelKeys,
-  message: store.MessageRow,
-  { failures, tries, held }: { failures: number; tries: number; held: () => Promise<boolean> },
+  { found, keys, message }: Task,
+  { failures, effort, held }: { failures: number; effort: Effort; held: Held },
 ): Promise<Outcome> {
-  const { world } = context;
   const body = message.body === null ? null : await keys.messages.open(message.body, message);
   if (!body) return { kind: "dropped", why: "unreadable" };
+  const task = { found, keys, message };
+  if (message.answer !== null) {
+    const answer = await keys.messages.open(message.answer, store.answerPlace(message));
+    return answer ? sendAnswer(context, { ...task, body, answer }, held) : { kind: "dropped", why: "unreadable" };
+  }
+  const { world } = context;
   const startedAt = world.now();
   for (let tried = 1; ; tried += 1) {
-    const failure = await send(context, to, keys.proof, body);
-    if (failure === null) return { kind: "taken" };
-    if (isHopeless(failure, failures + tried)) return { kind: "dropped", why: "not_taken" };
-    if (tried >= tries || world.now() - startedAt > LAST_TRY_AFTER_MS) return { kind: "failed", why: failure, tried };
-    await world.sleep(500 * tried);
-    if (!(await held())) return { kind: "failed", why: failure, tried };
-  }
-}
-
-async function send(
-  context: ChannelsContext,
-  { channel, tenant, host }: Waiting,
-  proof: string,
-  body: Uint8Array<ArrayBuffer>,
-): Promise<HandOverFailure | null> {
-  const way = HAND_OVER[tenant.runtime][channel.kind];
-  if (!way) return "agent_away";
-  const hostname = tenantHostnameOf(context.config.tenants, tenant.slug);
-  const delivery = { sub: tenant.id, aud: host.id, hostname, channel: channel.kind, path: way.path };
-  try {
-    const response = await context.fetch(`${host.endpoint}${MESSAGES_PATH}`, {
-      method: "POST",
-      headers: {
-        authorization: `Bearer ${await context.deliveryToken(delivery)}`,
-        "content-type": "application/json",
-        [SECRET_HEADER]: proof,
-      },
-      body,
-      redirect: "manual",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-    await response.body?.cancel();
-    return failureOf(response.status, response.headers.get(way.taken.header) === way.taken.value);
-  } catch {
-    return "host_unreachable";
+    const it = { message, body, proof: keys.proof, waitMs: effort.waitMs };
+    const said: Said = await handOver(context, found, it);
+    switch (said.kind) {
+      case "taken":
+        return said;
+      case "answered": {
+        const answer = new TextEncoder().encode(said.text) as Uint8Array<ArrayBuffer>;
+        if (!(await store.keepAnswer(context, keys, message, answer))) return { kind: "thinking" };
+        return sendAnswer(context, { ...task, body, answer }, held);
+      }
+      case "thinking":
+      case "failed": {
+        const isLate = world.now() - startedAt > LAST_TRY_AFTER_MS;
+        const why = said.kind === "failed" ? said.why : null;
+        if (why && isHopeless(why, failures + tried)) return { kind: "dropped", why: "not_taken" };
+        if (tried >= effort.tries || isLate || !(await held())) {
+          return why ? { kind: "failed", why, tried } : { kind: "thinking" };
+        }
+        if (why) await world.sleep(500 * tried);
+      }
+    }
   }
 }

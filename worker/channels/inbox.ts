@@ -1,17 +1,19 @@
 import type { Context } from "hono";
-import { channelName } from "../../schema/protocol/index.ts";
+import { type ChannelName, channelName } from "../../schema/protocol/index.ts";
 import { atomically, isUniqueViolation, type Statement } from "../db.ts";
 import { readLimitedBytes } from "../http.ts";
 import { problem, problemResponse } from "../problem.ts";
 import { messagesPerDayOf } from "../tenants/index.ts";
 import type { Background } from "../tenants/types.ts";
 import { ADAPTERS } from "./adapters/index.ts";
+import { isSame } from "./adapters/proof.ts";
+import { keep } from "./body.ts";
 import * as channelStore from "./channel-store.ts";
 import type { ChannelsContext } from "./context.ts";
-import { drain } from "./deliver.ts";
+import { AT_ONCE, drain } from "./deliver.ts";
 import { type ChannelKeys, channelKeys } from "./keys.ts";
 import { isRightCode, pair } from "./pairing.ts";
-import { type Incoming, judge, MAX_BODY_BYTES, NOTICE_SHARE, type Refusal } from "./rules.ts";
+import { type Incoming, isTold, judge, MAX_BODY_BYTES, NOTICE_SHARE, type Refusal } from "./rules.ts";
 import { NONCE_BYTES } from "./seal.ts";
 import * as store from "./store.ts";
 
@@ -31,13 +33,9 @@ interface Case extends Found {
  */
 export async function receive(context: ChannelsContext, c: Context, later: Background): Promise<Response> {
   const { db, world, config } = context;
-  const kind = channelName.safeParse(c.req.param("kind")).data;
-  const found = kind && (await store.findChannel(db, c.req.param("id") ?? ""));
-  if (!found || found.channel.kind !== kind || found.tenant.desired === "deleted") {
-    return problemResponse(problem("not_found"));
-  }
-  const refused = (why: Refusal, senderId: string | null = null) =>
-    atomically(db, store.refusalStatements(db, found.channel.id, { why, senderId }, world.now()));
+  const found = await findCalled(context, c);
+  if (!found) return problemResponse(problem("not_found"));
+  const refused = (why: Refusal) => refuseCall(context, found, why);
 
   const body = await readBody(c.req.raw);
   if (!body) {
@@ -47,12 +45,13 @@ export async function receive(context: ChannelsContext, c: Context, later: Backg
   const keys = await channelKeys(db, config.vaultKeys, found.channel);
   // The provider keeps it: it may be ours to fix.
   if (!keys) return problemResponse(problem("internal"));
-  const adapter = ADAPTERS[kind];
+  const adapter = ADAPTERS[found.channel.kind];
   if (!(await adapter.verify({ headers: c.req.raw.headers, body, nowMs: world.now() }, keys.proof))) {
     await refused("forged");
     return problemResponse(problem("unauthenticated"));
   }
-  const parsed = adapter.parse(parseJson(body));
+  await heardFrom(context, found.channel);
+  const parsed = adapter.parse(parseJson(body), found.channel.accountId);
   switch (parsed.kind) {
     case "handshake":
       return c.json(parsed.answer);
@@ -60,13 +59,52 @@ export async function receive(context: ChannelsContext, c: Context, later: Backg
     case "malformed":
       await refused(parsed.kind);
       return c.json({});
-    case "message":
-      await take(context, { ...found, keys, message: parsed.message, body }, later);
+    case "nothing":
       return c.json({});
+    case "messages": {
+      let isAnswered = false;
+      for (const message of parsed.messages) {
+        isAnswered = (await take(context, { ...found, keys, message, body }, later)) || isAnswered;
+      }
+      return c.json(isAnswered ? (adapter.promise ?? {}) : {});
+    }
   }
 }
 
-async function take(context: ChannelsContext, it: Case, later: Background): Promise<void> {
+/** By GET: a provider that wants to see that the address is ours shows a word, and gets back what it brings besides. */
+export async function greet(context: ChannelsContext, c: Context): Promise<Response> {
+  const found = await findCalled(context, c);
+  const word = found && ADAPTERS[found.channel.kind].word;
+  const keys = word && (await channelKeys(context.db, context.config.vaultKeys, found.channel));
+  if (!keys) return problemResponse(problem("not_found"));
+  const challenge = c.req.query("hub.challenge") ?? "";
+  const isIt = c.req.query("hub.mode") === "subscribe" && /^[\w-]{1,200}$/.test(challenge);
+  if (!isIt || !isSame(c.req.query("hub.verify_token") ?? "", word(keys.proof, found.channel.id))) {
+    await refuseCall(context, found, "forged");
+    return problemResponse(problem("unauthenticated"));
+  }
+  await heardFrom(context, found.channel);
+  return c.text(challenge);
+}
+
+async function findCalled({ db }: ChannelsContext, c: Context): Promise<Found | null> {
+  const kind: ChannelName | undefined = channelName.safeParse(c.req.param("kind")).data;
+  const found = kind && (await store.findChannel(db, c.req.param("id") ?? ""));
+  return found && found.channel.kind === kind && found.tenant.desired !== "deleted" ? found : null;
+}
+
+const refuseCall = ({ db, world }: ChannelsContext, { channel }: Found, why: Refusal) =>
+  atomically(db, store.refusalStatements(db, channel.id, { why, senderId: null }, world.now()));
+
+/** Where its owner has it send here, its first true call shows that it does. */
+async function heardFrom({ db, world }: ChannelsContext, channel: store.ChannelRow): Promise<void> {
+  if (channel.registeredAt === null && ADAPTERS[channel.kind].register === null) {
+    await channelStore.noteRegistered(db, channel.id, world.now());
+  }
+}
+
+/** Whether it will be answered. */
+async function take(context: ChannelsContext, it: Case, later: Background): Promise<boolean> {
   const { db, world } = context;
   const { channel, tenant, message, keys, people } = it;
   const now = world.now();
@@ -87,7 +125,7 @@ async function take(context: ChannelsContext, it: Case, later: Background): Prom
         ...(verdict.why === "wrong_code" ? [channelStore.countTry(db, channel)] : []),
         ...(verdict.why === "daily_limit" ? noticeOf(context, it, "limit", perDay) : []),
       ]);
-      return;
+      return false;
     case "stop": {
       const place = { channelId: channel.id, conversation: message.conversation };
       await atomically(db, [
@@ -96,13 +134,14 @@ async function take(context: ChannelsContext, it: Case, later: Background): Prom
         ...store.tellLoop(db, tenant, channel, now),
         context.post.posting(loopMail(it, context.config.dashboardOrigin)),
       ]);
-      return;
+      return false;
     }
     case "pair":
       return pair(context, it, later);
     case "take": {
       const place = { channelId: channel.id, updateId: message.updateId };
-      const sealed = await keys.messages.seal(it.body, place, world.random(NONCE_BYTES));
+      const body = isTold(tenant.runtime, channel.kind) ? it.body : keep(message);
+      const sealed = await keys.messages.seal(body, place, world.random(NONCE_BYTES));
       const { conversation, position, senderId, sentAt } = message;
       const row = { ...place, conversation, position, senderId, sentAt, receivedAt: now, digest, body: sealed };
       try {
@@ -115,9 +154,10 @@ async function take(context: ChannelsContext, it: Case, later: Background): Prom
         // Two at once with the same message: the index decides, and both have been heard.
         if (!isUniqueViolation(error, "channel_messages.channel_id")) throw error;
         await atomically(db, refusal("replayed"));
-        return;
+        return false;
       }
-      later(drain(context, channel.id));
+      later(drain(context, channel.id, AT_ONCE));
+      return true;
     }
   }
 }

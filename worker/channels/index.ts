@@ -2,11 +2,11 @@ import { Hono } from "hono";
 import type { Accounts } from "../accounts/index.ts";
 import { atomically } from "../db.ts";
 import { backgroundOf, logFailure } from "../http.ts";
-import { createBotApi } from "./bot-api.ts";
+import { ADAPTERS, callTo } from "./adapters/index.ts";
 import * as channelStore from "./channel-store.ts";
 import type { ChannelsContext } from "./context.ts";
-import { drain } from "./deliver.ts";
-import { HOOKS_PATH, receive } from "./inbox.ts";
+import { AT_ONCE, drain, IN_TURN } from "./deliver.ts";
+import { greet, HOOKS_PATH, receive } from "./inbox.ts";
 import { channelKeys } from "./keys.ts";
 import * as queue from "./queue.ts";
 import { register, unregister } from "./register.ts";
@@ -21,21 +21,35 @@ const PER_TICK = 100;
 const DAY_MS = 24 * 3_600_000;
 
 /** The inbox: what people write to an agent, from their provider's call until the agent has it. docs/channels.md. */
-export function createChannels(options: Omit<ChannelsContext, "bot"> & { accounts: Pick<Accounts, "caller"> }) {
+export function createChannels(options: Omit<ChannelsContext, "call"> & { accounts: Pick<Accounts, "caller"> }) {
   const { db, world, config, fetch } = options;
-  const context: ChannelsContext = { ...options, bot: createBotApi({ fetch, at: config.providersAt }) };
+  const context: ChannelsContext = { ...options, call: callTo(fetch, config.providersAt) };
   const service = createChannelsService(context);
 
   return {
     service,
     api: channelRoutes({ service, accounts: options.accounts }),
-    hooks: new Hono().post(HOOKS_PATH, (c) => receive(context, c, backgroundOf(c))),
+    hooks: new Hono()
+      .post(HOOKS_PATH, (c) => receive(context, c, backgroundOf(c)))
+      .get(HOOKS_PATH, (c) => greet(context, c)),
+
+    /** Its host says that an answer is there. */
+    async answered(tenantId: string): Promise<void> {
+      for (const { id } of await channelStore.channelsOfTenant(db, tenantId)) {
+        await atomically(db, [queue.hurry(db, id)]);
+        await drain(context, id, AT_ONCE);
+      }
+    },
 
     async goodbye(tenantId: string): Promise<() => Promise<unknown>> {
-      const [channel] = await channelStore.channelsOfTenant(db, tenantId);
-      const keys = channel && (await channelKeys(db, config.vaultKeys, channel));
-      const token = channel?.kind === "telegram" ? keys?.token : null;
-      return async () => token && context.bot.deleteWebhook(token);
+      const rows = await channelStore.channelsOfTenant(db, tenantId);
+      const known = await Promise.all(
+        rows.map(async ({ kind }) => ({ kind, keys: await channelKeys(db, config.vaultKeys, { tenantId, kind }) })),
+      );
+      return () =>
+        Promise.all(
+          known.map(({ kind, keys }) => keys?.token && ADAPTERS[kind].unregister(context.call(kind), keys.token)),
+        );
     },
 
     /** What is due: registrations, hand-overs, and forgetting. */
@@ -52,7 +66,7 @@ export function createChannels(options: Omit<ChannelsContext, "bot"> & { account
         ...channelStore.forgetChannels(db, channelStore.ofGoneTenants(db)),
         ...channelStore.forgetEnded(db, { ended: now - REPLAY_KNOWN_MS, day: dayOf(now - COUNTS_KEPT_DAYS * DAY_MS) }),
       ]);
-      await logFailure(drain(context, null, 1));
+      await logFailure(drain(context, null, IN_TURN));
     },
   };
 }

@@ -7,14 +7,6 @@ import { ADAPTERS } from "./adapters/index.ts";
 import { MESSAGE_KEY } from "./rules.ts";
 import { type MessageKeys, messageKeys } from "./seal.ts";
 
-/** By which the edge speaks to the provider as the bot. */
-export const TOKEN_NAME: Readonly<Record<ChannelName, string>> = {
-  telegram: "TELEGRAM_BOT_TOKEN",
-  discord: "DISCORD_BOT_TOKEN",
-  slack: "SLACK_BOT_TOKEN",
-  whatsapp: "WHATSAPP_ACCESS_TOKEN",
-};
-
 export interface ChannelKeys {
   /** What proves the provider. */
   proof: string;
@@ -32,7 +24,7 @@ export const sealedRows = (db: Database, tenantId: string, kind: ChannelName) =>
       .where(
         and(
           eq(secrets.tenantId, tenantId),
-          inArray(secrets.name, [MESSAGE_KEY, ADAPTERS[kind].proof.name, TOKEN_NAME[kind]]),
+          inArray(secrets.name, [MESSAGE_KEY, ADAPTERS[kind].proof.name, ADAPTERS[kind].token]),
         ),
       ),
     db.select({ salt: tenantSalts.salt }).from(tenantSalts).where(eq(tenantSalts.tenantId, tenantId)),
@@ -48,7 +40,7 @@ export async function channelKeys(db: Database, ring: Keyring, about: { tenantId
     return opened?.ok ? opened.secret.reveal() : null;
   };
   const [key, proof, token] = await Promise.all(
-    [MESSAGE_KEY, ADAPTERS[about.kind].proof.name, TOKEN_NAME[about.kind]].map(open),
+    [MESSAGE_KEY, ADAPTERS[about.kind].proof.name, ADAPTERS[about.kind].token].map(open),
   );
   if (!key || !proof) return null;
   return { proof, token: token ?? null, messages: await messageKeys(key) } satisfies ChannelKeys;

@@ -96,7 +96,7 @@ export async function endMessage(
       .where(and(isPlace(message), eq(channelConversations.lease, held.lease))),
     db
       .update(channelMessages)
-      .set({ state, body: null, endedAt: now })
+      .set({ state, body: null, answer: null, endedAt: now })
       .where(and(eq(channelMessages.id, message.id), eq(channelMessages.state, "waiting"))),
     ...more,
   ] as [Statement, ...Statement[]])) as [{ rowsAffected: number }];
@@ -154,7 +154,7 @@ export function expired(db: Database, receivedBefore: number, limit: number): Pr
 export const drop = (db: Database, message: MessageRow, why: Refusal, now: number): Statement[] => [
   db
     .update(channelMessages)
-    .set({ state: "dropped", body: null, endedAt: now })
+    .set({ state: "dropped", body: null, answer: null, endedAt: now })
     .where(and(eq(channelMessages.id, message.id), eq(channelMessages.state, "waiting"))),
   countOne(db, message.channelId, why, now),
 ];

@@ -8,6 +8,15 @@ import { type ChannelsService, channelView } from "./types.ts";
 
 const byKind = byId.extend({ kind: inPath("kind") });
 const byPerson = byKind.extend({ person: inPath("person") });
+const typed = z.strictObject({
+  token: z.string().max(500),
+  secret: z
+    .string()
+    .max(200)
+    .optional()
+    .openapi({ description: "Slack's signing secret; the secret of the app for WhatsApp." }),
+  account: z.string().max(40).optional().openapi({ description: "WhatsApp: the id of the phone number." }),
+});
 const BASE = "/tenants/{id}/channels";
 
 /** `/api/v1/tenants/{id}/channels`: what an owner does with them. */
@@ -42,16 +51,15 @@ export function channelRoutes({ service, accounts }: { service: ChannelsService;
     method: "put",
     path: `${BASE}/{kind}`,
     security,
-    request: { params: byKind, ...jsonBody(z.strictObject({ token: z.string().max(500) })) },
+    request: { params: byKind, ...jsonBody(typed) },
     responses: {
-      200: okJson(channelView, "Its provider knows the token; the agent starts again with it"),
+      200: okJson(channelView, "Its provider knows the token; an agent that speaks for itself starts again with it"),
       ...refusals,
     },
   });
   app.openapi(connect, async (c) => {
     const { id, kind } = c.req.valid("param");
-    const { token } = c.req.valid("json");
-    const connected = await service.connect(c.var.caller.person, id, kind, token, backgroundOf(c));
+    const connected = await service.connect(c.var.caller.person, id, kind, c.req.valid("json"), backgroundOf(c));
     return (connected.ok ? c.json(connected.value, 200) : problemResponse(connected.problem)) as never;
   });
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { codeFrom, codeIn, type Heard, type Incoming, judge, type Known, loopSign, pauseMs } from "./rules.ts";
 
 const message = (more: Partial<Incoming> = {}): Incoming => ({
-  ...{ updateId: "1", position: 1, conversation: "7", senderId: "7", isAutomaton: false, isPrivate: true },
+  ...{ updateId: "1", position: 1, conversation: "7", senderId: "7", isAutomaton: false, isPrivate: true, reply: null },
   ...{ text: "hello", sentAt: 10_000_000, ...more },
 });
 const known = (more: Partial<Known> = {}): Known => ({
@@ -45,7 +45,7 @@ describe("judge", () => {
     const open = known({ pairing: { isOpen: true, isRight: true } });
     const code = message({ senderId: "8", text: "ABCD-EFGH" });
     expect(judge(code, open)).toEqual({ kind: "pair" });
-    for (const other of [{ isPrivate: false }, { isAutomaton: true }, { text: "ABCD-EFGH please" }]) {
+    for (const other of [{ isAutomaton: true }, { text: "ABCD-EFGH please" }]) {
       expect(judge({ ...code, ...other }, open)).toEqual({ kind: "refuse", why: "not_allowed" });
     }
     expect(judge(code, known({ pairing: { isOpen: false, isRight: true } }))).toMatchObject({ kind: "refuse" });

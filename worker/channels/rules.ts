@@ -1,4 +1,5 @@
 import { type ChannelName, HAND_OVER, type RuntimeName, type TenantChannels } from "../../schema/protocol/index.ts";
+import { ADAPTERS } from "./adapters/index.ts";
 
 /** No provider sends more of what an agent could use; beyond it nothing is even parsed. */
 export const MAX_BODY_BYTES = 256 * 1024;
@@ -29,6 +30,8 @@ export interface Incoming {
   /** Between this person and the bot alone: only there a pairing code counts. */
   isPrivate: boolean;
   text: string;
+  /** What its provider wants to see again with an answer, besides the conversation; null where that is enough. */
+  reply: string | null;
   sentAt: number;
 }
 
@@ -49,6 +52,7 @@ export const REFUSALS = [
   "stopped",
   "expired",
   "not_taken",
+  "unanswered",
   "unreadable",
 ] as const;
 export type Refusal = (typeof REFUSALS)[number];
@@ -86,9 +90,11 @@ export type Verdict =
 export function judge(message: Incoming, known: Known): Verdict {
   const refuse = (why: Refusal): Verdict => ({ kind: "refuse", why });
   if (known.isReplay) return refuse("replayed");
+  // In a group others read along and write: whom the agent obeys would be up to whoever let it in.
+  if (!message.isPrivate) return refuse("unsupported");
   if (!known.people.has(message.senderId)) {
-    // A code is a try only where one is open, looks like one, and comes from a person alone with the bot.
-    const isTry = known.pairing.isOpen && message.isPrivate && !message.isAutomaton && codeIn(message.text) !== null;
+    // A code is a try only where one is open, looks like one, and comes from a person.
+    const isTry = known.pairing.isOpen && !message.isAutomaton && codeIn(message.text) !== null;
     if (!isTry) return refuse("not_allowed");
     return known.pairing.isRight ? { kind: "pair" } : refuse("wrong_code");
   }
@@ -184,7 +190,9 @@ export type HandOverFailure =
   | "too_many"
   | "agent_away"
   | "agent_refused"
-  | "not_taken";
+  | "not_taken"
+  | "provider_away"
+  | "token_refused";
 
 /** What an answer from behind the door means; null: taken. */
 export function failureOf(status: number, isTaken: boolean): HandOverFailure | null {
@@ -206,6 +214,17 @@ export const MESSAGE_KEY = "chelar.messages";
 export const hookUrl = (dashboardOrigin: string, { kind, id }: { kind: string; id: string }) =>
   `${dashboardOrigin}/hooks/${kind}/${id}`;
 
+/** Whether the agent itself speaks to that provider: then it has the channel's keys, and the list of who is heard. */
+export const isTold = (runtime: RuntimeName, kind: ChannelName): boolean => HAND_OVER[runtime][kind]?.form === "own";
+
+/** Names in the vault that stay at the edge: of channels for which the platform speaks. */
+export const keptFromAgent = (runtime: RuntimeName, rows: readonly { kind: ChannelName }[]): ReadonlySet<string> =>
+  new Set(
+    rows
+      .filter(({ kind }) => !isTold(runtime, kind))
+      .flatMap(({ kind }) => [ADAPTERS[kind].proof.name, ADAPTERS[kind].token]),
+  );
+
 /** What the agent's configuration says of its channels; undefined: it has none that its runtime has a place for. */
 export function channelsOf(
   runtime: RuntimeName,
@@ -214,7 +233,7 @@ export function channelsOf(
 ): TenantChannels | undefined {
   const mine = rows.filter(({ kind }) => kind === "telegram");
   const [first] = mine;
-  if (!first || !HAND_OVER[runtime].telegram) return undefined;
+  if (!first || !isTold(runtime, "telegram")) return undefined;
   const allowFrom = mine.flatMap(({ senderId }) => (senderId === null ? [] : [Number(senderId)]));
   return {
     telegram: {

@@ -1,4 +1,4 @@
-import { and, count, desc, eq, gt, inArray, lte, notInArray, sql } from "drizzle-orm";
+import { and, count, desc, eq, gt, inArray, isNull, lte, notInArray, sql } from "drizzle-orm";
 import {
   channelConversations,
   channelCounts,
@@ -10,8 +10,10 @@ import {
   tenants,
   user,
 } from "../../schema/db/index.ts";
+import type { World } from "../clock.ts";
 import type { Database, Statement } from "../db.ts";
 import { BEFORE, dayOf, type Incoming, REFUSALS_KEPT, type Refusal } from "./rules.ts";
+import { type MessageKeys, NONCE_BYTES, type Place } from "./seal.ts";
 
 export type ChannelRow = typeof channels.$inferSelect;
 export type MessageRow = typeof channelMessages.$inferSelect;
@@ -125,7 +127,32 @@ export function refusalStatements(
   ];
 }
 
-export const insertMessage = (db: Database, row: Omit<MessageRow, "id" | "endedAt">): Statement[] => [
+/** Bound to its message like the message itself, and never taken for it. */
+export const answerPlace = ({ channelId, updateId }: Place): Place => ({
+  channelId,
+  updateId: `answer to ${updateId}`,
+});
+
+/** Before any of it is sent. False where somebody else has kept one, or the message is over: then that one counts. */
+export async function keepAnswer(
+  { db, world }: { db: Database; world: Pick<World, "random"> },
+  { messages }: { messages: MessageKeys },
+  message: MessageRow,
+  answer: Uint8Array<ArrayBuffer>,
+): Promise<boolean> {
+  const sealed = await messages.seal(answer, answerPlace(message), world.random(NONCE_BYTES));
+  const { id, state, answer: kept } = channelMessages;
+  const rows = await db
+    .update(channelMessages)
+    .set({ answer: sealed })
+    .where(and(eq(id, message.id), eq(state, "waiting"), isNull(kept)));
+  return rows.rowsAffected === 1;
+}
+
+export const insertMessage = (
+  db: Database,
+  row: Omit<MessageRow, "id" | "endedAt" | "answer" | "answerSent">,
+): Statement[] => [
   db.insert(channelMessages).values(row),
   db
     .insert(channelConversations)
@@ -166,7 +193,7 @@ export function stopConversation(
       .onConflictDoUpdate({ target, set: { stoppedAt: at, stoppedWhy: why } }),
     db
       .update(channelMessages)
-      .set({ state: "dropped", body: null, endedAt: at })
+      .set({ state: "dropped", body: null, answer: null, endedAt: at })
       .where(and(isIn(place), eq(channelMessages.state, "waiting"))),
   ];
 }

@@ -3,6 +3,7 @@ import { channelName } from "../../schema/protocol/index.ts";
 import type { Person } from "../accounts/types.ts";
 import type { Result } from "../problem.ts";
 import type { Background } from "../tenants/types.ts";
+import type { Typed } from "./adapters/index.ts";
 
 /** One channel, as the agent's owner sees it. Nothing of what is written. */
 export const channelView = z
@@ -11,6 +12,10 @@ export const channelView = z
     account: z.string().openapi({ description: "The bot's public name at its provider." }),
     state: z.enum(["connected", "connecting", "failed"]),
     failure: z.string().nullable(),
+    setup: z.object({ url: z.string(), word: z.string().nullable() }).nullable().openapi({
+      description:
+        "Where the provider is to send, and the word by which it asks whether that is here, for its own pages; null where the platform says it there itself.",
+    }),
     people: z.array(z.object({ id: z.string(), addedAt: z.iso.datetime() })).openapi({
       description: "Who is heard, by the number that the provider gave them for good.",
     }),
@@ -33,7 +38,7 @@ export interface ChannelsService {
     person: Person,
     tenantId: string,
     kind: string,
-    token: string,
+    typed: Partial<Typed>,
     later: Background,
   ): Promise<Result<ChannelView>>;
   disconnect(person: Person, tenantId: string, kind: string, later: Background): Promise<Result<null>>;

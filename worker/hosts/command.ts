@@ -6,7 +6,7 @@ import {
   sealingJwk,
   sealSecrets,
 } from "../../schema/protocol/index.ts";
-import { channelsOf, MESSAGE_KEY } from "../channels/rules.ts";
+import { channelsOf, keptFromAgent, MESSAGE_KEY } from "../channels/rules.ts";
 import { keepingOf, VOLUME_KEY } from "../data/rules.ts";
 import { type Config, tenantHostnameOf, tenantOriginOf } from "../env.ts";
 import { limitsOf, sleepOf, snapshotsOf } from "../tenants/index.ts";
@@ -41,13 +41,14 @@ export async function buildCommand(
 
   const env: SealedSecrets["env"] = {};
   let volumeKey: string | undefined;
+  const kept = keptFromAgent(runtime, channels);
   const keys = tenantKeys(ring, id, salt);
   for (const row of secrets) {
     const opened = await keys.open(row, row);
     if (!opened.ok) return opened;
     if (row.name === VOLUME_KEY) volumeKey = opened.secret.reveal();
     // What people wrote is the edge's to keep, until it hands it over.
-    else if (row.name !== MESSAGE_KEY) {
+    else if (row.name !== MESSAGE_KEY && !kept.has(row.name)) {
       const variable = variableFor(row.name, runtime);
       if (variable !== null) env[variable] = opened.secret.reveal();
     }

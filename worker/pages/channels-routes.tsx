@@ -53,7 +53,7 @@ export function channelRoutes(app: Hono, deps: PageDeps): void {
     signedIn((c, person) => show(c, person)),
   );
   posted("", "token", (c, person, form) =>
-    channels.connect(person, idOf(c), "telegram", text.parse(form.token), deps.background(c)),
+    channels.connect(person, idOf(c), "telegram", { token: text.parse(form.token) }, deps.background(c)),
   );
   posted("/remove", "page", (c, person) => channels.disconnect(person, idOf(c), "telegram", deps.background(c)));
   posted("/people", "person", (c, person, form) =>

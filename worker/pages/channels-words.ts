@@ -17,6 +17,7 @@ export const COUNT_WORDS: Record<Refusal, string> = {
   stopped: "In a conversation that was stopped",
   expired: "Waited for a day in vain",
   not_taken: "Refused by the agent itself",
+  unanswered: "Answered, but the answer was not taken",
   unreadable: "Could not be opened any more",
 };
 

@@ -141,11 +141,17 @@ const routes = {
     const update = JSON.parse(Buffer.concat(chunks).toString("utf8"));
     const secret = request.headers["x-telegram-bot-api-secret-token"];
     if (secret !== process.env.TELEGRAM_WEBHOOK_SECRET) return answer(response, 401, { ok: false });
-    const file = openSync("/data/inbox.jsonl", "a", 0o600);
-    writeSync(file, `${JSON.stringify(update)}\n`);
-    fsyncSync(file);
-    closeSync(file);
+    note(update);
     answer(response, 200, { ok: true }, { "x-openclaw-delivery-accepted": "durable" });
+  },
+  // Is asked as a runtime is that has no place for a channel: thinks as long as it is told to, and says it again.
+  "/ask": async (request, response) => {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const question = JSON.parse(Buffer.concat(chunks).toString("utf8"));
+    note(question);
+    await sleep(Number(/^think for (\d{1,5}) ms/.exec(question.text)?.[1] ?? 0));
+    answer(response, 200, { answer: `You said: ${question.text}` });
   },
   "/inbox": (_, response) => {
     const lines = read("/data/inbox.jsonl").split("\n");
@@ -188,6 +194,13 @@ const routes = {
   },
   "/misbehave/hang": () => {},
 };
+
+function note(message) {
+  const file = openSync("/data/inbox.jsonl", "a", 0o600);
+  writeSync(file, `${JSON.stringify(message)}\n`);
+  fsyncSync(file);
+  closeSync(file);
+}
 
 function schedule(atMs) {
   nextRunMs = atMs;

@@ -39,7 +39,8 @@ describe("Slack", () => {
   });
 
   it("is answered its challenge, and heard by user id", () => {
-    expect(ADAPTERS.slack.parse({ type: "url_verification", challenge: "3eZbrw1aB", token: "x" })).toEqual({
+    const parse = (body: object) => ADAPTERS.slack.parse(body, "T1DC2JH3J-U2");
+    expect(parse({ type: "url_verification", challenge: "3eZbrw1aB", token: "x" })).toEqual({
       kind: "handshake",
       answer: { challenge: "3eZbrw1aB" },
     });
@@ -51,23 +52,28 @@ describe("Slack", () => {
       text: "Hello",
       ts: "1355517523.000005",
     };
-    const envelope = { type: "event_callback", event_id: "Ev9UQ52YNA", event };
-    expect(ADAPTERS.slack.parse(envelope)).toMatchObject({
-      kind: "message",
-      message: {
-        updateId: "Ev9UQ52YNA",
-        conversation: "D024BE91L",
-        senderId: "U2147483697",
-        isAutomaton: false,
-        isPrivate: true,
-        text: "Hello",
-        sentAt: 1_355_517_523_000,
-      },
+    const envelope = { type: "event_callback", event_id: "Ev9UQ52YNA", team_id: "T1DC2JH3J", api_app_id: "A1", event };
+    expect(parse(envelope)).toMatchObject({
+      kind: "messages",
+      messages: [
+        {
+          updateId: "Ev9UQ52YNA",
+          conversation: "D024BE91L",
+          senderId: "U2147483697",
+          isAutomaton: false,
+          isPrivate: true,
+          text: "Hello",
+          sentAt: 1_355_517_523_000,
+        },
+      ],
     });
     const bot = { ...envelope, event: { ...event, subtype: "bot_message", bot_id: "B1" } };
-    expect(ADAPTERS.slack.parse(bot)).toMatchObject({ message: { isAutomaton: true } });
-    expect(ADAPTERS.slack.parse({ ...envelope, event: { ...event, subtype: "message_deleted" } }).kind).toBe(
-      "unsupported",
+    expect(parse(bot)).toMatchObject({ messages: [{ isAutomaton: true }] });
+    expect(parse({ ...envelope, event: { ...event, subtype: "message_deleted" } }).kind).toBe("unsupported");
+    expect(parse({ ...envelope, team_id: "T2" }).kind).toBe("unsupported");
+    // What the app itself has said.
+    expect(parse({ ...envelope, event: { ...event, bot_id: "B1", bot_profile: { app_id: "A1" } } }).kind).toBe(
+      "nothing",
     );
   });
 });
@@ -95,7 +101,7 @@ describe("Discord", () => {
     ] as const) {
       expect(await verify(text, signed, at, now)).toBe(false);
     }
-    expect(ADAPTERS.discord.parse(JSON.parse(body))).toEqual({ kind: "handshake", answer: { type: 1 } });
+    expect(ADAPTERS.discord.parse(JSON.parse(body), "1")).toEqual({ kind: "handshake", answer: { type: 1 } });
   });
 
   // RFC 8032 section 7.1, TEST 3: the signature algorithm is the one that is meant.
@@ -111,17 +117,23 @@ describe("Discord", () => {
   it("is heard by user id, in a server as alone", () => {
     const user = { id: "53908232506183680", username: "Mason" };
     const data = { options: [{ type: 3, name: "text", value: "hello there" }] };
-    const command = { id: "175928847299117063", type: 2, channel_id: "645027906669510667", data };
-    expect(ADAPTERS.discord.parse({ ...command, member: { user } })).toMatchObject({
-      message: {
-        senderId: "53908232506183680",
-        conversation: "645027906669510667",
-        text: "hello there",
-        isPrivate: false,
-        sentAt: 1_462_015_105_796,
-      },
+    const to = { application_id: "845027738276462632", channel_id: "645027906669510667", token: "A_UNIQUE_TOKEN" };
+    const command = { id: "175928847299117063", type: 2, ...to, data };
+    const parse = (body: object) => ADAPTERS.discord.parse(body, to.application_id);
+    expect(parse({ ...command, member: { user } })).toMatchObject({
+      messages: [
+        {
+          senderId: "53908232506183680",
+          conversation: "645027906669510667",
+          text: "hello there",
+          reply: "A_UNIQUE_TOKEN",
+          isPrivate: false,
+          sentAt: 1_462_015_105_796,
+        },
+      ],
     });
-    expect(ADAPTERS.discord.parse({ ...command, user })).toMatchObject({ message: { isPrivate: true } });
+    expect(parse({ ...command, user })).toMatchObject({ messages: [{ isPrivate: true }] });
+    expect(parse({ ...command, user, application_id: "1".repeat(18) }).kind).toBe("unsupported");
   });
 });
 
@@ -140,8 +152,10 @@ describe("WhatsApp", () => {
   it("is heard by number; what only says that something was read is no message", () => {
     const notification = (value: object) => ({
       object: "whatsapp_business_account",
-      entry: [{ id: "1", changes: [{ field: "messages", value: { messaging_product: "whatsapp", ...value } }] }],
+      entry: [{ id: "1", changes: [{ field: "messages", value: { ...product, ...value } }] }],
     });
+    const product = { messaging_product: "whatsapp", metadata: { phone_number_id: "106540352242922" } };
+    const parse = (body: object) => ADAPTERS.whatsapp.parse(body, "106540352242922");
     const message = {
       from: "16315551234",
       id: "wamid.ABGGFlCGg0cvAgo-sJQh43L5Pe4W",
@@ -149,16 +163,20 @@ describe("WhatsApp", () => {
       type: "text",
       text: { body: "Hello this is an answer" },
     };
-    expect(ADAPTERS.whatsapp.parse(notification({ messages: [message] }))).toMatchObject({
-      message: {
-        updateId: message.id,
-        senderId: "16315551234",
-        text: "Hello this is an answer",
-        sentAt: 1_603_059_201_000,
-      },
+    const said = { senderId: "16315551234", text: "Hello this is an answer", sentAt: 1_603_059_201_000 };
+    const second = { ...message, id: "wamid.2" };
+    expect(parse(notification({ messages: [message, second] }))).toMatchObject({
+      kind: "messages",
+      messages: [
+        { ...said, updateId: message.id },
+        { ...said, updateId: "wamid.2" },
+      ],
     });
-    expect(ADAPTERS.whatsapp.parse(notification({ statuses: [] })).kind).toBe("unsupported");
-    expect(ADAPTERS.whatsapp.parse({ object: "page" }).kind).toBe("malformed");
+    expect(parse(notification({ statuses: [] })).kind).toBe("nothing");
+    // One app, one secret, another of its numbers.
+    const elsewhere = { metadata: { phone_number_id: "1" }, messages: [message] };
+    expect(parse(notification(elsewhere)).kind).toBe("unsupported");
+    expect(parse({ object: "page" }).kind).toBe("malformed");
   });
 });
 

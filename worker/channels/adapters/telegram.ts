@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { TELEGRAM_SECRET } from "../../../schema/protocol/index.ts";
+import { type Call, told } from "./outside.ts";
 import { isSame } from "./proof.ts";
 import type { Adapter } from "./types.ts";
 
@@ -25,8 +26,27 @@ const update = z.object({
     .optional(),
 });
 
+const me = z.object({ id: z.int().min(1), is_bot: z.literal(true), username: z.string().min(1).max(64) });
+const failed = z.object({ parameters: z.object({ retry_after: z.int().min(1).max(86_400) }) });
+
+async function ask<T>(call: Call, token: string, method: string, shape: z.ZodType<T>, json: object) {
+  const answer = await call({ path: `/bot${token}/${method}`, json });
+  const given = told(answer, z.object({ ok: z.literal(true), result: shape }), (body, status) => {
+    const seconds = failed.safeParse(body).data?.parameters.retry_after;
+    if (status === 429 && seconds) return { why: "busy", retryAfterSeconds: seconds };
+    // The first half of the token is no bot's number.
+    return status === 404 ? { why: "wrong_token" } : null;
+  });
+  return given.ok ? { ok: true as const, result: given.result.result as T } : given;
+}
+
 export const telegram: Adapter = {
-  proof: { name: TELEGRAM_SECRET, shape: /^[A-Za-z0-9_-]{43}$/ },
+  label: "Telegram",
+  origin: "https://api.telegram.org",
+  proof: { name: TELEGRAM_SECRET, shape: /^[A-Za-z0-9_-]{43}$/, hint: "" },
+  token: "TELEGRAM_BOT_TOKEN",
+  asks: [],
+  maxCharacters: 4_096,
 
   // "setWebhook", secret_token: the header that tells Telegram from everybody else who knows the address.
   verify: async ({ headers }, secret) => isSame(headers.get(SECRET_HEADER) ?? "", secret),
@@ -37,20 +57,40 @@ export const telegram: Adapter = {
     const { update_id: id, message, edited_message: edited, callback_query: pressed } = parsed.data;
     const about = message ?? edited ?? pressed?.message;
     const from = message?.from ?? edited?.from ?? pressed?.from;
-    // In a group others read along and write: whom the agent obeys would be up to whoever let it in.
-    if (!about || !from || about.chat.type !== "private") return { kind: "unsupported" };
+    if (!about || !from) return { kind: "unsupported" };
     return {
-      kind: "message",
-      message: {
-        updateId: String(id),
-        position: id,
-        conversation: String(about.chat.id),
-        senderId: String(from.id),
-        isAutomaton: from.is_bot,
-        isPrivate: true,
-        text: pressed ? (pressed.data ?? "") : (about.text ?? about.caption ?? ""),
-        sentAt: about.date * 1000,
-      },
+      kind: "messages",
+      messages: [
+        {
+          updateId: String(id),
+          position: id,
+          conversation: String(about.chat.id),
+          senderId: String(from.id),
+          isAutomaton: from.is_bot,
+          isPrivate: about.chat.type === "private",
+          text: pressed ? (pressed.data ?? "") : (about.text ?? about.caption ?? ""),
+          reply: null,
+          sentAt: about.date * 1000,
+        },
+      ],
     };
   },
+
+  async identify(call, { token }) {
+    const asked = await ask(call, token, "getMe", me, {});
+    if (!asked.ok) return asked;
+    return { ok: true, result: { accountId: String(asked.result.id), account: `@${asked.result.username}` } };
+  },
+  /** One at a time, so that they come in order; what came while nobody listened comes now. */
+  register: (call, { token, url, proof }) =>
+    ask(call, token, "setWebhook", z.unknown(), {
+      ...{ url, secret_token: proof, max_connections: 1, drop_pending_updates: false },
+      allowed_updates: ["message", "edited_message", "callback_query"],
+    }),
+  unregister: (call, token) => ask(call, token, "deleteWebhook", z.unknown(), {}),
+  // Without parse_mode nothing in the text is markup; a preview would fetch whatever address the agent was talked into.
+  send: (call, { token, conversation, text }) =>
+    ask(call, token, "sendMessage", z.unknown(), {
+      ...{ chat_id: Number(conversation), text, link_preview_options: { is_disabled: true } },
+    }),
 };

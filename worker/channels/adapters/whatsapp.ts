@@ -1,4 +1,6 @@
 import { z } from "zod";
+import type { Incoming } from "../rules.ts";
+import { type Failure, told } from "./outside.ts";
 import { hmacHex, isSame } from "./proof.ts";
 import type { Adapter } from "./types.ts";
 
@@ -8,35 +10,82 @@ const message = z.object({
   timestamp: z.string().regex(/^\d{9,11}$/),
   type: z.string(),
   text: z.object({ body: z.string() }).optional(),
+  group_id: z.string().optional(),
+});
+const value = z.object({
+  metadata: z.object({ phone_number_id: z.string() }).optional(),
+  messages: z.array(message).max(100).optional(),
 });
 const notification = z.object({
   object: z.literal("whatsapp_business_account"),
-  entry: z.array(
-    z.object({ changes: z.array(z.object({ value: z.object({ messages: z.array(message).optional() }) })) }),
-  ),
+  entry: z.array(z.object({ changes: z.array(z.object({ value })) })),
 });
+
+const failed = z.object({ error: z.object({ code: z.int() }) });
+const WRONG = 190;
+/** Graph API and Cloud API, "Error codes": of the app, of the account, of the number, of the pair. */
+const BUSY = [4, 80_007, 130_429, 131_056];
+function ofMeta(body: unknown): Failure | null {
+  const code = failed.safeParse(body).data?.error.code;
+  if (code === WRONG) return { why: "wrong_token" };
+  return code !== undefined && BUSY.includes(code) ? { why: "busy", retryAfterSeconds: 30 } : null;
+}
+const number = z.object({ id: z.string().regex(/^\d{5,20}$/), display_phone_number: z.string().min(3).max(40) });
+const as = (token: string) => ({ authorization: `Bearer ${token}` });
+const GRAPH = "/v23.0";
 
 /** Meta, "Webhooks: validating payloads": HMAC-SHA256 with the app's secret over the very body. */
 export const whatsapp: Adapter = {
-  proof: { name: "WHATSAPP_APP_SECRET", shape: /^[0-9a-f]{32}$/ },
+  label: "WhatsApp",
+  origin: "https://graph.facebook.com",
+  proof: {
+    name: "WHATSAPP_APP_SECRET",
+    shape: /^[0-9a-f]{32}$/,
+    hint: "An app secret has 32 characters, digits and a to f: your app, App settings, Basic.",
+  },
+  token: "WHATSAPP_ACCESS_TOKEN",
+  asks: ["secret", "account"],
+  maxCharacters: 4_096,
 
   verify: async ({ headers, body }, secret) =>
     isSame(headers.get("x-hub-signature-256") ?? "", `sha256=${hmacHex(secret, body)}`),
+  word: (proof, channelId) => hmacHex(proof, `chelar verify ${channelId}`).slice(0, 40),
 
-  parse(body) {
+  parse(body, accountId) {
     const parsed = notification.safeParse(body);
     if (!parsed.success) return { kind: "malformed" };
-    const messages = parsed.data.entry.flatMap(({ changes }) => changes.flatMap(({ value }) => value.messages ?? []));
-    const [it, ...more] = messages;
-    // The Cloud API sends one at a time; read receipts and the like carry none.
-    if (!it || more.length > 0) return { kind: "unsupported" };
-    const sentAt = Number(it.timestamp) * 1000;
-    return {
-      kind: "message",
-      message: {
-        ...{ updateId: it.id, conversation: it.from, senderId: it.from, sentAt, position: sentAt },
-        ...{ isAutomaton: false, isPrivate: true, text: it.text?.body ?? "" },
-      },
+    const values = parsed.data.entry.flatMap(({ changes }) => changes.map((change) => change.value));
+    // One app has one secret for all of its numbers, and says them all to one address.
+    const ours = values.filter(({ metadata }) => metadata?.phone_number_id === accountId);
+    const [first, ...more] = ours.flatMap(({ messages = [] }) => messages.map(incoming));
+    if (first) return { kind: "messages", messages: [first, ...more] };
+    // "Delivered", "read": each answer of ours causes some.
+    return values.some(({ messages = [] }) => messages.length > 0) ? { kind: "unsupported" } : { kind: "nothing" };
+  },
+
+  async identify(call, { token, account }) {
+    const path = `${GRAPH}/${account}?fields=display_phone_number`;
+    const given = told(await call({ method: "GET", path, headers: as(token) }), number, ofMeta);
+    if (!given.ok) return given;
+    return { ok: true, result: { accountId: given.result.id, account: given.result.display_phone_number } };
+  },
+  register: null,
+  unregister: async () => undefined,
+
+  async send(call, { token, accountId, conversation, text }) {
+    const json = {
+      ...{ messaging_product: "whatsapp", recipient_type: "individual", to: conversation, type: "text" },
+      text: { body: text, preview_url: false },
     };
+    const asked = await call({ path: `${GRAPH}/${accountId}/messages`, headers: as(token), json });
+    return told(asked, z.object({ messages: z.array(z.object({ id: z.string() })) }), ofMeta);
   },
 };
+
+function incoming(it: z.infer<typeof message>): Incoming {
+  const sentAt = Number(it.timestamp) * 1000;
+  return {
+    ...{ updateId: it.id, conversation: it.from, senderId: it.from, sentAt, position: sentAt, reply: null },
+    ...{ isAutomaton: false, isPrivate: it.group_id === undefined, text: it.text?.body ?? "" },
+  };
+}
