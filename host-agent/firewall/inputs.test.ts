@@ -21,6 +21,7 @@ describe("inputs are refused before anything is changed", () => {
     [{ pool: "10.213.0.0/16" }, `firewall: the pool 10.213.0.0/16 overlaps 10.213.9.0/24 on eth0`],
     [{ pool: "10.0.0.0/8" }, "overlaps 10.213.9.0/24 on eth0"],
     [{ pool: "10.214.0.0/30" }, `"10.214.0.0/30" is not accepted: an IPv4 network between /8 and /24`],
+    [{ pool: "16.0.0.0/7" }, `"16.0.0.0/7" is not accepted: an IPv4 network between /8 and /24`],
     [{ pool: "10.214.0.1/16" }, `"10.214.0.1/16" is not accepted`],
     [{ pool: "everything" }, `"everything" is not accepted`],
     [{ resolvers: ["10.213.9.4"] }, "the resolver 10.213.9.4/32 is this host (eth0)"],

@@ -52,6 +52,16 @@ describe("policy", () => {
     ]);
   });
 
+  test("the copy in mangle refuses the same, accepts nothing, and counts no packet a second time", () => {
+    const copy = policy.find(({ table }) => table === "mangle")?.chains["CHELAR-FORWARD"] ?? [];
+    const isLimit = ({ match }: { match: readonly string[] }) =>
+      match.includes("hashlimit") || match.includes("connlimit");
+    expect(egress.filter(isLimit).length).toBeGreaterThan(0);
+    expect(copy.filter(isLimit)).toEqual([]);
+    expect(copy.filter(({ verdict }) => verdict === "ACCEPT")).toEqual([]);
+    expect(copy.map(({ id }) => id)).toEqual(egress.filter((rule) => !isLimit(rule)).map(({ id }) => id));
+  });
+
   test("no connection outlives the rule that forbids it: refusals stand before `established`", () => {
     for (const id of ["mail", "pool", "metadata", "special-range"]) {
       expect(indexOf(id), id).toBeLessThan(indexOf("web-established"));

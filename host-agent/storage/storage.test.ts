@@ -2,6 +2,8 @@ import { describe, expect, it } from "vitest";
 import {
   imageSizeMiB,
   isAtLimit,
+  isDue,
+  isNews,
   mountAt,
   mountFaults,
   parseMountInfo,
@@ -73,5 +75,25 @@ describe("a volume at its limit", () => {
       isAtLimit({ usedBytes: usedMiB * MIB, limitBytes: limitMiB * MIB });
     expect([at(60, 64), at(62.7, 64), at(63.98, 64), at(70, 64)]).toEqual([false, false, true, true]);
     expect([at(4_080, 4_096), at(4_090, 4_096)]).toEqual([false, true]);
+  });
+});
+
+describe("the next snapshot or copy", () => {
+  it("is due when the last one is old enough, when there is none, and when the last one is of a future that was no time", () => {
+    const [now, minute] = [1_750_000_000_000, 60_000];
+    expect(isDue(null, 30, now)).toBe(true);
+    expect([isDue(now - 29 * minute, 30, now), isDue(now - 30 * minute, 30, now)]).toEqual([false, true]);
+    expect([isDue(now + minute, 30, now), isDue(now + 2 * minute, 30, now)]).toEqual([false, true]);
+  });
+});
+
+describe("what an agent has stored", () => {
+  it("is told when it is new, when it grew by a hundredth of its quota, and when anything else about it changed", () => {
+    const told = { usedBytes: 5_000, limitBytes: 10_000, strays: 0, snapshots: ["20261122T104501Z"] };
+    expect(isNews(null, told)).toBe(true);
+    expect([told, { ...told, usedBytes: 5_099 }].map((now) => isNews(told, now))).toEqual([false, false]);
+    for (const change of [{ usedBytes: 5_100 }, { usedBytes: 4_900 }, { strays: 1 }, { snapshots: [] }]) {
+      expect(isNews(told, { ...told, ...change }), JSON.stringify(change)).toBe(true);
+    }
   });
 });

@@ -45,6 +45,16 @@ describe("what is open below /api/auth", () => {
   });
 });
 
+describe("a try that is about nobody", () => {
+  it("counts by its address alone: strangers who name nobody share no count", () => {
+    const door = authDoor("POST", "/sign-in/email");
+    const [first, second] = bucketsOf(door as never, "/sign-in/email", "203.0.113.7", null);
+    expect([first.map(({ key }) => key), second]).toEqual([["address /sign-in/email 203.0.113.7"], []]);
+    const open = authDoor("GET", "/get-session");
+    expect(bucketsOf(open as never, "/get-session", "203.0.113.7", "somebody")[1]).toEqual([]);
+  });
+});
+
 describe("a client's address", () => {
   it.each([
     ["203.0.113.7", "203.0.113.7"],

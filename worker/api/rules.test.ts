@@ -16,6 +16,7 @@ describe("the turns of a credential", () => {
     for (let i = 0; i < 200; i += 1) turns.take("Bearer a", "POST", 0);
     expect(turns.take("Bearer b", "POST", 0).left).toBe(119);
     expect(turns.take("Bearer a", "GET", 0).left).toBe(599);
+    expect(turns.take("Bearer a", "HEAD", 0).left).toBe(598);
   });
 
   it("are told as structured fields", () => {
