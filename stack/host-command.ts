@@ -19,6 +19,8 @@ const USAGE = `usage:
       --cloud-server ID [--repair]               a server at Hetzner: what differs there, and the repair
   npm run host -- list | show HOST               HOST is a name or an id; --json for machines
   npm run host -- drain | reopen | remove HOST   no new agents; agents again; forget an empty host
+  npm run host -- remove HOST --lost             forget one that will never come back, with what it holds: deletions end,
+                                                 and their receipts say what is not proven
   npm run host -- names                          one DNS record for each agent, as lines of a zone; --json for machines
   npm run host -- alerts                         what needs you; --json for machines
   npm run host -- stranger HOST AGENT --purge    destroy an agent that the edge has never heard of, for good
@@ -44,6 +46,7 @@ const OPTIONS = {
   repair: { type: "boolean", default: false },
   resolver: { type: "string", multiple: true },
   purge: { type: "boolean", default: false },
+  lost: { type: "boolean", default: false },
   force: { type: "boolean", default: false },
   wait: { type: "string", default: "180" },
   prebuild: { type: "string", multiple: true, default: ["echo", "openclaw"] as string[] },
@@ -88,7 +91,7 @@ export async function hostCommand(args: string[]): Promise<number> {
     case "drain":
     case "reopen":
     case "remove":
-      return changeHost(subject ?? "", verb, values);
+      return changeHost(subject ?? "", verb === "remove" && values.lost ? "abandon" : verb, values);
     default:
       throw new Refusal(USAGE);
   }
@@ -192,7 +195,7 @@ async function showHost(subject: string, values: HostOptions): Promise<number> {
 
 async function changeHost(
   subject: string,
-  action: "drain" | "reopen" | "remove",
+  action: "drain" | "reopen" | "remove" | "abandon",
   values: HostOptions,
 ): Promise<number> {
   const host = await find(subject, values);
@@ -202,6 +205,7 @@ async function changeHost(
     console.log(
       `${host.name} is removed. The server itself was not touched: its agent's reports are refused from now on.`,
     );
+    if (tenants > 0) console.log(`${tenants} agents were there: what is being deleted ends, the others can be moved.`);
   } else console.log(`${host.name} is ${state}, with ${tenants} agents.`);
   return 0;
 }

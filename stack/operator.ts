@@ -97,7 +97,7 @@ export interface Operator extends OperatorApi {
   };
   /** Destroys an agent that the edge has never heard of. */
   purgeStranger(hostId: string, tenantId: string): Promise<void>;
-  change(id: string, action: "drain" | "reopen" | "remove"): Promise<z.infer<typeof changed>>;
+  change(id: string, action: "drain" | "reopen" | "remove" | "abandon"): Promise<z.infer<typeof changed>>;
 }
 
 /** `edge` null: the one that `npm run up` keeps running. The token: CHELAR_OPERATOR_TOKEN, else the stack's own. */

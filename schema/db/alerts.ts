@@ -13,6 +13,7 @@ export const alerts = sqliteTable(
         "stranger",
         "left_behind",
         "disk_short",
+        "deletion_waits",
       ],
     }).notNull(),
     /** A host, a tenant, or a region. */

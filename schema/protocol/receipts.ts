@@ -42,8 +42,8 @@ const kinds = {
       /** The agent's name. */
       name: z.string().max(64),
       askedAt: at,
-      /** The host's own compact JWS. */
-      host: z.string().max(MAX_RECEIPT_BYTES),
+      /** The host's own compact JWS; null where it is lost, and what it held is not proven to be gone. */
+      host: z.string().max(MAX_RECEIPT_BYTES).nullable(),
       steps: z.array(deletionStep).min(1).max(24),
       remains: z.array(deletionRest).max(8),
     }),

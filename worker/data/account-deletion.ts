@@ -20,8 +20,8 @@ import type { Post } from "../mail/index.ts";
 import { deletion } from "../tenants/service.ts";
 import { HOLDINGS, rowsOf } from "./holdings.ts";
 import type { DataHosts } from "./moves.ts";
-import { edgeSigner } from "./receipts.ts";
-import { ACCOUNT_RECEIPT_KEPT_MS, accountGone, accountLeaving, remainsOfAccount } from "./rules.ts";
+import { edgeSigner, isSworn } from "./receipts.ts";
+import { ACCOUNT_RECEIPT_KEPT_MS, accountGone, accountLeaving, remainsOfAccount, wordOnAgents } from "./rules.ts";
 
 type Row = typeof accountDeletions.$inferSelect;
 
@@ -99,16 +99,17 @@ export function createAccountDeletion(options: AccountDeletionOptions): AccountD
   async function lastWord({ userId, email, askedAt }: Row & { email: string }): Promise<Statement[]> {
     const now = world.now();
     const receipts = await db.select().from(deletionReceipts).where(eq(deletionReceipts.ownerId, userId));
+    const unsworn = receipts.filter(({ receipt }) => !isSworn(receipt)).length;
     const { kid, privateKey, published } = await edgeSigner(config, now);
     const words: Signed<"account"> = {
       ...{ iss: config.dashboardOrigin, sub: userId, iat: Math.floor(now / 1_000), askedAt },
       agents: receipts.map(({ tenantId: id, slug: name, receipt }) => ({ id, name, receipt: sha256(receipt) })),
       steps: [
         { step: "billing", at: now, checked: "nothing is subscribed to, and nothing is left that could be paid" },
-        { step: "agents", at: now, checked: "no agent of it is left that is not proven to be gone" },
+        { step: "agents", at: now, checked: wordOnAgents(receipts.length, unsworn) },
         { step: "rows", at: now, checked: "the database holds no session, key, factor, mail or bill of it" },
       ],
-      remains: remainsOfAccount(now),
+      remains: remainsOfAccount(now, unsworn),
     };
     const receipt = await signStatement("account", words, { kid, privateKey });
     const token = toBase64url(world.random(32));

@@ -6,6 +6,7 @@ import type { Post } from "../mail/index.ts";
 import { type AccountDeletion, createAccountDeletion } from "./account-deletion.ts";
 import { accountRoutes } from "./account-routes.ts";
 import { forgetting } from "./forgetting.ts";
+import { endWithoutHosts } from "./lost.ts";
 import type { DataHosts } from "./moves.ts";
 import { createReaper } from "./reaper.ts";
 import { sweepRoutes } from "./reaper-routes.ts";
@@ -15,7 +16,7 @@ import { createDataService, type DataService } from "./service.ts";
 export { endMove, moveDone } from "./moves.ts";
 export { leftoversStatement } from "./reaper.ts";
 export { type ReceiptLine, receiptsOf } from "./receipt-list.ts";
-export { lockOf, receiptStatements, releaseName } from "./receipts.ts";
+export { goneStatements, hasReceipt, lockOf, receiptStatements } from "./receipts.ts";
 export type { DataService, StorageView } from "./service.ts";
 export { storageStatement } from "./storage.ts";
 
@@ -55,6 +56,7 @@ export function createData({ db, world, config, hosts, accounts, billing, post, 
     leave: leaving.ask,
     async tick() {
       await service.tick();
+      await endWithoutHosts({ db, world, config });
       await leaving.tick();
       await reaper.tick();
       await atomically(db, forgetting(db, world.now()));

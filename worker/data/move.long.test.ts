@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { alerts, hosts, outbox, tenantDataWishes, tenantEvents, tenants } from "../../schema/db/index.ts";
 import { Client, OPERATOR_TOKEN, startTestEdge, type TestEdge } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
+import { proveGone } from "../testing/leaving.ts";
 
 const MINUTE_MS = 60_000;
 const capacity = { memoryMiB: 1_000_000, diskMiB: 1_000_000, tenants: 4_000 };
@@ -163,8 +164,7 @@ describe("what an agent has left behind", () => {
     await stoppedAndCopied();
     await edge.tick();
     await owner.request("DELETE", `/api/v1/tenants/${id}`);
-    const generation = (await row())?.generation ?? 0;
-    await to.post(edge, await to.report({ type: "tenant.state", tenantId: id, generation, state: "purged" }));
+    await proveGone(edge, to, id, (await row())?.generation);
     await pass(1, from, to);
     expect(heard(from)).toEqual(["tenant.purge"]);
   });

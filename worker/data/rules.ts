@@ -39,6 +39,22 @@ export const remainsOf = (now: number): DeletionRest[] => [
   { what: "the audit's lines of who asked for what and when, and this receipt", until: null },
 ];
 
+/** The same where its server will never say what it still has. `since`: when its keys were destroyed. */
+export const remainsOnLost = (server: string, since: number): DeletionRest[] => [
+  {
+    what: `on ${server}, which is lost: not proven to be gone are its encrypted volume and, sealed to that server, the key of it`,
+    until: null,
+  },
+  {
+    what: "where it was copied to object storage: not proven to be gone are encrypted copies, until a sweep by another server that uses the same bucket finds them without an owner",
+    until: null,
+  },
+  {
+    what: `no key of it anywhere else: the database has held none since ${new Date(since).toISOString()}`,
+    until: null,
+  },
+];
+
 /** Of its quota: the owner is warned twice before it is full. */
 export type StorageWarning = "nearly_full" | "almost_full" | "full";
 export function storageWarning({
@@ -95,8 +111,17 @@ export function decideMove(now: {
 /** How long the receipt of an account can be fetched by its link. */
 export const ACCOUNT_RECEIPT_KEPT_MS = 30 * DAY_MS;
 
+/** `unsworn`: how many of its agents were on a server that was lost before it could say that nothing is left. */
+export const wordOnAgents = (agents: number, unsworn: number): string =>
+  unsworn === 0
+    ? "no agent of it is left that is not proven to be gone"
+    : `no agent of it runs or is reached; not proven to be gone is what lost servers hold of ${unsworn} of ${agents}`;
+
 /** What is left of a person when their account is gone. */
-export const remainsOfAccount = (now: number): DeletionRest[] => [
+export const remainsOfAccount = (now: number, unsworn: number): DeletionRest[] => [
+  ...(unsworn === 0
+    ? []
+    : [{ what: "on lost servers, what the receipts of its agents there say is not proven to be gone", until: null }]),
   {
     what: "the account's id beside its agents' ids and times, so that no old copy brings one back",
     until: now + LINE_KEPT_MS,

@@ -273,7 +273,10 @@ describe("reports", () => {
     expect(await rowOf(id)).toMatchObject({ observed: "pending", purgedAt: null });
 
     await owner.request("DELETE", `/api/v1/tenants/${id}`);
+    // Nor by a bare word, without the signed one about what was looked at.
     await host.post(edge, await host.report(state(id, 2, "purged")));
+    expect(await rowOf(id)).toMatchObject({ observed: "pending", purgedAt: null });
+    await proveGone(edge, host, id);
     expect((await rowOf(id))?.purgedAt).not.toBeNull();
     expect(await edge.db.select().from(secrets).where(eq(secrets.tenantId, id))).toHaveLength(0);
     expect((await owner.request("GET", `/api/v1/tenants/${id}`)).status).toBe(404);
@@ -417,7 +420,7 @@ describe("reconcile", () => {
   it("purges again what an old copy of a host's journal has brought back long after its deletion", async () => {
     const { id } = (await owner.create()).body;
     await owner.request("DELETE", `/api/v1/tenants/${id}`);
-    await host.post(edge, await host.report(state(id, 2, "purged")));
+    await proveGone(edge, host, id);
     const longAgo = Date.now() - 40 * 24 * 3_600_000;
     await edge.db.update(tenants).set({ updatedAt: longAgo, purgedAt: longAgo }).where(eq(tenants.id, id));
     await edge.db.delete(outbox).where(eq(outbox.tenantId, id));

@@ -10,6 +10,7 @@ import { deliverDue, reconcile, refreshHosts, sweep } from "./reconcile.ts";
 import { hostRoutes, operatorRoutes } from "./routes.ts";
 import { isLost, watchSilence } from "./silence.ts";
 import * as store from "./store.ts";
+import { watchDeletions } from "./waiting.ts";
 
 export type { HostDesk, HostOnDesk, OutboxOnDesk } from "./desk.ts";
 
@@ -57,6 +58,7 @@ export function createHosts(context: DeliveryContext & { config: Config; news: P
     /** Everything that the clock, not a caller, asks for. */
     async tick(): Promise<void> {
       await watchSilence(context);
+      await watchDeletions(context);
       await refreshHosts(context);
       await deliverDue(context);
       if ((await reconcile(context)).length > 0) await deliverDue(context);

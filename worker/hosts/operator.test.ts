@@ -82,8 +82,9 @@ describe("an operator's word about a host", () => {
   });
 
   it("brings a removed host back by no action: it has to enrol again", () => {
-    for (const action of ["drain", "reopen", "remove"] as const) {
-      expect(decideHostAction(action, { state: "removed", tenants: 0 })).toEqual({ ok: false, reason: "gone" });
+    for (const action of ["drain", "reopen", "remove", "abandon"] as const) {
+      const removed = { state: "removed", tenants: 0, isSilent: true } as const;
+      expect(decideHostAction(action, removed)).toEqual({ ok: false, reason: "gone" });
     }
   });
 });

@@ -3,7 +3,7 @@ import { audit, hosts, tenants } from "../../schema/db/index.ts";
 import type { World } from "../clock.ts";
 import { atomically, changedOne, type Database, insist, retryingGuards } from "../db.ts";
 import { good, type Result, refuse } from "../problem.ts";
-import { decideHostAction, type HostAction } from "./rules.ts";
+import { decideHostAction, type HostAction, isSilent } from "./rules.ts";
 
 export interface ChangedHost {
   id: string;
@@ -43,18 +43,20 @@ async function attempt(
   const host = rows[0];
   const tenantCount = held[0]?.n ?? 0;
   if (!host) return refuse("not_found");
-  const decided = decideHostAction(action, { state: host.state, tenants: tenantCount });
-  if (!decided.ok) return decided.reason === "gone" ? refuse("not_found") : notEmpty(decided.tenants);
+  const now = world.now();
+  const seen = { state: host.state, tenants: tenantCount, isSilent: isSilent(host, now) };
+  const decided = decideHostAction(action, seen);
+  if (!decided.ok) return refused(decided);
   const { to } = decided;
   if (to === host.state) return good({ id, state: to, tenants: tenantCount });
   await atomically(db, [
     db
       .update(hosts)
       .set({ state: to })
-      .where(and(eq(hosts.id, id), eq(hosts.state, host.state))),
+      .where(and(eq(hosts.id, id), eq(hosts.state, host.state), eq(hosts.reportSeq, host.reportSeq))),
     insist(db, changedOne),
     // A tenant may have been placed here since we counted; its owner must not lose the host under it.
-    ...(to === "removed"
+    ...(action === "remove"
       ? [
           insist(
             db,
@@ -62,12 +64,20 @@ async function attempt(
           ),
         ]
       : []),
-    db.insert(audit).values({ at: world.now(), actor, action: `host.${action}`, subject: id, detail: null }),
+    db.insert(audit).values({ at: now, actor, action: `host.${action}`, subject: id, detail: null }),
   ]);
   return good({ id, state: to, tenants: tenantCount });
 }
 
-const notEmpty = (held: number) =>
-  refuse("host_not_empty", {
-    detail: `${held} ${held === 1 ? "agent is" : "agents are"} there: drain the host and delete or move them first.`,
-  });
+function refused(why: Exclude<ReturnType<typeof decideHostAction>, { ok: true }>) {
+  switch (why.reason) {
+    case "gone":
+      return refuse("not_found");
+    case "speaks":
+      return refuse("host_not_empty", { detail: "It has spoken in the last minutes: drain it and remove it instead." });
+    case "not_empty": {
+      const held = why.tenants === 1 ? "1 agent is" : `${why.tenants} agents are`;
+      return refuse("host_not_empty", { detail: `${held} there: drain the host and delete or move them first.` });
+    }
+  }
+}

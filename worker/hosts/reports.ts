@@ -1,14 +1,20 @@
 import { and, eq, lte } from "drizzle-orm";
 import { z } from "zod";
-import { hosts, tenantEvents, tenantImages, tenantStatus, tenants, tickets } from "../../schema/db/index.ts";
+import { hosts, tenantEvents, tenants } from "../../schema/db/index.ts";
 import { fromBase64url, hostId, type Report, type ReportClaims, verifyEnvelope } from "../../schema/protocol/index.ts";
 import type { World } from "../clock.ts";
-import { leftoversStatement, moveDone, receiptStatements, releaseName, storageStatement } from "../data/index.ts";
+import {
+  goneStatements,
+  hasReceipt,
+  leftoversStatement,
+  moveDone,
+  receiptStatements,
+  storageStatement,
+} from "../data/index.ts";
 import { atomically, changedOne, type Database, insist, retryingGuards, type Statement } from "../db.ts";
 import type { Config } from "../env.ts";
 import type { News } from "../tenants/index.ts";
-import { forgetSamples, imageStatement, sampleStatements } from "../tenants/service.ts";
-import { eraseTenant } from "../vault/service.ts";
+import { imageStatement, sampleStatements } from "../tenants/service.ts";
 import { raiseAlert } from "./alerts.ts";
 import { noteDisk } from "./disk.ts";
 import { ledgerStatement } from "./ledger.ts";
@@ -90,16 +96,20 @@ async function statementsFor(
       .where(and(eq(hosts.id, host.id), eq(hosts.epoch, host.epoch), eq(hosts.reportSeq, host.reportSeq))),
     insist(db, changedOne),
   ];
-  const stateStatementsOf = (tenant: store.TenantRow | undefined, report: State) =>
-    tenant ? stateStatements(db, tenant, report, now) : [];
+  const sworn = new Set<string>();
+  /** Nothing ends on a bare word: without the signed one about what was looked at, it is asked for again. */
+  const isVouched = async ({ tenantId, state }: State) =>
+    state !== "purged" || sworn.has(tenantId) || (await hasReceipt(db, tenantId));
   for (const report of fresh) {
     switch (report.type) {
       case "tenant.progress":
         if (own.has(report.tenantId)) statements.push(progressStatement(db, host, report));
         break;
-      case "tenant.state":
-        statements.push(...stateStatementsOf(own.get(report.tenantId), report));
+      case "tenant.state": {
+        const tenant = own.get(report.tenantId);
+        if (tenant && (await isVouched(report))) statements.push(...stateStatements(db, tenant, report, now));
         break;
+      }
       case "tenant.storage":
         if (own.has(report.tenantId)) statements.push(storageStatement(db, report));
         break;
@@ -113,7 +123,9 @@ async function statementsFor(
         break;
       case "tenant.receipt": {
         const tenant = own.get(report.tenantId);
-        if (tenant) statements.push(...(await receiptStatements(context, host, tenant, report)));
+        const taken = tenant ? await receiptStatements(context, host, tenant, report) : [];
+        if (taken.length > 0) sworn.add(report.tenantId);
+        statements.push(...taken);
         break;
       }
       case "host.inventory":
@@ -168,8 +180,6 @@ function stateStatements(db: Database, tenant: store.TenantRow, report: State, n
     observed: state,
     observedGeneration: generation,
     failure: state === "failed" ? (detail ?? "It failed without a reason.") : null,
-    // A name that nobody can choose takes the place of its own, which is free again.
-    ...(isPurged ? { purgedAt: tenant.purgedAt ?? now, slug: tenantId } : {}),
   };
   const statements: Statement[] = [
     db
@@ -178,24 +188,9 @@ function stateStatements(db: Database, tenant: store.TenantRow, report: State, n
       .where(and(eq(tenants.id, tenantId), lte(tenants.observedGeneration, generation))),
   ];
   if (state === "running" && generation === tenant.generation) statements.push(moveDone(db, tenantId, now));
-  if (!isPurged) return statements;
-  return [
-    ...statements,
-    // Sealed values and tickets of what is gone have no further use to anybody honest.
-    ...eraseTenant(db, tenantId, now),
-    db.delete(tickets).where(eq(tickets.tenantId, tenantId)),
-    db.delete(tenantStatus).where(eq(tenantStatus.tenantId, tenantId)),
-    db.delete(tenantImages).where(eq(tenantImages.tenantId, tenantId)),
-    forgetSamples(db, tenantId),
-    ...(tenant.purgedAt === null ? [releaseName(db, tenant, now)] : []),
-    store.insertAudit(db, {
-      at: now,
-      actor: host,
-      action: "tenant.purged",
-      subject: tenantId,
-      detail: JSON.stringify({ generation }),
-    }),
-  ];
+  return isPurged
+    ? [...statements, ...goneStatements(db, tenant, { now, actor: host, detail: { generation } })]
+    : statements;
 }
 
 const payloadWithIssuer = z.object({ iss: hostId });

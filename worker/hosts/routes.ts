@@ -198,4 +198,5 @@ const ACTION_WORDS: Record<HostAction, string> = {
   drain: "It receives no new agent; what is there stays",
   reopen: "It receives agents again",
   remove: "It is forgotten; refused while it holds anybody's data",
+  abandon: "It is forgotten with all that it holds, since it will never come back; refused while it speaks",
 };

@@ -40,20 +40,24 @@ export const HOST_ACTIONS = {
   reopen: { from: ["enrolled", "draining"], to: "enrolled" },
   /** Forgotten: its reports are refused from now on. Never while it holds anybody's data. */
   remove: { from: ["enrolled", "draining"], to: "removed" },
+  /** The same with all that it holds, for a server that will never come back: deletions end without its word. */
+  abandon: { from: ["enrolled", "draining"], to: "removed" },
 } as const;
 export type HostAction = keyof typeof HOST_ACTIONS;
 
 /** What an operator's word makes of a host. `tenants`: those not purged yet. Asking for what is, is success. */
 export function decideHostAction(
   action: HostAction,
-  host: { state: "enrolled" | "draining" | "removed"; tenants: number },
+  host: { state: "enrolled" | "draining" | "removed"; tenants: number; isSilent: boolean },
 ):
   | { ok: true; to: "enrolled" | "draining" | "removed" }
   | { ok: false; reason: "gone" }
+  | { ok: false; reason: "speaks" }
   | { ok: false; reason: "not_empty"; tenants: number } {
   const { from, to } = HOST_ACTIONS[action];
   if (!from.some((state) => state === host.state)) return { ok: false, reason: "gone" };
-  if (to === "removed" && host.tenants > 0) return { ok: false, reason: "not_empty", tenants: host.tenants };
+  if (action === "abandon" && !host.isSilent) return { ok: false, reason: "speaks" };
+  if (action === "remove" && host.tenants > 0) return { ok: false, reason: "not_empty", tenants: host.tenants };
   return { ok: true, to };
 }
 
@@ -80,6 +84,9 @@ export const LOST_AFTER_MS = 5 * 60_000;
 /** Measured by the newest word of any host, not by the clock. */
 export const isSilent = (host: { lastReportAt: number | null; enrolledAt: number }, newestReportAt: number): boolean =>
   newestReportAt - (host.lastReportAt ?? host.enrolledAt) > LOST_AFTER_MS;
+
+/** A deletion that takes longer waits for somebody: every fault that passes by itself has passed, and been tried again. */
+export const DELETION_WAITS_MS = 3_600_000;
 
 const MAX_LEAP = 1_000_000;
 

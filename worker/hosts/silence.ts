@@ -32,7 +32,9 @@ export async function watchSilence({ db, world }: Pick<DeliveryContext, "db" | "
   }
 }
 
+/** By how long it has been silent, or by the operator's word: what it held can only come from a copy. */
 export async function isLost(db: Database, hostId: string, now: number): Promise<boolean> {
+  if ((await store.findHost(db, hostId)) === null) return true;
   const noted = await db.select().from(alerts).where(openAbout(hostId));
   return noted.some(({ firstAt }) => now - firstAt >= LOST_AFTER_MS);
 }

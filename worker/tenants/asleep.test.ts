@@ -3,6 +3,7 @@ import { beforeAll, expect, it } from "vitest";
 import { outbox, tenantStatus, tenants } from "../../schema/db/index.ts";
 import { parseEnv } from "../env.ts";
 import { testBindings } from "../testing/edge.ts";
+import { proveGone } from "../testing/leaving.ts";
 import { type Settled, startSettled } from "../testing/settled.ts";
 import { sleepOf } from "./plans.ts";
 
@@ -64,6 +65,6 @@ it("how an agent is stands on its page while it lives, and is forgotten with it"
   expect(html).toContain("How it is");
   expect(html).toContain("700 MiB");
   await owner.request("DELETE", `/api/v1/tenants/${id}`);
-  await host.post(edge, await host.report({ type: "tenant.state", tenantId: id, generation: 2, state: "purged" }));
+  await proveGone(edge, host, id);
   expect(await edge.db.select().from(tenantStatus).where(eq(tenantStatus.tenantId, id))).toEqual([]);
 });

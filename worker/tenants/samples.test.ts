@@ -2,6 +2,7 @@ import { eq } from "drizzle-orm";
 import { beforeAll, expect, it } from "vitest";
 import { tenantSamples } from "../../schema/db/index.ts";
 import { Client } from "../testing/edge.ts";
+import { proveGone } from "../testing/leaving.ts";
 import { type Settled, startSettled } from "../testing/settled.ts";
 import { samplesOf } from "./samples.ts";
 
@@ -54,6 +55,6 @@ it("is shown to the owner alone, and gone with the agent", async () => {
   expect(await (await owner.request("GET", `/agents/${id}`)).text()).toContain("300 MiB to 400 MiB");
   expect((await stranger.request("GET", `/agents/${id}`)).status).toBe(404);
   await owner.request("DELETE", `/api/v1/tenants/${id}`);
-  await host.post(edge, await host.report({ type: "tenant.state", tenantId: id, generation: 2, state: "purged" }));
+  await proveGone(edge, host, id);
   expect(await rows()).toEqual([]);
 });

@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { audit, hosts, outbox, rateLimit, secrets, tenantEvents, tenants, user } from "../../schema/db/index.ts";
 import { importSealingKey, openSecrets } from "../../schema/protocol/index.ts";
 import { Client, randomText, startTestEdge } from "../testing/edge.ts";
+import { proveGone } from "../testing/leaving.ts";
 import { type Settled, startSettled } from "../testing/settled.ts";
 
 let { edge, host, owner } = {} as Settled;
@@ -172,10 +173,7 @@ describe("capacity", () => {
       await person.request("DELETE", `/api/v1/tenants/${body.id}`);
     }
     expect(await person.create()).toMatchObject({ status: 409, body: { code: "too_many_tenants" } });
-    await host.post(
-      small,
-      await host.report({ type: "tenant.state", tenantId: made[0] ?? "", generation: 2, state: "purged" }),
-    );
+    await proveGone(small, host, made[0] ?? "");
     expect((await person.create()).status).toBe(201);
   });
 
