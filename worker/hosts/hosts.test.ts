@@ -4,6 +4,7 @@ import { audit, hosts, outbox, secrets, slugLocks, tenantEvents, tenants } from 
 import { generateSigningKey, newId, publicPart } from "../../schema/protocol/index.ts";
 import { Client, OPERATOR_TOKEN } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
+import { proveGone } from "../testing/leaving.ts";
 import { type Settled, startSettled } from "../testing/settled.ts";
 import { STRANGER_GRACE_MS } from "./rules.ts";
 
