@@ -65,8 +65,6 @@ const COLUMNS = `id, tenants.generation, body_hash AS bodyHash, goal, spec, secr
 /** An edge that repeats itself, as its outbox may, must not fill ours. */
 const REPEAT_EVERY_MS = 60_000;
 
-export type TenantRows = ReturnType<typeof tenantRows>;
-
 /** The tenants of this host, their steps, and the numbers given to them. */
 export function tenantRows(db: DatabaseSync, transact: Transact, reports: ReportRows) {
   const byId = db.prepare(`SELECT ${COLUMNS} WHERE id = ?`);

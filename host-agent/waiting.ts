@@ -26,7 +26,6 @@ export function createBell() {
     },
   };
 }
-export type Bell = ReturnType<typeof createBell>;
 
 /** The promise's outcome, or null when the time is up. */
 export async function withinMs<T>(promise: Promise<T>, ms: number): Promise<T | null> {

@@ -58,7 +58,6 @@ export function connectBucket({ endpoint, region, bucket, ...credentials }: Buck
     remove: async (key: string): Promise<void> => void (await ask("DELETE", key)),
   };
 }
-export type Objects = ReturnType<typeof connectBucket>;
 
 /** Uri-encode as in "Authenticating Requests (AWS Signature Version 4)", Amazon S3 API reference. */
 const encoded = (text: string) =>

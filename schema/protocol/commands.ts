@@ -197,7 +197,6 @@ export const tenantPurge = z.strictObject({
   /** It lives on another host now: its copies in object storage are that one's, and it may come back. */
   moved: z.literal(true).optional(),
 });
-export type TenantPurge = z.infer<typeof tenantPurge>;
 
 /**
  * Ends what the edge does not know: visitors and container go, the data stays. Not a purge, since the edge's database may
@@ -232,7 +231,6 @@ export type HostReap = z.infer<typeof hostReap>;
 
 /** Asks for a fresh inventory report. */
 export const hostProbe = z.strictObject({ type: z.literal("host.probe") });
-export type HostProbe = z.infer<typeof hostProbe>;
 
 export const command = z.discriminatedUnion("type", [
   tenantApply,

@@ -68,10 +68,7 @@ export const MAX_ENVELOPE_BYTES: Readonly<Record<EnvelopeKind, number>> = {
   result: 64 * 1024,
 };
 export type Claims<K extends EnvelopeKind> = z.infer<(typeof kinds)[K]["claims"]>;
-export type CommandClaims = Claims<"command">;
 export type ReportClaims = Claims<"report">;
-
-export type ResultClaims = Claims<"result">;
 
 /** Why an envelope was refused: rich for the log of the side that refuses, never sent over the wire. */
 export type Refusal =

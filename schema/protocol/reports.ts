@@ -126,7 +126,6 @@ export const hostPosture = z.strictObject({
     .array(z.strictObject({ name: shortText(32), have: shortText(120), need: shortText(120), ok: z.boolean() }))
     .max(16),
 });
-export type HostPosture = z.infer<typeof hostPosture>;
 
 /** What a tenant has stored, told when it has changed by more than a little. */
 export const tenantStorage = z.strictObject({

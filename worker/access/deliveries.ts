@@ -79,7 +79,6 @@ export function createDeliveries(context: { world: World; key: PrivateSigningJwk
     },
   };
 }
-export type Deliveries = ReturnType<typeof createDeliveries>;
 
 /** On a host's own name, below which no agent answers. */
 export const MESSAGES_PATH = "/.chelar/messages";

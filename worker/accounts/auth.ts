@@ -130,5 +130,3 @@ export function createAuth({ db, limits, post, config, hash = hashPassword }: Au
     telemetry: { enabled: false },
   });
 }
-
-export type Auth = ReturnType<typeof createAuth>;

@@ -26,7 +26,6 @@ import { changedOne, type Database, insist, type Statement } from "../db.ts";
 
 export type HostRow = typeof hosts.$inferSelect;
 export type TenantRow = typeof tenants.$inferSelect;
-export type OutboxRow = typeof outbox.$inferSelect;
 
 export async function findHost(db: Database, id: string): Promise<HostRow | null> {
   const rows = await db

@@ -87,7 +87,6 @@ export const alertView = z
     lastAt: time.nullable(),
   })
   .openapi("Alert");
-export type AlertView = z.infer<typeof alertView>;
 
 export const revenueView = z
   .object({
