@@ -1,5 +1,6 @@
 import { newId } from "../../schema/protocol/index.ts";
-import { type AgentLab, type Census, gone } from "../system/agent-lab.ts";
+import { type AgentLab, gone } from "../system/agent-lab.ts";
+import { settledCensus } from "./census.ts";
 import { commandOf, leadsTo, newest, STORIES, type Story, type Word } from "./stories.ts";
 import { emptyTally, eventually, insist, orphansOf, sameCensus, type Tally } from "./tally.ts";
 
@@ -85,14 +86,4 @@ export async function purge(lab: AgentLab, id: string, last: Word): Promise<void
   const generation = last.generation + 1;
   await tell(lab, id, { generation, wish: "purged" });
   await insist(`purge of ${id}`, () => lab.has(id, "purged", generation));
-}
-
-/** The census as wanted, or the last one before patience ended. */
-export async function settledCensus(lab: AgentLab, id: string, wanted: Census, others = 0): Promise<Census> {
-  let found = await lab.census(id, others);
-  await eventually(async () => {
-    found = await lab.census(id, others);
-    return sameCensus(found, wanted);
-  }, 10);
-  return found;
 }

@@ -1,5 +1,8 @@
 import { type AgentLab, createAgentLab } from "../system/agent-lab.ts";
-import { clockOff, diskFull, edgeAway, engineHung, engineKilled, journalRestored } from "./host-faults.ts";
+import { clockOff } from "./clock-faults.ts";
+import { diskFull } from "./disk-faults.ts";
+import { engineForgets, engineHung, engineKilled } from "./engine-faults.ts";
+import { edgeAway, journalRestored } from "./journal-faults.ts";
 import { ALL, killEverywhere, type Say, sampleOf } from "./kills.ts";
 import { type Product, startProduct } from "./product.ts";
 import { databaseAway, deliveriesFail, edgeKilled } from "./product-faults.ts";
@@ -62,6 +65,7 @@ const hostFaults: readonly Act[] = [
       play: ({ brief }) =>
         engineKilled(lab(), brief ? [150, 350] : Array.from({ length: 20 }, (_, step) => 60 + 30 * step)),
     },
+    { name: "dockerd forgot a start", play: () => engineForgets(lab()) },
     { name: "dockerd hung", play: ({ brief }) => engineHung(lab(), !brief) },
     { name: "clock", play: () => clockOff(lab()) },
     { name: "edge away", play: () => edgeAway(lab()) },
