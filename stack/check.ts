@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { makeBareServerArchive } from "../test/hosts/bare-server.ts";
+import { makeKernel } from "../test/kernel/machine.ts";
 import { bringPackages } from "./system.ts";
 import { systemTests } from "./system-tests.ts";
 import { makeTestImages } from "./test-images.ts";
@@ -35,6 +36,7 @@ export async function test(args: string[]): Promise<number> {
     unitTests([]),
     makeTestImages(`${ROOT}/.chelar/test`, say),
     makeBareServerArchive(say),
+    makeKernel(say),
   ]);
   return code === 0 ? systemTests(args) : code;
 }

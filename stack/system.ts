@@ -18,6 +18,8 @@ const TEST_PROGRAMS: Readonly<Record<string, string>> = {
   "systemd-nspawn": "systemd-container",
   "ssh-keygen": "openssh-client",
   curl: "curl",
+  "qemu-system-x86_64": "qemu-system-x86",
+  modprobe: "kmod",
 };
 
 const onPath = (program: string): boolean =>

@@ -33,6 +33,8 @@ export interface Canary {
   layout: TenantLayout;
   /** Runs a program as root of the container's network namespace. */
   enterNetwork: readonly string[];
+  /** The program that makes attempts, as it is called inside. */
+  command(attempts: ReadonlyMap<string, Attempt>): string[];
   /** Runs attempts as the tenant's own process, with the tools that it brought along. */
   attempt(attempts: ReadonlyMap<string, Attempt>): Promise<Map<string, Seen>>;
   remove(): Promise<void>;
@@ -74,14 +76,17 @@ export async function createCanary(layout: TenantLayout, options: CanaryOptions)
     const pid = await untilRunning(docker, plan.name);
     await files.clearEnv(layout);
     const own = `/data/${TOOLS_DIRECTORY}`;
+    const command: Canary["command"] = (attempts) => {
+      const lines = [...attempts].map(([id, attempt]) => attemptLine(id, attempt));
+      return [`${own}/${linker}`, "--library-path", own, `${own}/perl`, "-e", PROGRAM, "attempt", ...lines];
+    };
     return {
       layout,
       enterNetwork: ["nsenter", `--net=/proc/${pid}/ns/net`, "--"],
+      command,
       async attempt(attempts) {
         if (attempts.size === 0) return new Map();
-        const lines = [...attempts].map(([id, attempt]) => attemptLine(id, attempt));
-        const perl = [`${own}/${linker}`, "--library-path", own, `${own}/perl`];
-        const { output } = await docker.exec(plan.name, [...perl, "-e", PROGRAM, "attempt", ...lines]);
+        const { output } = await docker.exec(plan.name, command(attempts));
         const seen = parseSeen(output);
         for (const id of attempts.keys()) {
           if (!seen.has(id)) seen.set(id, { verdict: "broken", detail: `no word of it: ${output.slice(0, 200)}` });

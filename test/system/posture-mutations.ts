@@ -29,7 +29,7 @@ const config = (change: Loosely<HostConfig> & Record<string, unknown>, more: Rec
   }) satisfies Weaken;
 
 /** A container whose process is root and has these capabilities; the one more lets it into its tenant's directory. */
-const asRoot = (capabilities: readonly string[], change: Loosely<HostConfig> & Record<string, unknown> = {}) =>
+export const asRoot = (capabilities: readonly string[], change: Loosely<HostConfig> & Record<string, unknown> = {}) =>
   config({ CapAdd: [...capabilities, "DAC_OVERRIDE"], ...change }, { User: "0:0" });
 
 const root = (capability: string, ...attacks: string[]): Weakening => ({
@@ -38,7 +38,7 @@ const root = (capability: string, ...attacks: string[]): Weakening => ({
   weaken: asRoot([capability]),
 });
 
-const UNCONFINED = ["no-new-privileges", "seccomp=unconfined"];
+export const UNCONFINED = ["no-new-privileges", "seccomp=unconfined"];
 
 export const hardeningWeakenings = ({ dockerSocket }: { dockerSocket: string }): Weakening[] => [
   root("NET_BIND_SERVICE", "caps-own", "caps-init"),
@@ -60,7 +60,8 @@ export const hardeningWeakenings = ({ dockerSocket }: { dockerSocket: string }):
     attacks: ["pivot-root", "kexec"],
     weaken: asRoot(["SYS_ADMIN", "SYS_BOOT"], { SecurityOpt: UNCONFINED }),
   },
-  // Where the kernel has neither call (ENOSYS instead of EPERM), past the wall is as far as anybody comes.
+  // Where the kernel has neither call (ENOSYS instead of EPERM), past the wall is as far as anybody comes; posture-kernel.ts
+  // has one that has both.
   root("SYS_MODULE", "load-module"),
   root("SYS_PTRACE", "ptrace-init"),
   root("NET_RAW", "af-packet", "raw-socket"),
