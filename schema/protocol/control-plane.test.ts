@@ -21,6 +21,7 @@ describe("the control plane's addresses", () => {
     ["half of the IPv6 world", ["::/0"], []],
     ["a word", ["localhost/8"], []],
     ["an opening outside of the networks", ["203.0.113.0/24"], ["169.254.169.254/32"]],
+    ["an opening that begins inside and ends outside", ["203.0.113.0/25"], ["203.0.113.0/24"]],
     ["an opening wider than its network", ["203.0.113.0/24"], ["203.0.112.0/23"]],
   ])("%s is refused", (_what, networks, https) => expect(accepts(networks, https)).toBe(false));
 });
