@@ -406,8 +406,29 @@ describe("the journal", () => {
     const secretsJwe = "SEALED".repeat(500);
     await answer(await edge.sign(applyCommand(tenantId, { secretsJwe }), NOW));
     await answer(await edge.sign({ type: "tenant.purge", tenantId, generation: 2 }, NOW));
+    const isLeft = () => [path, `${path}-wal`].map((file) => readFileSync(file).includes("SEALED"));
+    expect(isLeft()).toContain(true);
+    // Before the word that nothing is left, and while the journal is open: its log is part of it.
+    journal.tenants.note({ tenantId, generation: 2, atMs: NOW, state: { state: "purged" }, receipt: "signed" });
+    expect(isLeft()).toEqual([false, false]);
     journal.close();
     expect(readFileSync(path).includes("SEALED")).toBe(false);
+  });
+
+  test("vouches for nothing when an agent has only moved away, also when it is back", async () => {
+    const { edge, open } = await setUp();
+    const { answer, journal } = await open();
+    const tenantId = newId("tnt");
+    await answer(await edge.sign(applyCommand(tenantId), NOW));
+    await answer(await edge.sign({ type: "tenant.purge", tenantId, generation: 2, moved: true }, NOW));
+    journal.tenants.note({ tenantId, generation: 2, atMs: NOW, state: { state: "purged" }, receipt: "signed" });
+    await answer(await edge.sign(applyCommand(tenantId, { generation: 3 }), NOW));
+    journal.tenants.note({ tenantId, generation: 3, atMs: NOW, state: { state: "running" } });
+    journal.tenants.repeatState(tenantId, NOW);
+    const said = journal.reports.pending(100, 1e6).map((it) => ("state" in it ? it.state : it.type));
+    expect(said).not.toContain("purged");
+    expect(said).not.toContain("tenant.receipt");
+    journal.close();
   });
 
   test("gives no UID twice, also not after the journal was lost and the host enrolled again", async () => {

@@ -119,6 +119,11 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
       reports.add({ type: "tenant.progress", at: atMs, tenantId, generation, step, status, ...rest });
     }
     if (!state || (state.state === record.state && generation === record.stateGeneration)) return;
+    if (state.state === "purged" && isMoved.get(tenantId)) {
+      // It lives elsewhere: a word that nothing is left of it would be believed if it came back here before that was heard.
+      leave(tenantId);
+      return;
+    }
     stateUpdate.run(state.state, generation, state.detail ?? null, tenantId);
     if (state.state === "purged" && receipt) {
       receiptInsert.run(tenantId, receipt);
@@ -135,6 +140,15 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
     sleepDelete.run(tenantId);
     stepsDelete.run(tenantId);
     dataDelete.run(tenantId);
+  }
+
+  /**
+   * Sealed secrets that were taken from the tables stay in the log until it is written over, and this host's key, which
+   * opens them, beside it: with a copy of the volume, all that a thief of the disk needs. Before the word that they are gone.
+   */
+  function emptyLog(): void {
+    const { busy } = db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get() as { busy: number };
+    if (busy !== 0) throw new Error("the journal's log could not be emptied");
   }
 
   /** It went elsewhere and may come back: no tombstone, only its UID stays used. */
@@ -190,6 +204,7 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
 
     /** Records and reports in one transaction. False, and nothing written, when a newer generation has come. */
     note(note: Note): boolean {
+      if (note.state?.state === "purged") emptyLog();
       return transact(() => {
         const record = get(note.tenantId);
         if (record?.generation !== note.generation) return false;
