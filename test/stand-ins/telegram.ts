@@ -1,3 +1,5 @@
+import { crowd } from "./provider.ts";
+
 /**
  * Telegram's Bot API as its documentation has it ("Making requests", "Getting updates", setWebhook): answers with
  * `ok`, `error_code` and `description`, 429 with `retry_after`; updates go to the webhook in order, with the secret in
@@ -21,8 +23,8 @@ interface Bot {
   webhook: { url: string; secret: string; maxConnections: number } | null;
   queue: object[];
   sent: Sent[];
-  /** Calls left that are answered with 429. */
-  busy: number;
+  blockedBy: Set<number>;
+  crowd: ReturnType<typeof crowd>;
 }
 
 export interface Answer {
@@ -58,6 +60,8 @@ export function createTelegram(options: { fetch?: typeof fetch; now?: () => numb
     getWebhookInfo: ({ webhook, queue }) => fine({ url: webhook?.url ?? "", pending_update_count: queue.length }),
     sendMessage(bot, { chat_id: chatId, text }) {
       if (typeof text !== "string" || text === "") return failed(400, "Bad Request: message text is empty");
+      if (text.length > 4_096) return failed(400, "Bad Request: message is too long");
+      if (bot.blockedBy.has(Number(chatId))) return failed(403, "Forbidden: bot was blocked by the user");
       bot.sent.push({ chatId: Number(chatId), text });
       const date = Math.floor(now() / 1000);
       return fine({ message_id: ++messageId, date, chat: { id: Number(chatId), type: "private" }, text });
@@ -94,13 +98,13 @@ export function createTelegram(options: { fetch?: typeof fetch; now?: () => numb
     /** A bot as @BotFather makes one. */
     addBot(token: string, username: string): void {
       const id = Number(token.split(":")[0]);
-      bots.set(token, { id, username, webhook: null, queue: [], sent: [], busy: 0 });
+      bots.set(token, { id, username, webhook: null, queue: [], sent: [], blockedBy: new Set(), crowd: crowd() });
     },
     revoke: (token: string) => void bots.delete(token),
-    /** The next so many calls with this token are too many. */
-    busy(token: string, calls: number): void {
-      botOf(token).busy = calls;
-    },
+    /** After so many more calls with this token, so many are too many. */
+    busy: (token: string, calls: number, after = 0) => botOf(token).crowd.busy(calls, after),
+    /** Somebody wants to hear nothing more of this bot. */
+    block: (token: string, chatId: number) => void botOf(token).blockedBy.add(chatId),
     webhookOf: (token: string) => bots.get(token)?.webhook ?? null,
     sent: (token: string) => botOf(token).sent,
     waiting: (token: string) => botOf(token).queue.length,
@@ -130,10 +134,7 @@ export function createTelegram(options: { fetch?: typeof fetch; now?: () => numb
       if (!/^\d+:/.test(token)) return failed(404, "Not Found");
       const bot = bots.get(token);
       if (!bot) return failed(401, "Unauthorized");
-      if (bot.busy > 0) {
-        bot.busy -= 1;
-        return failed(429, "Too Many Requests: retry after 3", { retry_after: 3 });
-      }
+      if (bot.crowd.isTooMany()) return failed(429, "Too Many Requests: retry after 3", { retry_after: 3 });
       const known = Object.entries(METHODS).find(([name]) => name.toLowerCase() === method.toLowerCase())?.[1];
       return known ? known(bot, params) : failed(404, "Not Found");
     },

@@ -1,3 +1,4 @@
+import { type AgentQuestion, ASK_PATH, agentQuestion } from "../../schema/protocol/index.ts";
 import { createTelegram, type Telegram } from "../../test/stand-ins/telegram.ts";
 import { MESSAGES_PATH } from "../access/index.ts";
 import { Client, startTestEdge, type TestEdge } from "../testing/edge.ts";
@@ -18,6 +19,9 @@ export interface RecordingAgent {
   /** Called before (null: with) the writing down; what it returns is the answer instead. */
   fails: ((update: Update) => "away" | "dies_after_taking" | "refuses" | "says_nothing" | null) | null;
   asked: Headers[];
+  /** Where it is asked: what it was asked, and what its host says to it. */
+  questions: AgentQuestion[];
+  says: (question: AgentQuestion) => { status: number; answer?: string | null };
 }
 
 export interface Lab {
@@ -39,16 +43,26 @@ export interface Lab {
   hook(body: string, headers?: Record<string, string>): Promise<Response>;
 }
 
+const repeats: RecordingAgent["says"] = ({ text }) => ({ status: 200, answer: `You said: ${text}` });
+
 /** An edge whose outside is a Telegram, and a host whose agent writes down what passes the door. */
 export async function startLab(
-  options: { token?: string; bindings?: Record<string, string>; onHandOver?: (request: Request) => void } = {},
+  options: {
+    token?: string;
+    bindings?: Record<string, string>;
+    onHandOver?: (request: Request) => void;
+    /** Another provider than Telegram, or null where the call is not for one. */
+    provider?: (url: URL, init: RequestInit) => Promise<Response> | null;
+  } = {},
 ): Promise<Lab> {
-  const { token = TOKEN, bindings, onHandOver } = options;
-  const agent: RecordingAgent = { seen: [], fails: null, asked: [] };
+  const { token = TOKEN, bindings, onHandOver, provider } = options;
+  const agent: RecordingAgent = { seen: [], fails: null, asked: [], questions: [], says: repeats };
   const host = await TestHost.make();
   // Nothing is routed here that the product does not ask for by its real address.
   const outside: typeof fetch = async (input, init) => {
     const url = new URL(input instanceof Request ? input.url : String(input));
+    const said = provider?.(url, init ?? {});
+    if (said) return said;
     if (url.origin === "https://api.telegram.org") {
       const { status, body } = telegram.call(url.pathname, JSON.parse(String(init?.body ?? "{}")));
       return Response.json(body, { status });
@@ -75,6 +89,12 @@ export async function startLab(
     });
     if (door.status !== 200) return door;
     agent.asked.push(door.headers);
+    if (door.headers.get("x-chelar-path") === ASK_PATH) {
+      const question = agentQuestion.parse(await request.json());
+      agent.questions.push(question);
+      const { status, answer = null } = agent.says(question);
+      return Response.json({ answer }, { status });
+    }
     const update = (await request.json()) as Update;
     const how = agent.fails?.(update) ?? null;
     if (how === "away") return new Response("", { status: 503 });
@@ -92,7 +112,7 @@ export async function startLab(
 
   async function another(bot: string): Promise<Lab> {
     telegram.addBot(bot, "ada_bot");
-    Object.assign(agent, { seen: [], asked: [], fails: null });
+    Object.assign(agent, { seen: [], asked: [], fails: null, questions: [], says: repeats });
     const tenantId = (await owner.create()).body.id;
     const path = `/api/v1/tenants/${tenantId}/channels`;
     const view = async () => {
