@@ -131,10 +131,6 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
     }
     reports.add({ type: "tenant.state", at: atMs, tenantId, generation, ...state });
     if (state.state !== "purged") return;
-    if (isMoved.get(tenantId)) {
-      leave(tenantId);
-      return;
-    }
     // The tombstone: the slot may be used again from here on, the id and the UID never.
     tombstone.run(tenantId);
     sleepDelete.run(tenantId);
