@@ -69,7 +69,10 @@ export function createEdge(config: Config, outside: Outside = {}) {
   const post = createPost({ db, world, config: config.mail, fetch: outside.mail ?? reach });
   const accounts = createAccounts({ db, world, post, config, hash: outside.hash });
   const news = createNews();
-  const hosts = createHosts({ db, world, fetch: reach, config, news });
+  const hosts = createHosts({
+    ...{ db, world, fetch: reach, config, news },
+    onAnswered: (tenantId) => channels.answered(tenantId),
+  });
   const billing = createBilling({
     ...{ db, world, hosts, post },
     config: config.billing,

@@ -1,13 +1,12 @@
 import type { HostReap } from "../../schema/protocol/index.ts";
 import type { Config } from "../env.ts";
-import type { News } from "../tenants/index.ts";
-import { type DeliveryContext, deliverTenant, tellNow } from "./deliver.ts";
+import { deliverTenant, tellNow } from "./deliver.ts";
 import { createHostDesk } from "./desk.ts";
 import { fetchFiles } from "./download.ts";
 import { readLedger } from "./ledger.ts";
 import { createPlacement } from "./placement.ts";
 import { deliverDue, reconcile, refreshHosts, sweep } from "./reconcile.ts";
-import { hostRoutes, operatorRoutes } from "./routes.ts";
+import { type HostsContext, hostRoutes, operatorRoutes } from "./routes.ts";
 import { isLost, watchSilence } from "./silence.ts";
 import * as store from "./store.ts";
 import { watchDeletions } from "./waiting.ts";
@@ -18,7 +17,7 @@ const TRIES = 4;
 const FIRST_PAUSE_MS = 400;
 
 /** The hosts' room as the rest of the edge sees it. */
-export function createHosts(context: DeliveryContext & { config: Config; news: Pick<News, "heard"> }) {
+export function createHosts(context: HostsContext) {
   const { db, world } = context;
   return {
     routes: hostRoutes(context),

@@ -27,7 +27,7 @@ type Progress = Extract<Report, { type: "tenant.progress" }>;
 type State = Extract<Report, { type: "tenant.state" }>;
 
 export type ReportAnswer =
-  | { ok: true; ack: string; hostId: string; isBack: boolean; isRolledBack: boolean }
+  | { ok: true; ack: string; hostId: string; isBack: boolean; isRolledBack: boolean; answered: string[] }
   | { ok: false; why: string };
 
 export interface ReportContext {
@@ -74,7 +74,10 @@ export async function takeReports({ db, world, config, news }: ReportContext, co
     // Signed with a key that the host has just named: what our database remembers of it may be older.
     const signing = { world, edge: config.dashboardOrigin, keys: config.commandKeys };
     const ack = await signFor("ack", { ...host, keyset }, { ack: { reportHash: verdict.hash, ackedSeq } }, signing);
-    return { ok: true, ack, hostId: host.id, isBack: wasAway(host.lastReportAt, now), isRolledBack };
+    const spokenOf = fresh.flatMap((report) => (report.type === "tenant.answered" ? [report.tenantId] : []));
+    const answered = spokenOf.length === 0 ? [] : await store.tenantsOnHost(db, host.id, [...new Set(spokenOf)]);
+    const isBack = wasAway(host.lastReportAt, now);
+    return { ok: true, ack, hostId: host.id, isBack, isRolledBack, answered: answered.map(({ id }) => id) };
   });
 }
 
@@ -138,6 +141,9 @@ async function statementsFor(
         break;
       case "host.leftovers":
         statements.push(leftoversStatement(db, host.id, report, now));
+        break;
+      // No row: what was answered is fetched.
+      case "tenant.answered":
         break;
       case "tenant.command":
         if (own.has(report.tenantId)) statements.push(ledgerStatement(db, host, report));

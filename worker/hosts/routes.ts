@@ -40,7 +40,13 @@ import {
 } from "./views.ts";
 
 /** What hosts call: no cookies, no sessions; a token once, then signatures. */
-export function hostRoutes(context: DeliveryContext & { config: Config; news: Pick<News, "heard"> }) {
+export interface HostsContext extends DeliveryContext {
+  config: Config;
+  news: Pick<News, "heard">;
+  /** An agent that was asked has an answer. */
+  onAnswered?(tenantId: string): Promise<unknown>;
+}
+export function hostRoutes(context: HostsContext) {
   const { db, world, config } = context;
 
   return new Hono()
@@ -68,7 +74,9 @@ export function hostRoutes(context: DeliveryContext & { config: Config; news: Pi
         console.warn(JSON.stringify({ event: "report_refused", why: taken.why }));
         return problemResponse(problem("host_refused"));
       }
-      if (!taken.isRolledBack) backgroundOf(c)(deliverWaiting(context, taken));
+      const later = backgroundOf(c);
+      if (!taken.isRolledBack) later(deliverWaiting(context, taken));
+      for (const tenantId of taken.answered) if (context.onAnswered) later(context.onAnswered(tenantId));
       return c.body(taken.ack, 200, { "content-type": ENVELOPE_CONTENT_TYPE });
     });
 }
