@@ -92,7 +92,10 @@ export async function createCommandDesk(options: CommandDeskOptions): Promise<Co
     if (!heard) await withinMs(journal.verdict, options.confirmWithinMs ?? CONFIRM_WITHIN_MS);
     const outcome = await accept({ jti, hash, expSeconds: exp, atMs: nowMs(), command });
     if (command.type === "host.apply" && outcome.status === "accepted") {
-      keys = await importKeyset(journal.keyset());
+      const keyset = journal.keyset();
+      const imported = await importKeyset(keyset);
+      // Of two that came together the older may be imported last, and would bring back a key that was retired.
+      if (journal.keyset().version === keyset.version) keys = imported;
     }
     log.info("command", {
       type: command.type,

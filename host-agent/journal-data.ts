@@ -1,5 +1,5 @@
 import type { DatabaseSync } from "node:sqlite";
-import type { TenantStorage } from "../schema/protocol/index.ts";
+import type { TenantStorage, UnnumberedReport } from "../schema/protocol/index.ts";
 import type { Egress } from "./bounds/rules.ts";
 import type { ReportRows } from "./journal-reports.ts";
 import type { Transact } from "./journal-schema.ts";
@@ -30,8 +30,9 @@ const NOTHING: Kept = { told: null, backups: 0, strays: 0 };
 
 export type DataRows = ReturnType<typeof dataRows>;
 
-/** One document per tenant; it goes with the tenant. */
+/** One document per tenant; it goes with the tenant, and nothing is kept of one that is gone. */
 export function dataRows(db: DatabaseSync, transact: Transact, reports: ReportRows) {
+  const isHere = db.prepare("SELECT 1 AS yes FROM tenants WHERE id = ? AND state <> 'purged'");
   const byId = db.prepare("SELECT kept FROM data WHERE tenant_id = ?");
   const upsert = db.prepare(
     "INSERT INTO data (tenant_id, kept) VALUES (?, ?) ON CONFLICT DO UPDATE SET kept = excluded.kept",
@@ -42,12 +43,13 @@ export function dataRows(db: DatabaseSync, transact: Transact, reports: ReportRo
   };
   return {
     get,
-    /** Changes what is remembered, and tells the edge where it is given what to tell: one transaction. */
-    put(tenantId: string, change: Partial<Kept>, tell?: { facts: StorageFacts; atMs: number }): void {
+    /** Changes what is remembered, and tells the edge in the same transaction: what is known here is never left untold. */
+    put(tenantId: string, change: Partial<Kept>, tell?: UnnumberedReport): void {
       transact(() => {
-        const kept = { ...get(tenantId), ...change, ...(tell ? { told: tell.facts } : {}) };
-        upsert.run(tenantId, JSON.stringify(kept));
-        if (tell) reports.add({ type: "tenant.storage", at: tell.atMs, tenantId, ...tell.facts });
+        // A look at somebody's data may end after its deletion.
+        if (!isHere.get(tenantId)) return;
+        upsert.run(tenantId, JSON.stringify({ ...get(tenantId), ...change }));
+        if (tell) reports.add(tell);
       });
     },
   };

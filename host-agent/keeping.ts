@@ -40,6 +40,9 @@ export function startKeeping({ journal, ports, tenantOf, keyOf, log, nowMs }: Ke
   const isKept = (record: TenantRecord) =>
     record.goal !== "purged" && record.uid !== null && record.slot !== null && record.spec !== null;
 
+  const tell = (tenantId: string, facts: StorageFacts) =>
+    journal.data.put(tenantId, { told: facts }, { type: "tenant.storage", at: nowMs(), tenantId, ...facts });
+
   async function look(): Promise<void> {
     const records = journal.tenants.all().filter(isKept);
     if (records.length === 0) return;
@@ -68,7 +71,7 @@ export function startKeeping({ journal, ports, tenantOf, keyOf, log, nowMs }: Ke
     const { told, backup, restored, strays } = journal.data.get(record.id);
     const snapshots = await volumes.snapshots.list(layout);
     const facts: StorageFacts = { ...usage, strays, snapshots, backup, restored };
-    if (isNews(told, facts)) journal.data.put(record.id, {}, { facts, atMs: nowMs() });
+    if (isNews(told, facts)) tell(record.id, facts);
   }
 
   async function sweep(record: TenantRecord): Promise<void> {
@@ -103,7 +106,7 @@ export function startKeeping({ journal, ports, tenantOf, keyOf, log, nowMs }: Ke
     journal.data.put(record.id, { backup, backups });
     log.info("data.copied", { tenant: record.id, bytes, tookMs: nowMs() - at });
     const told = journal.data.get(record.id).told;
-    if (told) journal.data.put(record.id, {}, { facts: { ...told, backup }, atMs: nowMs() });
+    if (told) tell(record.id, { ...told, backup });
   }
 
   /** What fails for one tenant is tried again at the next round, and holds up nobody else. */

@@ -129,7 +129,8 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       }
       // Seen twice before it is removed: a purge may be on its way between the two looks of one sweep.
       const unknown = [...containers.keys()].filter((tenantId) => !isWanted(tenantId));
-      for (const tenantId of unknown) if (suspects.has(tenantId)) await removeOrphan(tenantId);
+      // Asked again: while one was removed, the edge may have sent the next one back to this host.
+      for (const tenantId of unknown) if (suspects.has(tenantId) && !isWanted(tenantId)) await removeOrphan(tenantId);
       suspects = new Set(unknown);
     },
 

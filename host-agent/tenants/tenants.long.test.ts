@@ -104,6 +104,9 @@ describe("one tenant", () => {
     await agent.command({ type: "tenant.purge", tenantId: id, generation: 2 });
     await until(() => expect(agent.states(id)).toContain("purged"));
     expect(census(host)).toEqual(nothingLeft);
+    // A look at its data that ends only now.
+    agent.journal.data.put(id, { strays: 3 });
+    expect(agent.journal.data.get(id).strays).toBe(0);
     expect(agent.journal.tenants.get(id)).toMatchObject({ spec: null, secretsJwe: null, slot: null, uid: 200_000 });
     await agent.command(applyCommand(next));
     await until(() => expect(agent.states(next)).toContain("running"));
@@ -271,6 +274,40 @@ describe("a container that ends by itself", () => {
     isAway = false;
     host.engineBack();
     await until(() => expect(agent.states(id)).toContain("running"));
+    await agent.stop();
+  });
+
+  test("is not given up on for an engine that dies again and again", async () => {
+    const { host, start } = await setUp();
+    const agent = await start();
+    const id = newId("tnt");
+    await agent.command(applyCommand(id));
+    for (let starts = 1; starts <= 8; starts++) {
+      await until(() => expect(host.routes.size).toBe(1));
+      expect(host.containers.get(id)).toMatchObject({ running: true, starts });
+      host.routes.clear();
+      Object.assign(host.containers.get(id) ?? {}, { running: false, exitCode: 137 });
+      host.engineBack();
+    }
+    await until(() => expect(host.routes.size).toBe(1));
+    expect(agent.states(id)).not.toContain("failed");
+    await agent.stop();
+  });
+
+  test("is not given up on because its one crash could not be written down for a while", async () => {
+    const { host, start } = await setUp();
+    const agent = await start();
+    const id = newId("tnt");
+    await agent.command(applyCommand(id));
+    await until(() => expect(agent.states(id)).toEqual(["creating", "running"]));
+    const { note } = agent.journal.tenants;
+    let refusals = 10;
+    agent.journal.tenants.note = (words) => {
+      if (refusals-- > 0) throw new Error("database or disk is full");
+      return note(words);
+    };
+    host.crash(id);
+    await until(() => expect(agent.states(id)).toEqual(["creating", "running", "creating", "running"]));
     await agent.stop();
   });
 

@@ -18,12 +18,13 @@ async function setUp() {
   const before = (call: string) => {
     if (engine.isAway(call)) throw new EngineAwayError("nobody answers");
   };
-  const start = async () => {
-    const agent = await startTestAgent({ path, edge, host, before });
+  const start = async (onCommit?: () => void) => {
+    const agent = await startTestAgent({ path, edge, host, before, onCommit });
     await agent.supervisor.start();
     return agent;
   };
-  const agent = await start();
+  let onCommit = () => {};
+  const agent = await start(() => onCommit());
   const id = newId("tnt");
   const tell = (generation: number, image: string, on = agent) => {
     const command = applyCommand(id, { generation, restarts: generation });
@@ -34,7 +35,19 @@ async function setUp() {
   const planned = () => host.containers.get(id)?.planHash ?? "";
   await tell(1, GOOD);
   await until(() => expect(heard()).toEqual([[1, GOOD, null]]));
-  return { host, engine, agent, id, tell, heard, planned, start };
+  /** The process ends right after its n-th commit from now; it takes no note of what it did after it. */
+  const killAfter = (commits: number) => {
+    let left = commits;
+    onCommit = () => {
+      if (--left === 0) setDead();
+    };
+  };
+  const setDead = () => {
+    onCommit = () => {};
+    engine.isAway = () => true;
+    agent.die();
+  };
+  return { killAfter, host, engine, agent, id, tell, heard, planned, start };
 }
 
 describe("another image", () => {
@@ -82,6 +95,33 @@ describe("another image", () => {
     expect(agent.states(id)).not.toContain("failed");
     await agent.stop();
   });
+
+  test.each([OTHER, BAD])(
+    "is told, ready or refused, wherever the host agent is killed: %s",
+    { timeout: 120_000 },
+    async (image) => {
+      for (let commits = 1; ; commits++) {
+        const { killAfter, engine, agent, id, tell, heard, start } = await setUp();
+        killAfter(commits);
+        await tell(2, image).catch(() => {});
+        const isDead = () => engine.isAway("");
+        const outcome = image === BAD ? [2, GOOD, BAD] : [2, OTHER, null];
+        await until(() => expect(isDead() || agent.states(id).length >= 4).toBe(true));
+        if (!isDead()) {
+          expect(heard()).toContainEqual(outcome);
+          await agent.stop();
+          expect(commits).toBeGreaterThan(10);
+          return;
+        }
+        await agent.supervisor.stop();
+        engine.isAway = () => false;
+        const again = await start();
+        await tell(2, image, again);
+        await until(() => expect(heard(again)).toContainEqual(outcome));
+        await again.stop();
+      }
+    },
+  );
 
   test("of an agent that was never ready is not rolled back: there is nothing to go back to", async () => {
     const { agent, host } = await setUp();

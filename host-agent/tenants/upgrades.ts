@@ -1,5 +1,4 @@
 import type { DataRows } from "../journal-data.ts";
-import type { ReportRows } from "../journal-reports.ts";
 import type { TenantRecord } from "../journal-tenants.ts";
 import type { Log } from "../log.ts";
 import { snapshotNameAt } from "../storage/index.ts";
@@ -14,7 +13,6 @@ const PULLS = 3;
 export interface UpgradesOptions {
   ports: Pick<Ports, "volumes" | "containers" | "runtimes" | "routes">;
   data: Pick<DataRows, "get" | "put">;
-  reports: Pick<ReportRows, "add">;
   log: Log;
   nowMs: () => number;
 }
@@ -24,7 +22,7 @@ export interface UpgradesOptions {
  * ready, the data is what it was and the image before runs again, until the agent's next word. Nobody was let in in
  * between, so nothing that anybody did is lost with it.
  */
-export function createUpgrades({ ports, data, reports, log, nowMs }: UpgradesOptions) {
+export function createUpgrades({ ports, data, log, nowMs }: UpgradesOptions) {
   const { volumes, containers, runtimes, routes } = ports;
 
   /** What this generation is to run from, by digest; null: made here. */
@@ -38,9 +36,8 @@ export function createUpgrades({ ports, data, reports, log, nowMs }: UpgradesOpt
     const { runs } = data.get(record.id);
     return runs !== undefined && runs.image !== imageOf(record) ? runs : null;
   }
-  function tell({ id, generation }: TenantRecord, image: string | null, refused: string | null): void {
-    reports.add({ type: "tenant.image", at: nowMs(), tenantId: id, generation, image, refused });
-  }
+  const told = ({ id, generation }: TenantRecord, image: string | null, refused: string | null) =>
+    ({ type: "tenant.image", at: nowMs(), tenantId: id, generation, image, refused }) as const;
 
   return {
     imageOf,
@@ -76,8 +73,12 @@ export function createUpgrades({ ports, data, reports, log, nowMs }: UpgradesOpt
       const image = imageOf(record);
       if (runs && runs.image === image && runs.trial === undefined) return;
       const refused = runs?.refused?.generation === record.generation ? runs.refused : undefined;
-      data.put(record.id, { runs: { image, refused } });
-      if (runs || image !== null) tell(record, image, refused?.image ?? null);
+      const isNews = runs !== undefined || image !== null;
+      data.put(
+        record.id,
+        { runs: { image, refused } },
+        isNews ? told(record, image, refused?.image ?? null) : undefined,
+      );
     },
 
     /** Whether a failure was that of an image on trial, which is refused with it. */
@@ -91,8 +92,7 @@ export function createUpgrades({ ports, data, reports, log, nowMs }: UpgradesOpt
       const image = imageOf(record);
       const { generation } = record;
       const refused = { image, generation, snapshot: runs.trial?.image === image ? runs.trial.snapshot : null };
-      data.put(record.id, { runs: { image: runs.image, refused } });
-      tell(record, runs.image, image);
+      data.put(record.id, { runs: { image: runs.image, refused } }, told(record, runs.image, image));
       log.warn("tenant.image_refused", { tenant: record.id, image: image ?? "built", step });
       return true;
     },

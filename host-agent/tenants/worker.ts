@@ -46,6 +46,8 @@ export interface TenantWorker {
 /** What is remembered of one generation while this process lives. */
 interface Attempts {
   generation: number;
+  /** The engine is back and may have ended it: it did not stop by itself. */
+  excused: boolean;
   failures: number;
   failedStarts: number;
   crashesAtMs: number[];
@@ -79,6 +81,7 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
     switch (decision) {
       case "rest":
         firstLook = false;
+        attempts.excused = false;
         return rest(record);
       case "recover":
         return recover(record);
@@ -103,7 +106,7 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
       log.info("tenant.reached", { tenant: tenantId, generation: record.generation, goal: record.goal });
       firstLook = false;
       options.onReached?.(tenantId);
-      attempts = { ...attempts, failures: 0, failedStarts: 0 };
+      attempts = { ...attempts, excused: false, failures: 0, failedStarts: 0 };
       if (record.goal === "purged") return null;
       return rest(journal.tenants.get(tenantId) ?? record);
     } finally {
@@ -184,10 +187,17 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
   /** It ran and stopped by itself: no visitors, then again, later each time. */
   async function recover(record: TenantRecord): Promise<number | undefined> {
     await steps.unroute(contextOf(record));
+    const { excused } = attempts;
+    // Written before it is counted: a disk that is full for a while must not make many crashes of one.
+    state(
+      record,
+      "creating",
+      `Starting again after it stopped ${excused ? "with the container engine" : "by itself"}.`,
+    );
+    log.warn(excused ? "tenant.ended_with_engine" : "tenant.stopped_by_itself", { tenant: tenantId });
+    if (excused) return 0;
     attempts.crashesAtMs.push(nowMs());
-    log.warn("tenant.stopped_by_itself", { tenant: tenantId, times: attempts.crashesAtMs.length });
     if (hopeless(attempts.crashesAtMs, attempts.failedStarts, nowMs())) return giveUp(record, KEEPS_DYING);
-    state(record, "creating", "Starting again after it stopped by itself.");
     const recent = attempts.crashesAtMs.filter((at) => nowMs() - at <= CRASH_WINDOW_MS).length;
     return pause(recent);
   }
@@ -274,7 +284,7 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
       bell.ring();
     },
     retry() {
-      attempts = { ...attempts, failures: 0, notBeforeMs: 0 };
+      attempts = { ...attempts, excused: true, failures: 0, notBeforeMs: 0 };
       bell.ring();
     },
     rouse,
@@ -288,6 +298,7 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
 
 const fresh = (generation: number): Attempts => ({
   generation,
+  excused: false,
   failures: 0,
   failedStarts: 0,
   crashesAtMs: [],
