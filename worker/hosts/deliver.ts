@@ -27,6 +27,8 @@ export interface DeliveryContext {
   db: Database;
   world: World;
   fetch: typeof fetch;
+  /** Hosts that did not answer in this round. They are not waited for again: all others, and other rooms, wait with us. */
+  silent?: Set<string>;
   config: CommandConfig & Pick<Config, "commandKeys">;
 }
 
@@ -220,7 +222,8 @@ export async function failed(
 
 /** Signs, posts, and believes nothing but the host's signed result about exactly these bytes. */
 async function send(context: DeliveryContext, host: store.HostRow, command: Command): Promise<Sent> {
-  const { world, config } = context;
+  const { world, config, silent } = context;
+  if (silent?.has(host.id)) return { ok: false, failure: "host_unreachable" };
   const nowSeconds = () => Math.floor(world.now() / 1000);
   const signing = { world, edge: config.dashboardOrigin, keys: config.commandKeys };
   const addressee = { id: host.id, epoch: host.epoch, keyset: heldBy(host) };
@@ -241,6 +244,7 @@ async function send(context: DeliveryContext, host: store.HostRow, command: Comm
     }
     answer = await readLimited(response, MAX_ENVELOPE_BYTES.result);
   } catch {
+    silent?.add(host.id);
     return { ok: false, failure: "host_unreachable" };
   }
   const verdict = await verifyEnvelope("result", answer, {

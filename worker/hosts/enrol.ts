@@ -147,7 +147,8 @@ export async function enrolHost(compact: string, context: EnrolContext): Promise
     name: request.name,
     region: request.region,
     endpoint: new URL(request.endpoint).origin,
-    state: "enrolled",
+    // One that an operator drains comes back as that: to update a server is not to open it again.
+    state: known?.state ?? "enrolled",
     epoch,
     signingKey,
     sealingKey,
@@ -171,7 +172,7 @@ export async function enrolHost(compact: string, context: EnrolContext): Promise
             db
               .update(hosts)
               .set(row)
-              .where(and(eq(hosts.id, id), eq(hosts.epoch, known.epoch))),
+              .where(and(eq(hosts.id, id), eq(hosts.epoch, known.epoch), eq(hosts.state, known.state))),
             insist(db, changedOne),
           ]
         : [

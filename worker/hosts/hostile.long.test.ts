@@ -1,10 +1,11 @@
-import { and, eq, isNotNull } from "drizzle-orm";
+import { and, eq, isNotNull, sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it, vi } from "vitest";
-import { hosts, outbox, tenants } from "../../schema/db/index.ts";
+import { alerts, audit, hosts, outbox, tenants } from "../../schema/db/index.ts";
 import { type CommandOutcome, generateSealingKey, newId, publicPart } from "../../schema/protocol/index.ts";
 import { atomically } from "../db.ts";
 import { Client, OPERATOR_TOKEN, startTestEdge, type TestEdge } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
+import { STRANGER_GRACE_MS } from "./rules.ts";
 import type { TenantRow } from "./store.ts";
 
 /** What one host that was broken into, or a thief of one enrolment token, can do to everybody else: nothing. */
@@ -14,11 +15,14 @@ let sound: TestHost;
 let broken: TestHost;
 /** What the broken one waits for before it answers. */
 let hold: Promise<unknown> = Promise.resolve();
+/** How often the broken one was called. */
+let calls = 0;
 
 beforeAll(async () => {
   [sound, broken] = await Promise.all([TestHost.make(), TestHost.make()]);
   const reach = async (input: RequestInfo | URL, init?: RequestInit) => {
     const isBroken = String(input).startsWith(broken.endpoint);
+    if (isBroken) calls += 1;
     if (isBroken) await hold;
     return (isBroken ? broken : sound).fetch(input, init);
   };
@@ -107,9 +111,41 @@ describe("a host that takes a command and never answers", () => {
     const before = sound.commands.length;
     const round = edge.tick();
     await vi.waitFor(() => expect(sound.commands.length).toBeGreaterThan(before), 5_000);
+    calls = 0;
     letGo(new Error("gone"));
     await round;
     hold = Promise.resolve();
+    // Whoever did not answer is not waited for again in this round: other rooms have their turn after it.
+    expect(calls).toBe(0);
+  });
+});
+
+describe("a host that lists thousands of agents which nobody knows", () => {
+  it("fills neither the operator's list nor the edge's turn with them", async () => {
+    await edge.db.update(outbox).set({ deliveredAt: 0 });
+    broken = await TestHost.make();
+    await enrolBroken();
+    const strangers = Array.from({ length: 500 }, () => newId("tnt"));
+    const states = strangers.map((tenantId) => ({ tenantId, generation: 1, state: "running" as const }));
+    const capacity = { memoryMiB: 1, diskMiB: 1, tenants: 1 };
+    const lists = { type: "host.inventory" as const, images: [], versions: {}, capacity };
+    await broken.post(edge, await broken.report({ ...lists, tenants: states }));
+    const noted = async () =>
+      (await edge.db.select().from(alerts).where(eq(alerts.kind, "stranger"))).filter(({ detail }) =>
+        detail.startsWith(`${broken.name} `),
+      ).length;
+    await edge.tick();
+    expect(await noted()).toBe(20);
+    await edge.tick();
+    expect(await noted()).toBe(40);
+    await edge.db
+      .update(audit)
+      .set({ at: sql`${audit.at} - ${STRANGER_GRACE_MS}` })
+      .where(eq(audit.action, "drift.stranger"));
+    broken.down = true;
+    calls = 0;
+    await edge.tick();
+    expect(calls).toBe(1);
   });
 });
 

@@ -42,6 +42,9 @@ describe("an operator's word about a host", () => {
   it("drains: no new agent is placed there, what is there stays, and said twice it is still so", async () => {
     expect(await ask("drain")).toEqual({ status: 200, id: host.enrolment.hostId, state: "draining", tenants: 1 });
     expect(await ask("drain")).toMatchObject({ status: 200, state: "draining" });
+    // An update of the server enrols it again.
+    expect((await host.enrol(edge)).ok).toBe(true);
+    expect(await stateOf()).toBe("draining");
     expect((await owner.create()).body.code).toBe("no_capacity");
     expect((await owner.request("GET", `/api/v1/tenants/${tenantId}`)).status).toBe(200);
   });

@@ -22,6 +22,8 @@ import { clearLeftBehind } from "./strangers.ts";
 
 const BATCH = 200;
 const PARALLEL = 5;
+/** Strangers of one host that are noted or told in one turn: it may list thousands, and take its time over each. */
+const STRANGERS_PER_TURN = 20;
 const DAY_MS = 24 * 3600_000;
 const SIGN_UP_TAKES_MS = 10 * 60_000;
 const DELIVERED_KEPT_MS = 30 * DAY_MS;
@@ -72,9 +74,10 @@ export async function refreshHosts({ db, world, config }: DeliveryContext): Prom
 }
 
 async function deliverAll(
-  context: DeliveryContext,
+  outer: DeliveryContext,
   due: readonly { hostId: string; tenantId: string | null }[],
 ): Promise<void> {
+  const context = { ...outer, silent: new Set<string>() };
   const queue = [...due];
   const worker = async () => {
     for (let next = queue.shift(); next; next = queue.shift()) {
@@ -94,7 +97,8 @@ async function deliverAll(
  * The full pass: repairs what the outbox cannot know, such as a host that lost its journal or a database that was
  * restored. Normally it finds nothing, so everything that it does find is in the audit as drift.
  */
-export async function reconcile(context: DeliveryContext): Promise<Drift[]> {
+export async function reconcile(outer: DeliveryContext): Promise<Drift[]> {
+  const context = { ...outer, silent: new Set<string>() };
   const { db, world } = context;
   const now = world.now();
   const found: Drift[] = [];
@@ -151,6 +155,11 @@ async function reconcileOthers(
   const now = world.now();
   const ids = others.map(({ tenantId }) => tenantId);
   const rows = new Map((await store.tenantsAnywhere(db, ids)).map((row) => [row.id, row]));
+  const lastAt = await store.lastDrifts(
+    db,
+    ids.filter((id) => !rows.has(id)),
+  );
+  let left = STRANGERS_PER_TURN;
   const found: Drift[] = [];
   for (const { tenantId, generation, state } of others) {
     const row = rows.get(tenantId);
@@ -166,9 +175,10 @@ async function reconcileOthers(
       found.push(drift);
       continue;
     }
-    const at = async (kind: string) => (await store.lastAudit(db, tenantId, `drift.${kind}`))?.at ?? null;
-    const seen = { state, firstSeenAt: await at("stranger"), haltedAt: await at("halted") };
-    switch (decideStranger(seen, now)) {
+    const at = (kind: string) => lastAt.get(`${tenantId} drift.${kind}`) ?? null;
+    const step = decideStranger({ state, firstSeenAt: at("stranger"), haltedAt: at("halted") }, now);
+    if ((step === "note" || step === "halt") && left-- <= 0) continue;
+    switch (step) {
       case "note":
         await raiseAlert(
           db,

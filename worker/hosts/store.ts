@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, inArray, isNull, lte, ne, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, inArray, isNull, lte, max, ne, sql } from "drizzle-orm";
 import { z } from "zod";
 import {
   audit,
@@ -143,15 +143,15 @@ export function insertAudit(db: Database, row: Omit<typeof audit.$inferInsert, "
   return db.insert(audit).values(row);
 }
 
-/** The newest line of that kind about somebody. */
-export async function lastAudit(db: Database, subject: string, action: string) {
+/** When each of these strangers was last written down, by `ID ACTION`. */
+export async function lastDrifts(db: Database, ids: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  if (ids.length === 0) return new Map();
   const rows = await db
-    .select()
+    .select({ subject: audit.subject, action: audit.action, at: max(audit.at).mapWith(Number) })
     .from(audit)
-    .where(and(eq(audit.subject, subject), eq(audit.action, action)))
-    .orderBy(desc(audit.id))
-    .limit(1);
-  return rows[0] ?? null;
+    .where(and(inArray(audit.subject, [...ids]), inArray(audit.action, ["drift.stranger", "drift.halted"])))
+    .groupBy(audit.subject, audit.action);
+  return new Map(rows.map(({ subject, action, at }) => [`${subject} ${action}`, at]));
 }
 
 /** Everything that a command about one tenant is built from, read at one moment. */
