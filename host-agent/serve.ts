@@ -20,7 +20,7 @@ import { createDoor, openDoor, postureReport, removeLeftovers, runPosture, tenan
 import { startReaper } from "./reaper/index.ts";
 import { startReportSender } from "./reports.ts";
 import { startRounds } from "./rounds.ts";
-import { startConfigGuard } from "./runtimes/index.ts";
+import { startConfigGuard, startPruning } from "./runtimes/index.ts";
 import { createServer, listen } from "./server.ts";
 import { createMeter, createSlumber, metering } from "./sleep/index.ts";
 import { startStatus } from "./status/index.ts";
@@ -106,6 +106,7 @@ export async function serve(
   const bounds = startBounds({ journal, tenantOf, run: hostRun(), log, nowMs });
   const status = startStatus({ bounds, journal, ...ports, gate: ingress.gate, tenantOf, log, nowMs });
   const configs = startConfigGuard({ journal, ...ports, tenantOf, log, nowMs });
+  const pruning = startPruning({ journal, docker: ports.docker, log });
   const meter = createMeter(metering({ journal, ports, tenantOf }));
   const supervisor = createSupervisor({
     journal,
@@ -215,6 +216,7 @@ export async function serve(
       status.stop();
       bounds.stop();
       configs.stop();
+      pruning.stop();
       const stopped = Promise.all([
         exporter.stop(),
         reaper.stop(),

@@ -196,7 +196,7 @@ describe("rules", () => {
 
   it("reads of a container in a list what it would read of it alone, and nothing where the list does not say", () => {
     const Labels = { "dev.chelar.tenant": "tnt_a", "dev.chelar.plan": "hash", "dev.chelar.restarts": "3" };
-    const listed = (State: string, Status: string) => factsOfListed({ Id: "1", State, Status, Labels });
+    const listed = (State: string, Status: string) => factsOfListed({ Id: "1", State, Status, Labels, ImageID: "" });
     const alone = (Status: string, state: { Running: boolean; Paused: boolean; ExitCode: number }) =>
       factsOf({ Id: "1", Config: { Labels }, State: { ...state, Status, OOMKilled: false, StartedAt: "", Pid: 0 } });
     const ended = { Running: false, Paused: false, ExitCode: 137 };

@@ -38,6 +38,16 @@ export interface ContainerSummary {
   /** For people: `Exited (0) 3 minutes ago`. */
   Status: string;
   Labels: Record<string, string> | null;
+  ImageID: string;
+}
+export interface ImageSummary {
+  Id: string;
+  /** `repo:tag`. */
+  RepoTags: string[] | null;
+  /** `repo@sha256:…`. */
+  RepoDigests: string[] | null;
+  /** Seconds since the epoch. */
+  Created: number;
 }
 /** Of one moment; `memory_stats` as the kernel counts, page cache included. */
 export interface ContainerStats {
@@ -91,11 +101,12 @@ export function connectDocker({ socketPath }: { socketPath: string }) {
       json<{ Id: string }>({ method: "POST", path: "/containers/create", query: { name }, json: body }),
     inspectContainer: (name: string) =>
       json<ContainerState>({ method: "GET", path: `/containers/${segment(name)}/json` }),
-    listContainers: (label: string) =>
+    /** Without a label: everybody's. */
+    listContainers: (label?: string) =>
       json<ContainerSummary[]>({
         method: "GET",
         path: "/containers/json",
-        query: { all: "1", ...filters({ label: [label] }) },
+        query: { all: "1", ...(label && filters({ label: [label] })) },
       }),
     startContainer: (name: string) => text({ method: "POST", path: `/containers/${segment(name)}/start` }),
     stopContainer: (name: string, timeoutSeconds: number) =>
@@ -150,6 +161,9 @@ export function connectDocker({ socketPath }: { socketPath: string }) {
 
     inspectImage: (ref: string) =>
       json<ImageFacts>({ method: "GET", path: `/images/${ref.split("/").map(segment).join("/")}/json` }),
+    listImages: () => json<ImageSummary[]>({ method: "GET", path: "/images/json" }),
+    /** One of its names; with the last of them the image goes. The engine refuses that while a container is made from it. */
+    removeImage: (ref: string) => text({ method: "DELETE", path: `/images/${ref.split("/").map(segment).join("/")}` }),
     async imageExists(ref: string): Promise<boolean> {
       try {
         await text({ method: "GET", path: `/images/${ref.split("/").map(segment).join("/")}/json` });

@@ -11,7 +11,7 @@ import { containerSpec, LABELS, networkSpec, type SpecOptions } from "./spec.ts"
 import { endStrays } from "./strays.ts";
 import { watchEngine } from "./watch.ts";
 
-export { connectDocker, type Docker } from "./docker.ts";
+export { connectDocker, type Docker, type ImageSummary } from "./docker.ts";
 export { type ContainerSpec, containerSpec, LABELS, networkSpec, type SpecOptions } from "./spec.ts";
 
 export interface ContainerOptions {

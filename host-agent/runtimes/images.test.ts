@@ -30,6 +30,7 @@ function engine() {
     },
     imageExists: async (ref) => images.has(ref),
     pullImage: async (ref) => void images.set(ref, "pulled"),
+    tagImage: async (ref, repo, tag) => void images.set(`${repo}:${tag}`, ref),
   };
   return { docker, images };
 }

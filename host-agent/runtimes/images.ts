@@ -12,7 +12,7 @@ import {
 import { type Images, StepError } from "../tenants/ports.ts";
 import { makeArchive, type Tell } from "./images/archive.ts";
 import { BuildFailed, buildError } from "./images/failure.ts";
-import { type Recipe, recipeRef } from "./images/recipe.ts";
+import { contentKey, type Recipe, recipeRef } from "./images/recipe.ts";
 import { RECIPES } from "./images/recipes.ts";
 
 /** What image building needs of the container engine. All three reject when the engine does not answer. */
@@ -22,7 +22,11 @@ export interface ImageEngine {
   imageExists(ref: string): Promise<boolean>;
   /** `ref` is `name@sha256:…`: the registry cannot give other bytes than the operator chose. */
   pullImage(ref: string): Promise<void>;
+  tagImage(ref: string, repo: string, tag: string): Promise<void>;
 }
+
+/** Of every image that this host has made or pulled; what else lies in its engine is somebody else's. */
+export const OURS = "chelar/";
 
 export interface ImageOptions {
   /** Root-only; half-made layers lie below until they are whole. */
@@ -106,6 +110,8 @@ async function provide(
     return inTurn(async () => {
       tell({ fraction: 0, detail: "Downloading the image" });
       await docker.pullImage(ref);
+      // By this mark it is known as ours when nobody needs it any more.
+      await docker.tagImage(ref, `${OURS}pulled`, contentKey([ref]));
     });
   }
   const recipe = (options.recipes ?? RECIPES)[runtime]();

@@ -15,6 +15,7 @@ import { RUNTIME_TABLE } from "./table.ts";
 export { startConfigGuard } from "./drift.ts";
 export { libraries } from "./images/echo.ts";
 export { imageRef } from "./images.ts";
+export { startPruning } from "./pruning.ts";
 export { RUNTIME_TABLE } from "./table.ts";
 
 export interface RuntimesOptions {

@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { imageRef } from "../../host-agent/runtimes/images.ts";
+import { pruneImages } from "../../host-agent/runtimes/pruning.ts";
 import type { TenantImage } from "../../schema/protocol/index.ts";
 import { IMAGE_CACHE } from "../../stack/test-images.ts";
 import { internet } from "../hosts/index.ts";
@@ -82,4 +83,19 @@ test("ZeroClaw's stand-in is ready with an active Landlock, and never without", 
   await naked.untilState("failed");
   expect(detailsOf(naked).join()).toContain("sandbox is not active (none)");
   expect((await naked.visit("/health")).status).toBe(503);
+});
+
+test("of images that nobody wants any more the newest stays, and what a container is made from", async () => {
+  const { docker } = lab.host;
+  const there = async () => {
+    const names = (await docker.listImages()).flatMap(({ RepoDigests }) => RepoDigests ?? []);
+    return Object.entries(images).flatMap(([kind, name]) => (names.includes(name) ? [kind] : []));
+  };
+  // "good" was left by its agent for "better"; of "broken" and "hoarding" no agent ever ran.
+  expect((await there()).sort()).toEqual(["better", "broken", "good", "hoarding", "naked", "zeroclaw"]);
+  const gone = await pruneImages(docker, () => new Set([imageRef("echo"), images.zeroclaw]));
+  expect(gone.filter((name) => name.includes("@"))).not.toEqual([]);
+  expect(await there()).toEqual(expect.arrayContaining(["better", "zeroclaw"]));
+  expect(await docker.imageExists(imageRef("echo"))).toBe(true);
+  expect(await pruneImages(docker, () => new Set([imageRef("echo"), images.zeroclaw]))).toEqual([]);
 });
