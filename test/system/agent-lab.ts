@@ -51,8 +51,8 @@ export interface AgentLab {
   isDead(): boolean;
   /** Of the running agent. */
   pid(): number;
-  /** Of the running agent and of the programs that it has started and seen end, since its birth. */
-  cpuSeconds(): number;
+  /** Of the running agent since its birth: with the programs that it has started and seen end, or itself alone. */
+  cpuSeconds(of?: "all" | "itself"): number;
   /** Enrols this host once more: a new epoch. No agent may run. */
   enrol(): Promise<void>;
   kill(signal: "SIGKILL" | "SIGTERM"): Promise<{ code: number | null; signal: string | null }>;
@@ -137,11 +137,11 @@ export async function createAgentLab({
     },
     isDead: () => isDead(agent),
     pid: () => agent?.pid ?? 0,
-    cpuSeconds() {
+    cpuSeconds(of = "all") {
       // proc(5): after the name in brackets, fields 14 to 17 in ticks of 10 ms (USER_HZ, fixed for user space).
       const stat = readFileSync(`/proc/${agent?.pid}/stat`, "utf8");
       const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) / 100;
+      return fields.slice(11, of === "all" ? 15 : 13).reduce((sum, ticks) => sum + Number(ticks), 0) / 100;
     },
     async kill(signal) {
       const child = agent;
