@@ -78,6 +78,8 @@ export const NOT_PAGES: readonly RegExp[] = [
   /^\/assets\//,
   /^\/\.well-known\//,
   /^\/(?:healthz|status\.json|metrics)$/,
+  // A provider of messages asks whether the address is ours.
+  /^\/hooks\//,
   // The door's own: Caddy asks the first, the second sends on and shows nothing.
   /^\/forward-auth/,
   /^\/authorize$/,

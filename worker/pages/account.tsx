@@ -2,9 +2,10 @@ import type { FC, PropsWithChildren } from "hono/jsx";
 import { browserName } from "./browsers.ts";
 import type { ApiKeyView, Person, Scope, Security } from "./deps.ts";
 import { Alert } from "./forms.tsx";
+import { readableDay } from "./time.ts";
 import { SCOPE_WORDS } from "./words.ts";
 
-const day = (iso: string) => <time datetime={iso}>{iso.slice(0, 10)}</time>;
+const day = (iso: string) => <time datetime={iso}>{readableDay(iso)}</time>;
 
 /** One button that does one thing, as a form of its own. */
 const Do: FC<PropsWithChildren<{ action: string; id?: string; label: string }>> = ({ action, id, label, children }) => (

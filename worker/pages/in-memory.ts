@@ -33,7 +33,15 @@ export const PERSON: Person = { id: "usr_1", email: "ada@example.org", name: "Ad
 
 export const BOT_TOKEN = "123456789:AAF-abcdefghijklmnopqrstuvwxyz01234";
 export const CHANNEL: ChannelView = {
-  ...{ kind: "telegram", account: "@ada_bot", state: "connected", failure: null, people: [], pairingUntil: null, setup: null },
+  ...{
+    kind: "telegram",
+    account: "@ada_bot",
+    state: "connected",
+    failure: null,
+    people: [],
+    pairingUntil: null,
+    setup: null,
+  },
   ...{ today: {}, waiting: 0, perDay: 1000, stopped: [], refusals: [] },
 };
 

@@ -2,6 +2,7 @@ import type { Hono } from "hono";
 import type { FC } from "hono/jsx";
 import type { Letter, PageDeps } from "./deps.ts";
 import { page } from "./layout.tsx";
+import { readableTime } from "./time.ts";
 
 const LINK = /(https?:\/\/[^\s]+)/;
 
@@ -15,7 +16,7 @@ const Mailbox: FC<{ letters: readonly Letter[] }> = ({ letters }) => (
         <h2>{subject}</h2>
         <p class="hint">
           {`To ${to}, `}
-          <time datetime={at}>{at.slice(0, 19).replace("T", " ")}</time>
+          <time datetime={at}>{readableTime(at)}</time>
         </p>
         <p class="letter">{text.split(LINK).map((part, i) => (i % 2 === 1 ? <a href={part}>{part}</a> : part))}</p>
       </article>

@@ -41,7 +41,7 @@ const of = ({ attacks }: PostureView, number: number) => attacks.filter(({ layer
 /** Every attack, wall by wall, with what was really seen. */
 export const PosturePage: FC<{ view: TenantView; posture: PostureView | null }> = ({ view, posture }) => (
   <article>
-    <Tabs id={view.id} name={view.name} at={null} />
+    <Tabs id={view.id} name={view.name} at="security" />
     <h1>How its walls were attacked</h1>
     {posture === null ? (
       <p class="lead">Its server has not attacked its own walls yet. It does so when its operator asks for it.</p>

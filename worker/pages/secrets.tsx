@@ -11,6 +11,7 @@ import { problemPage } from "./errors.tsx";
 import { Alert, Field } from "./forms.tsx";
 import { page } from "./layout.tsx";
 import { Tabs } from "./tabs.tsx";
+import { readableTime } from "./time.ts";
 import { PROBLEM_WORDS } from "./words.ts";
 
 /** What the Keys page needs besides the rest. */
@@ -38,7 +39,7 @@ const Keys: FC<KeysProps> = ({ view, secrets, said, trouble }) => {
   return (
     <>
       <Tabs id={view.id} name={view.name} at="keys" />
-      <section class="narrow-left">
+      <section class="keys">
         <h1>Keys</h1>
         <p class="lead">
           Sealed at once, and opened only for this agent's server. A key can be replaced or removed, but never read
@@ -86,25 +87,24 @@ const Key: FC<{
           <span>Save it all the same. Please paste it again: we did not keep it.</span>
         </label>
       ) : null}
-      <button type="submit">{secret ? "Replace" : "Save"}</button>
+      <div class="row">
+        <button type="submit">{secret ? "Replace" : "Save"}</button>
+        {secret ? (
+          <button type="submit" class="quiet" formaction={`${action}/remove`} formnovalidate>
+            Remove
+          </button>
+        ) : null}
+      </div>
     </form>
-    {secret ? (
-      <form method="post" action={`${action}/remove`}>
-        <button type="submit" class="quiet">
-          Remove
-        </button>
-      </form>
-    ) : null}
   </section>
 );
 
 function describe({ lastFour, version, changedAt, deliveredAt }: SecretView): string {
   const ends = lastFour ? `It ends in ${lastFour}. ` : "";
-  const day = (iso: string) => `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC`;
   const delivered = deliveredAt
-    ? `with the agent's server since ${day(deliveredAt)}`
+    ? `with the agent's server since ${readableTime(deliveredAt)}`
     : "on its way to the agent's server";
-  return `${ends}Version ${version}, of ${day(changedAt)}, ${delivered}.`;
+  return `${ends}Version ${version}, of ${readableTime(changedAt)}, ${delivered}.`;
 }
 
 const text = z.string().catch("");

@@ -9,7 +9,7 @@ const TABS = {
 } as const;
 
 /** The pages of one agent. */
-export const Tabs: FC<{ id: string; name: string; at: keyof typeof TABS | null }> = ({ id, name, at }) => (
+export const Tabs: FC<{ id: string; name: string; at: keyof typeof TABS }> = ({ id, name, at }) => (
   <>
     <p class="crumb">
       <a href="/agents">Your agents</a>
