@@ -25,10 +25,10 @@ export async function newPerson(dashboard: string, tag: string): Promise<Account
   }
 }
 
-/** Creates an `echo` agent and waits, on its event stream, until it runs. */
-export async function createAndWait(account: Account, name: string): Promise<Timed> {
+/** Creates an agent, `echo` where nothing else is said, and waits, on its event stream, until it runs. */
+export async function createAndWait(account: Account, name: string, more: object = {}): Promise<Timed> {
   const started = performance.now();
-  const body = { name, runtime: "echo" };
+  const body = { name, runtime: "echo", ...more };
   const { id } = expectStatus(await account.api("/api/v1/tenants", { body }), 201, 202).json<{ id: string }>();
   let state = "";
   const steps: Record<string, number> = {};

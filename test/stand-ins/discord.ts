@@ -21,7 +21,10 @@ export async function createDiscord(
   token: string,
   { fetch, now }: { fetch: typeof globalThis.fetch; now: () => number },
 ): Promise<Discord> {
-  const pair = (await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"])) as CryptoKeyPair;
+  const pair = (await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"])) as {
+    publicKey: CryptoKey;
+    privateKey: CryptoKey;
+  };
   const publicKey = hex((await crypto.subtle.exportKey("raw", pair.publicKey)) as ArrayBuffer);
   const id = "845027738276462632";
   const interactions = new Map<string, { channel: string; at: number }>();

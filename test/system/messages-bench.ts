@@ -1,10 +1,11 @@
-import { sendThrough } from "./messages-lab.ts";
+import { sendThrough, startMessagesLab } from "./messages-lab.ts";
 
 /** A thousand messages through everything, with a server that fails in between; exit code 1 when one was lost. */
 const MESSAGES = Number(process.env.CHELAR_BENCH_MESSAGES ?? 1_000);
 
 const began = performance.now();
-const told = await sendThrough(MESSAGES, (line) => console.error(line));
+const lab = await startMessagesLab();
+const told = await sendThrough(lab, MESSAGES, (line) => console.error(line)).finally(() => lab.stop());
 const seconds = (performance.now() - began) / 1000;
 const lost = told.sent - told.taken;
 const within = lost === 0 && told.inOrder === told.conversations;

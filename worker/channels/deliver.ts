@@ -125,14 +125,13 @@ async function bring(
         return sendAnswer(context, { ...task, body, answer }, held);
       }
       case "thinking":
+        return said;
       case "failed": {
+        const { why } = said;
+        if (isHopeless(why, failures + tried)) return { kind: "dropped", why: "not_taken" };
         const isLate = world.now() - startedAt > LAST_TRY_AFTER_MS;
-        const why = said.kind === "failed" ? said.why : null;
-        if (why && isHopeless(why, failures + tried)) return { kind: "dropped", why: "not_taken" };
-        if (tried >= effort.tries || isLate || !(await held())) {
-          return why ? { kind: "failed", why, tried } : { kind: "thinking" };
-        }
-        if (why) await world.sleep(500 * tried);
+        if (tried >= effort.tries || isLate || !(await held())) return { kind: "failed", why, tried };
+        await world.sleep(500 * tried);
       }
     }
   }

@@ -17,6 +17,7 @@ import { createChannelsService } from "./service.ts";
 export { HOOKS_PATH } from "./inbox.ts";
 export type { ChannelsService, ChannelView } from "./types.ts";
 
+const ANSWER_TRIES = 4;
 const PER_TICK = 100;
 const DAY_MS = 24 * 3_600_000;
 
@@ -33,11 +34,15 @@ export function createChannels(options: Omit<ChannelsContext, "call"> & { accoun
       .post(HOOKS_PATH, (c) => receive(context, c, backgroundOf(c)))
       .get(HOOKS_PATH, (c) => greet(context, c)),
 
-    /** Its host says that an answer is there. */
+    /** Its host says that an answer is there. Perhaps before whoever last asked for it has let the conversation go. */
     async answered(tenantId: string): Promise<void> {
-      for (const { id } of await channelStore.channelsOfTenant(db, tenantId)) {
-        await atomically(db, [queue.hurry(db, id)]);
-        await drain(context, id, AT_ONCE);
+      for (let tried = 1; ; tried += 1) {
+        for (const { id } of await channelStore.channelsOfTenant(db, tenantId)) {
+          await atomically(db, [queue.hurry(db, id)]);
+          await drain(context, id, AT_ONCE);
+        }
+        if (tried === ANSWER_TRIES || !(await queue.hasHeld(db, tenantId, world.now()))) return;
+        await world.sleep(500);
       }
     },
 

@@ -1,4 +1,4 @@
-import { and, asc, eq, exists, isNull, lt, lte, sql } from "drizzle-orm";
+import { and, asc, eq, exists, gt, isNull, lt, lte, sql } from "drizzle-orm";
 import { channelConversations, channelMessages, channels, hosts, tenants } from "../../schema/db/index.ts";
 import type { Database, Statement } from "../db.ts";
 import type { Refusal } from "./rules.ts";
@@ -106,6 +106,17 @@ export async function endMessage(
 /** It answers again: what waits in its other conversations need not wait for their own turn. */
 export const hurry = (db: Database, channelId: string): Statement =>
   db.update(channelConversations).set({ nextAttemptAt: 0 }).where(eq(channelConversations.channelId, channelId));
+
+/** Whether somebody holds a conversation of this agent right now. */
+export async function hasHeld(db: Database, tenantId: string, now: number): Promise<boolean> {
+  const held = await db
+    .select({ one: sql`1` })
+    .from(channelConversations)
+    .innerJoin(channels, eq(channels.id, channelConversations.channelId))
+    .where(and(eq(channels.tenantId, tenantId), gt(channelConversations.leaseUntil, now)))
+    .limit(1);
+  return held.length > 0;
+}
 
 /** Whether the lease was still held, and is now for longer. */
 export async function extend(
