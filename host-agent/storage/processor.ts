@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, rmdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rmdir, writeFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /**
@@ -17,25 +17,35 @@ const PERIOD_US = 100_000;
  */
 export const HELD_US = 2_500;
 
-export async function enterGroup(tenantId: string, pid: number): Promise<void> {
-  const path = `${PARENT}/${tenantId}`;
-  await mkdir(path, { recursive: true });
-  // cgroups(7): in the unified hierarchy a controller is there only where the parent hands it down.
-  for (const above of isUnified ? [ROOT, PARENT] : []) await writeFile(`${above}/cgroup.subtree_control`, "+cpu");
-  await writeFile(`${path}/cgroup.procs`, String(pid));
+/** All that owners take along at the same time weighs as much as one volume: a download is never urgent. */
+export const VIEWS = "views";
+
+/** `name`: of a tenant, or `VIEWS`. Does nothing where the kernel has no such groups: that keeps nobody from their data. */
+export async function enterGroup(name: string, pid: number): Promise<void> {
+  const path = `${PARENT}/${name}`;
+  const enter = async () => {
+    await mkdir(path, { recursive: true });
+    // cgroups(7): in the unified hierarchy a controller is there only where the parent hands it down.
+    for (const above of isUnified ? [ROOT, PARENT] : []) await writeFile(`${above}/cgroup.subtree_control`, "+cpu");
+    await writeFile(`${path}/cgroup.procs`, String(pid));
+  };
+  // Another agent of this machine may have swept it away before somebody was in it.
+  await enter()
+    .catch(enter)
+    .catch(() => {});
 }
 
 /** Microseconds of processor time in every 100,000; null: as much as there is. */
-export async function holdGroup(tenantId: string, quotaUs: number | null): Promise<void> {
-  const path = `${PARENT}/${tenantId}`;
+export async function holdGroup(name: string, quotaUs: number | null): Promise<void> {
+  const path = `${PARENT}/${name}`;
   if (isUnified) await writeFile(`${path}/cpu.max`, `${quotaUs ?? "max"} ${PERIOD_US}`);
   else await writeFile(`${path}/cpu.cfs_quota_us`, String(quotaUs ?? -1));
 }
 
-/** Of a process that has ended: the kernel counts it for a moment longer. An empty group that stays does no harm. */
-export async function leaveGroup(tenantId: string): Promise<void> {
+/** Of a process that has ended: the kernel counts it for a moment longer. */
+export async function leaveGroup(name: string): Promise<void> {
   for (let attempt = 0; attempt < 20; attempt++) {
-    const code = await rmdir(`${PARENT}/${tenantId}`).then(
+    const code = await rmdir(`${PARENT}/${name}`).then(
       () => null,
       (error: NodeJS.ErrnoException) => error.code,
     );
@@ -43,3 +53,11 @@ export async function leaveGroup(tenantId: string): Promise<void> {
     await sleep(10);
   }
 }
+
+/** What agents left behind that were killed: the kernel itself refuses to remove a group that somebody is in. */
+export async function sweepGroups(): Promise<void> {
+  const entries = await readdir(PARENT, { withFileTypes: true }).catch(() => []);
+  for (const entry of entries) if (entry.isDirectory()) await rmdir(`${PARENT}/${entry.name}`).catch(() => {});
+}
+
+export const hasGroup = (name: string): boolean => existsSync(`${PARENT}/${name}`);

@@ -87,6 +87,15 @@ const NEAR_BYTES = 8 * 2 ** 20;
 export const isAtLimit = ({ usedBytes, limitBytes }: { usedBytes: number; limitBytes: number }): boolean =>
   limitBytes - usedBytes < Math.min(NEAR_BYTES, limitBytes / 50);
 
+const LOOKS_WITH_ROOM = 20;
+
+/**
+ * How many looks with room in a row a volume is still held for; 0: it is not held. Let go at the first one, who deletes a
+ * little and fills it again would be refused as fast as it likes for most of the time.
+ */
+export const looksHeld = (before: number | undefined, isNowAtLimit: boolean): number =>
+  isNowAtLimit ? LOOKS_WITH_ROOM : Math.max(0, (before ?? 0) - 1);
+
 /** The oldest ones above the number that is kept. Names are times, so that their order is theirs. */
 export const snapshotsToDrop = (names: readonly string[], keep: number): string[] =>
   [...names].sort().slice(0, Math.max(0, names.length - keep));

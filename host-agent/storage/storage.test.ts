@@ -4,6 +4,7 @@ import {
   isAtLimit,
   isDue,
   isNews,
+  looksHeld,
   mountAt,
   mountFaults,
   parseMountInfo,
@@ -75,6 +76,14 @@ describe("a volume at its limit", () => {
       isAtLimit({ usedBytes: usedMiB * MIB, limitBytes: limitMiB * MIB });
     expect([at(60, 64), at(62.7, 64), at(63.98, 64), at(70, 64)]).toEqual([false, false, true, true]);
     expect([at(4_080, 4_096), at(4_090, 4_096)]).toEqual([false, true]);
+  });
+  it("is held until it has had room at many looks in a row: a little room now and then lets nobody go", () => {
+    const held = (looks: boolean[], before?: number) => looks.reduce(looksHeld, before) ?? 0;
+    const room = (count: number): boolean[] => Array(count).fill(false);
+    expect(held(room(1))).toBe(0);
+    expect(held([true, ...room(19)])).toBeGreaterThan(0);
+    expect(held([true, ...room(20)])).toBe(0);
+    expect(held([true, ...room(19), true, ...room(19)])).toBeGreaterThan(0);
   });
 });
 

@@ -2,6 +2,7 @@ import { rmdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { endDaemons, mountVolume } from "./gocryptfs.ts";
 import { ensureOwn, ignore } from "./paths.ts";
+import { enterGroup, VIEWS } from "./processor.ts";
 import { mountFaults } from "./rules.ts";
 import { mountOn, run } from "./run.ts";
 
@@ -10,7 +11,7 @@ export async function openView(cipherDir: string, at: string, key: string): Prom
   await closeView(at);
   await ensureOwn(dirname(at));
   await ensureOwn(at);
-  await mountVolume(cipherDir, at, key, async () => {});
+  await mountVolume(cipherDir, at, key, (pid) => enterGroup(VIEWS, pid));
   const standing = await mountOn(at);
   const faults = standing ? mountFaults(standing) : ["a mount"];
   if (faults.length > 0) throw new Error(`${at} lacks ${faults.join(", ")}`);

@@ -2,37 +2,34 @@ import { chmod, chown, lstat, mkdir, readdir, rename, rmdir, stat, statfs } from
 import { dirname } from "node:path";
 import { DATA_PATH } from "../runtimes/runtime.ts";
 import type { TenantLayout } from "../tenants/layout.ts";
-import { type DiskRoom, StepError, type Volumes, type VolumeUsage } from "../tenants/ports.ts";
+import { type DiskRoom, StepError, type Volumes } from "../tenants/ports.ts";
 import type { Backing } from "./backing.ts";
 import { CryptError, daemonsOf, endDaemons, FILE_SYSTEM, initialise, mountVolume } from "./gocryptfs.ts";
+import { limitsOn } from "./limits.ts";
 import { ensureOwn, exists, ignore } from "./paths.ts";
-import { enterGroup, HELD_US, holdGroup, leaveGroup } from "./processor.ts";
-import { isAtLimit, isFull, mountFaults, reserveMiB } from "./rules.ts";
+import { enterGroup, hasGroup, leaveGroup, sweepGroups } from "./processor.ts";
+import { mountFaults, reserveMiB } from "./rules.ts";
 import { mountOn, run } from "./run.ts";
 import { cipherDirOf, snapshotsOn } from "./snapshots.ts";
-
-const MIB = 2 ** 20;
-const LOOK_HOLDS_MS = 5_000;
 
 type Place = Pick<TenantLayout, "tenantId" | "volumeDir" | "dataDir" | "uid">;
 
 /** `volumeDir/live` is a gocryptfs volume; `dataDir` is where it is open, with nosuid and nodev. */
 export function volumesOn(backing: Backing): Volumes {
   let prepared: Promise<void> | null = null;
-  const limits = new Map<string, number>();
-  /** Whose process is held, as far as this process has seen to it. */
-  const held = new Map<string, boolean>();
-  /** Whose process may not write, likewise. */
-  const limited = new Map<string, boolean>();
   /** Once per process: a look at what is mounted costs more than all else when a hundred volumes are opened at once. */
   const prepare = () => {
-    prepared ??= backing.prepare().catch((error) => {
-      prepared = null;
-      throw error;
-    });
+    prepared ??= Promise.all([backing.prepare(), sweepGroups()]).then(
+      () => {},
+      (error) => {
+        prepared = null;
+        throw error;
+      },
+    );
     return prepared;
   };
 
+  const limits = limitsOn(backing);
   const snapshots = snapshotsOn(backing, prepare);
 
   async function create(layout: Place, limitMiB: number, key: string): Promise<void> {
@@ -45,17 +42,8 @@ export function volumesOn(backing: Backing): Volumes {
     // Under its own name only when it is whole.
     const made = `${live}.new`;
     await backing.create(made);
-    await Promise.all([backing.limit(made, limitMiB), initialise(made, key)]);
+    await Promise.all([limits.set(layout, limitMiB, made), initialise(made, key)]);
     await rename(made, live);
-    limits.set(live, limitMiB);
-  }
-
-  /** One look for all that are opened together after a start: telling each its limit anew would be a program for each. */
-  let seen: { usage: Promise<ReadonlyMap<string, VolumeUsage>>; atMs: number } | null = null;
-  function limitsNow(): Promise<ReadonlyMap<string, VolumeUsage>> {
-    const now = performance.now();
-    if (!seen || now - seen.atMs > LOOK_HOLDS_MS) seen = { usage: backing.usage(), atMs: now };
-    return seen.usage;
   }
 
   /** Of the fullest of its disks. */
@@ -71,24 +59,13 @@ export function volumesOn(backing: Backing): Volumes {
     return rooms.reduce((least, room) => (spare(room) < spare(least) ? room : least));
   }
 
-  async function ensureLimit(layout: Place, limitMiB: number): Promise<void> {
-    const live = cipherDirOf(layout);
-    if (limits.get(live) === limitMiB) return;
-    const stands = limits.has(live) ? undefined : (await limitsNow()).get(layout.tenantId);
-    if (stands?.limitBytes !== limitMiB * MIB) await backing.limit(live, limitMiB);
-    limits.set(live, limitMiB);
-  }
-
   async function mount(layout: Place, key: string): Promise<void> {
-    const { dataDir } = layout;
+    const { tenantId, dataDir } = layout;
     // Root's own, so that a container started without the mount could write nothing.
     await ensureOwn(dirname(dataDir));
     await ensureOwn(dataDir);
-    // A kernel without control groups for processors keeps nobody from their data.
-    const enter = (pid: number) => enterGroup(layout.tenantId, pid).catch(() => {});
-    await mountVolume(cipherDirOf(layout), dataDir, key, enter);
-    held.delete(layout.tenantId);
-    limited.delete(layout.tenantId);
+    await mountVolume(cipherDirOf(layout), dataDir, key, (pid) => enterGroup(tenantId, pid));
+    limits.reopened(tenantId);
     const standing = await mountOn(dataDir);
     const faults = standing ? mountFaults(standing) : ["a mount"];
     if (faults.length > 0) throw new Error(`${dataDir} lacks ${faults.join(", ")}`);
@@ -119,7 +96,7 @@ export function volumesOn(backing: Backing): Volumes {
         await snapshots.settle(layout);
         const isNew = !(await exists(live));
         if (isNew) await create(layout, diskMiB, key);
-        else await ensureLimit(layout, diskMiB);
+        else await limits.ensure(layout, diskMiB);
         if (isNew || !(await isOpen(layout.dataDir))) {
           // What served it before may still hold its key, or write to it; a volume that is new here may be one that was
           // lost below a mount which still stands.
@@ -145,7 +122,7 @@ export function volumesOn(backing: Backing): Volumes {
         // rmdir, not rm: if anything still lay there, it would not be ours to delete.
         await rmdir(layout.dataDir).catch(ignore("ENOENT"));
         for (const path of await everyCopy(layout)) await backing.drop(path);
-        limits.delete(cipherDirOf(layout));
+        limits.forget(layout.tenantId);
         // rm(1) walks by directory handles: a hostile tree can neither lead it out by a symbolic link nor stop it by
         // paths longer than PATH_MAX, which a walk by path names (fs.rm) cannot delete.
         await run("rm", ["-rf", "--one-file-system", "--", layout.volumeDir]);
@@ -169,38 +146,10 @@ export function volumesOn(backing: Backing): Volumes {
       // Nothing was opened yet.
       if (!prepared) return;
       await prepared;
-      for (const [tenantId, usage] of await backing.glance()) {
-        const isHeld = isAtLimit(usage);
-        if (held.get(tenantId) === isHeld) continue;
-        // A volume that is not open has no process.
-        await holdGroup(tenantId, isHeld ? HELD_US : null).catch(ignore("ENOENT"));
-        held.set(tenantId, isHeld);
-      }
+      await limits.restrain();
     },
 
-    /** For a backing without limits of its own: whoever is above the limit can only read, until there is room again. */
-    freeze: (layout, usage) =>
-      guarded("freeze", async () => {
-        if (backing.hasLimits) return;
-        const { tenantId, dataDir } = layout;
-        const standing = await mountOn(dataDir);
-        if (!standing) return;
-        const isOver = isFull(usage);
-        // Whoever holds a file open for writing keeps the mount from becoming read-only, for as long as it likes: so its
-        // process may write nothing either (setrlimit(2), EFBIG; a soft limit, that can be lifted again).
-        if (limited.get(tenantId) !== isOver) {
-          for (const pid of daemonsOf(dataDir)) {
-            await run("prlimit", ["--pid", String(pid), `--fsize=${isOver ? 0 : "unlimited"}:unlimited`]);
-          }
-          limited.set(tenantId, isOver);
-        }
-        const wanted = isOver ? "ro" : "rw";
-        if (standing.options.includes(wanted)) return;
-        // -i: no helper. The whole file system, so that its container's own mount of it follows.
-        await run("mount", ["-i", "-o", `remount,${wanted}`, "--", dataDir]).catch((error) => {
-          if (!isOver) throw error;
-        });
-      }),
+    freeze: (layout, usage) => guarded("freeze", () => limits.freeze(layout, usage)),
   };
 
   async function everyCopy({ volumeDir }: Place): Promise<string[]> {
@@ -216,6 +165,7 @@ export function volumesOn(backing: Backing): Volumes {
     return [
       ...((await mountOn(dataDir)) ? [`a mount on ${dataDir}`] : []),
       ...daemonsOf(dataDir).map((pid) => `gocryptfs ${pid}`),
+      ...(hasGroup(tenantId) ? [`the control group ${tenantId}`] : []),
       ...((await exists(dataDir)) ? [dataDir] : []),
       ...((await exists(volumeDir)) ? [volumeDir] : []),
       ...(await backing.traces(tenantId)),

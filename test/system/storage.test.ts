@@ -1,44 +1,27 @@
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { closeSync, existsSync, lstatSync, openSync, readFileSync, readSync } from "node:fs";
-import { lstat, mkdir, open as openFile, readdir, readFile, rename, symlink, writeFile } from "node:fs/promises";
-import { constants } from "node:os";
+import { lstatSync, readFileSync } from "node:fs";
+import { lstat, mkdir, readdir, readFile, rename, symlink, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cipherDirOf, countStrays, createVolumes } from "../../host-agent/storage/index.ts";
-import { type TenantLayout, tenantLayout } from "../../host-agent/tenants/layout.ts";
+import { cipherDirOf, closeView, countStrays, openView } from "../../host-agent/storage/index.ts";
+import type { TenantLayout } from "../../host-agent/tenants/layout.ts";
 import type { Volumes } from "../../host-agent/tenants/ports.ts";
-import { newId } from "../../schema/protocol/index.ts";
-import { createTestHost, type TestHost } from "../hosts/index.ts";
+import type { TestHost } from "../hosts/index.ts";
+import { occurrences, QUOTA_MIB, type StorageLab, storageLab } from "./storage-lab.ts";
 
-const MIB = 2 ** 20;
-const QUOTA_MIB = 64;
+let lab: StorageLab;
 let host: TestHost;
 let volumes: Volumes;
 let stateDir: string;
+let newLayout: StorageLab["newLayout"];
+let open: StorageLab["open"];
+let keyOf: StorageLab["keyOf"];
 
 beforeAll(async () => {
-  host = await createTestHost({ docker: false });
-  stateDir = `${host.dir}/chelar`;
-  await mkdir(stateDir);
-  volumes = createVolumes({ stateDir, storage: { backing: "btrfs", sizeMiB: 1_024 } });
+  lab = await storageLab();
+  ({ host, volumes, stateDir, newLayout, open, keyOf } = lab);
 });
-afterAll(async () => {
-  for (const layout of layouts) await volumes.close(layout);
-  await host?.destroy();
-});
-
-const layouts: TenantLayout[] = [];
-const keys = new Map<string, string>();
-function newLayout(): TenantLayout {
-  const slot = layouts.length;
-  const places = { pool: "10.213.0.0/16", stateDir, runDir: `${host.dir}/run` };
-  const layout = tenantLayout({ tenantId: newId("tnt"), uid: 300_000 + slot, slot, ...places });
-  keys.set(layout.tenantId, randomBytes(32).toString("base64url"));
-  layouts.push(layout);
-  return layout;
-}
-const open = (layout: TenantLayout) =>
-  volumes.open(layout, { diskMiB: QUOTA_MIB, key: keys.get(layout.tenantId) ?? null });
+afterAll(() => lab?.end());
 
 /** As the tenant itself: setpriv(1) has no way back. */
 const asTenant = ({ uid, dataDir }: TenantLayout, ...command: string[]) =>
@@ -186,91 +169,6 @@ describe("volumes", () => {
     expect(occurrences(image, canary)).toBeGreaterThan(0);
   });
 
-  it("end at their quota within 2 %, for the tenant alone, and take deletions and writes again", async () => {
-    const [layout, neighbour] = [newLayout(), newLayout()];
-    await open(layout);
-    await open(neighbour);
-    const written = async ({ dataDir }: TenantLayout) => {
-      const file = await openFile(`${dataDir}/fill`, "w");
-      const chunk = randomBytes(MIB / 4);
-      let bytes = 0;
-      try {
-        for (;;) {
-          bytes += (await file.write(chunk)).bytesWritten;
-          if (bytes % (4 * MIB) === 0) await file.sync();
-        }
-      } catch (error) {
-        return { bytes, errno: (error as NodeJS.ErrnoException).errno };
-      } finally {
-        await file.close().catch(() => {});
-      }
-    };
-    const { bytes, errno } = await written(layout);
-    console.log(`quota: refused after ${(bytes / MIB).toFixed(2)} MiB`);
-    expect(errno).toBe(-constants.errno.EDQUOT);
-    expect(Math.abs(bytes / MIB - QUOTA_MIB)).toBeLessThan(QUOTA_MIB * 0.02);
-    const usage = (await volumes.usage()).get(layout.tenantId);
-    expect(usage?.limitBytes).toBe(QUOTA_MIB * MIB);
-    expect(usage?.usedBytes).toBeGreaterThan(QUOTA_MIB * MIB * 0.98);
-    await writeFile(`${neighbour.dataDir}/fine`, randomBytes(MIB));
-    execFileSync("rm", [`${layout.dataDir}/fill`]);
-    await writeFile(`${layout.dataDir}/again`, randomBytes(8 * MIB));
-  });
-
-  it("are held while they are at their limit, so that no neighbour feels who writes on, and let go with room", async () => {
-    const layout = newLayout();
-    await open(layout);
-    const group = ["/sys/fs/cgroup/cpu/chelar", "/sys/fs/cgroup/chelar"]
-      .map((parent) => `${parent}/${layout.tenantId}`)
-      .find((path) => existsSync(path));
-    const allowed = async () => {
-      await volumes.restrain();
-      const unified = existsSync(`${group}/cpu.max`);
-      const [quota = ""] = readFileSync(`${group}/${unified ? "cpu.max" : "cpu.cfs_quota_us"}`, "utf8").split(/\s/);
-      return quota === "max" || quota === "-1" ? null : Number(quota) / 100_000;
-    };
-    const served = readFileSync(`${group}/cgroup.procs`, "utf8").trim();
-    expect(readFileSync(`/proc/${served}/cmdline`, "utf8")).toContain(layout.dataDir);
-    expect(await allowed()).toBeNull();
-    expect(() =>
-      execFileSync("dd", ["if=/dev/zero", `of=${layout.dataDir}/flood`, "bs=1M"], { stdio: "pipe" }),
-    ).toThrow("quota");
-    expect(await allowed()).toBeLessThan(0.05);
-    expect(lstatSync(`${layout.dataDir}/flood`).size).toBeGreaterThan(QUOTA_MIB * MIB * 0.95);
-    execFileSync("rm", [`${layout.dataDir}/flood`]);
-    execFileSync("sync", ["--file-system", layout.volumeDir]);
-    await expect.poll(allowed).toBeNull();
-    await volumes.destroy(layout);
-    await expect.poll(() => existsSync(group ?? "")).toBe(false);
-  });
-
-  it("are not made where the disk below is nearly full, and what is there goes on", async () => {
-    const directory = `${host.dir}/tight`;
-    await mkdir(directory);
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=640m,mode=0700", "tmpfs", directory]);
-    const tight = createVolumes({ stateDir: directory, storage: { backing: "btrfs", sizeMiB: 400 } });
-    const placed = (layout: TenantLayout) => ({
-      ...layout,
-      volumeDir: `${directory}/volumes/${layout.tenantId}`,
-      dataDir: `${directory}/mounts/${layout.tenantId}`,
-    });
-    const [first, second] = [placed(newLayout()), placed(newLayout())];
-    const opened = (layout: TenantLayout) =>
-      tight.open(layout, { diskMiB: QUOTA_MIB, key: keys.get(layout.tenantId) ?? null });
-    await opened(first);
-    // Nobody's of ours: the sparse file has been promised what is no longer there.
-    execFileSync("fallocate", ["--length", "620M", `${directory}/ballast`]);
-    expect(await tight.disk()).toMatchObject({ reserveMiB: 32 });
-    await expect(opened(second)).rejects.toMatchObject({ public: "This server's disk is full.", retryable: true });
-    await opened(first);
-    await writeFile(`${first.dataDir}/small`, "1");
-    execFileSync("rm", [`${directory}/ballast`]);
-    await opened(second);
-    for (const layout of [first, second]) await tight.destroy(layout);
-    execFileSync("umount", [`${directory}/volumes`]);
-    execFileSync("umount", [directory]);
-  });
-
   it("leave no subvolume, process or mount behind, and a copy of the ciphertext that nothing opens", async () => {
     const layout = newLayout();
     await open(layout);
@@ -288,6 +186,23 @@ describe("volumes", () => {
     expect(readable.trim()).toBe(`${copy}/gocryptfs.conf`);
   });
 
+  it("are shown to who takes them along in a process that weighs as much as one volume, and leaves nothing", async () => {
+    const layout = newLayout();
+    await open(layout);
+    await writeFile(`${layout.dataDir}/kept`, "1");
+    const at = `${host.dir}/views/${layout.tenantId}`;
+    await volumes.snapshots.frozen(layout, async (cipherDir) => {
+      await openView(cipherDir, at, keyOf(layout));
+      expect(await readFile(`${at}/kept`, "utf8")).toBe("1");
+      const pid = execFileSync("pgrep", ["-f", `gocryptfs.*${at}$`], { encoding: "utf8" }).trim();
+      expect(readFileSync(`/proc/${pid}/cgroup`, "utf8")).toMatch(
+        /[:,]cpu\b.*:\/chelar\/views\n|^0::\/chelar\/views\n/m,
+      );
+      await closeView(at);
+      expect(() => execFileSync("pgrep", ["-f", `gocryptfs.*${at}$`])).toThrow();
+    });
+  });
+
   it("tell files that are not their tenant's own, or open to others", async () => {
     const layout = newLayout();
     await open(layout);
@@ -296,51 +211,6 @@ describe("volumes", () => {
     asTenant(layout, "sh", "-c", "echo 1 > own/open; chmod 644 own/open");
     await writeFile(`${layout.dataDir}/roots`, "1", { mode: 0o600 });
     expect(await countStrays(layout)).toMatchObject({ strays: 2 });
-  });
-
-  it("are limited on any mounted file system too: read-only above the limit, writable below it again", async () => {
-    const directory = `${host.dir}/shared`;
-    const elsewhere = `${host.dir}/elsewhere`;
-    await mkdir(elsewhere);
-    const shared = createVolumes({ stateDir: elsewhere, storage: { backing: "mounted", directory } });
-    const layout = { ...newLayout() };
-    layout.volumeDir = `${elsewhere}/volumes/${layout.tenantId}`;
-    layout.dataDir = `${elsewhere}/mounts/${layout.tenantId}`;
-    await shared.open(layout, { diskMiB: 16, key: keys.get(layout.tenantId) ?? null });
-    await writeFile(`${layout.dataDir}/large`, randomBytes(20 * MIB));
-    // As its container has it: a mount of its own, made before.
-    const bound = `${host.dir}/bound`;
-    await mkdir(bound);
-    execFileSync("mount", ["--bind", layout.dataDir, bound]);
-    const look = async () => {
-      const usage = (await shared.usage()).get(layout.tenantId);
-      if (!usage) throw new Error("no usage");
-      await shared.freeze(layout, usage);
-      return usage;
-    };
-    // Held open for writing, it keeps the file system from becoming read-only.
-    const writer = await openFile(`${bound}/open`, "w");
-    expect((await look()).usedBytes).toBeGreaterThan(16 * MIB);
-    await expect(writer.write("1")).rejects.toMatchObject({ code: "EFBIG" });
-    await writer.close().catch(() => {});
-    await look();
-    for (const place of [layout.dataDir, bound]) {
-      await expect(writeFile(`${place}/more`, "1")).rejects.toMatchObject({ code: "EROFS" });
-    }
-    expect((await readFile(`${layout.dataDir}/large`)).length).toBe(20 * MIB);
-    // Its owner's larger plan.
-    await shared.open(layout, { diskMiB: 64, key: keys.get(layout.tenantId) ?? null });
-    await look();
-    await writeFile(`${layout.dataDir}/more`, "1");
-    execFileSync("umount", [bound]);
-    await shared.snapshots.take(layout, "20261122T100000Z");
-    await writeFile(`${layout.dataDir}/more`, "2");
-    const makeWay = () => shared.close(layout);
-    await shared.snapshots.restore(layout, { name: "20261122T100000Z", diskMiB: 64, makeWay });
-    await shared.open(layout, { diskMiB: 64, key: keys.get(layout.tenantId) ?? null });
-    expect(await readFile(`${layout.dataDir}/more`, "utf8")).toBe("1");
-    await shared.destroy(layout);
-    expect(await readdir(directory)).toEqual([]);
   });
 
   it("cannot be read by another tenant, by whatever path", async () => {
@@ -376,25 +246,3 @@ describe("volumes", () => {
     expect(asTenant(layout, "unshare", "--user", "--map-root-user", "id", "-u")).toBe("0\n");
   });
 });
-
-/** How often a text stands in a file, read block by block from below its own file system. */
-function occurrences(path: string, text: string): number {
-  const file = openSync(path, "r");
-  const block = Buffer.alloc(16 * MIB);
-  let [found, at] = [0, 0];
-  for (;;) {
-    const bytes = readSync(file, block, 0, block.length, at);
-    for (
-      let hit = block.subarray(0, bytes).indexOf(text);
-      hit >= 0;
-      hit = block.subarray(0, bytes).indexOf(text, hit + 1)
-    ) {
-      found += 1;
-    }
-    if (bytes < block.length) break;
-    // What lies across two blocks is seen with the second one.
-    at += bytes - text.length;
-  }
-  closeSync(file);
-  return found;
-}
