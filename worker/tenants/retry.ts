@@ -3,7 +3,7 @@ import { tenants } from "../../schema/db/index.ts";
 import type { World } from "../clock.ts";
 import { atomically, type Database, retryingGuards } from "../db.ts";
 import { good, type Result, refuse } from "../problem.ts";
-import type { HostsPort } from "./service.ts";
+import type { HostsPort } from "./ports.ts";
 import * as store from "./store.ts";
 
 /**

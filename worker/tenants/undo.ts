@@ -3,7 +3,7 @@ import { tenantDataWishes, tenants } from "../../schema/db/index.ts";
 import { atomically, type Database, isGuardFailure, type Statement } from "../db.ts";
 import { describeError } from "../http.ts";
 import { eraseTenant } from "../vault/service.ts";
-import type { HostsPort } from "./service.ts";
+import type { HostsPort } from "./ports.ts";
 import * as store from "./store.ts";
 
 /** A deletion that can still be taken back: the agent is stopped and kept, until then. */

@@ -4,8 +4,8 @@ import { newId, type RuntimeName, type TenantImage } from "../../schema/protocol
 import type { World } from "../clock.ts";
 import { atomically, type Database, isGuardFailure, type Statement } from "../db.ts";
 import { good, type Result, refuse } from "../problem.ts";
+import type { HostsPort } from "./ports.ts";
 import type { TenantRow } from "./rules.ts";
-import type { HostsPort } from "./service.ts";
 import * as store from "./store.ts";
 import { chooseImage, type Image, nextRolloutStep } from "./upgrade-rules.ts";
 
