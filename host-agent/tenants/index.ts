@@ -5,8 +5,9 @@ import type { Slumber } from "../sleep/index.ts";
 import { backoffMs, createBell } from "../waiting.ts";
 import type { ContainerFacts } from "./ports.ts";
 import { decide } from "./rules.ts";
-import { type Ports, requireFirewall, type Steps } from "./steps.ts";
+import type { Ports, Steps } from "./steps.ts";
 import { createUpgrades, type Upgrades } from "./upgrades.ts";
+import { requireFirewall } from "./walls.ts";
 import { startTenantWorker, type TenantWorker } from "./worker.ts";
 
 export { createRestore } from "./restore.ts";

@@ -1,9 +1,10 @@
 import type { Depth, Journal, TenantRecord } from "../journal.ts";
 import { describeError, type Log } from "../log.ts";
 import type { Slumber } from "../sleep/index.ts";
-import { backoffMs, createBell } from "../waiting.ts";
+import { createBell } from "../waiting.ts";
+import { type Backoff, createAttempts } from "./attempts.ts";
 import { EngineAwayError, StepError } from "./ports.ts";
-import { type ChainStep, CRASH_WINDOW_MS, decide, hopeless } from "./rules.ts";
+import { type ChainStep, decide } from "./rules.ts";
 import type { Ports, Steps } from "./steps.ts";
 import type { Upgrades } from "./upgrades.ts";
 import { walk } from "./walk.ts";
@@ -23,7 +24,7 @@ export interface WorkerOptions {
   nowMs: () => number;
   random: () => number;
   /** Pauses between attempts. */
-  backoff?: { firstMs: number; maxMs: number };
+  backoff?: Backoff;
   /** Absent: nothing is on trial on this host. */
   upgrades?: Pick<Upgrades, "refuse">;
   /** This tenant is where it is wanted. */
@@ -43,24 +44,14 @@ export interface TenantWorker {
   stop(): Promise<void>;
 }
 
-/** What is remembered of one generation while this process lives. */
-interface Attempts {
-  generation: number;
-  /** The engine is back and may have ended it: it did not stop by itself. */
-  excused: boolean;
-  failures: number;
-  failedStarts: number;
-  crashesAtMs: number[];
-  notBeforeMs: number;
-}
-
 /** The only writer of one tenant on this host: looks, decides, walks, waits. */
 export function startTenantWorker(options: WorkerOptions): TenantWorker {
   const { tenantId, journal, ports, steps, slumber, log, nowMs, random, backoff = DEFAULT_BACKOFF } = options;
   const bell = createBell();
   const ending = new AbortController();
   let firstLook = true;
-  let attempts: Attempts = fresh(0);
+  const fresh = (generation: number) => createAttempts(generation, { backoff, nowMs, random });
+  let attempts = fresh(0);
   let needed = false;
   let walking: { generation: number; abort: AbortController } | null = null;
 
@@ -69,9 +60,8 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
     const record = journal.tenants.get(tenantId);
     if (!record || record.state === "purged") return null;
     if (attempts.generation !== record.generation) attempts = fresh(record.generation);
-    const waitMs = attempts.notBeforeMs - nowMs();
-    // No pause is longer than the longest: then the clock was set back, and the pause would last until it has caught up.
-    if (waitMs > 0 && waitMs <= backoff.maxMs) return waitMs;
+    const waitMs = attempts.waitMs();
+    if (waitMs > 0) return waitMs;
 
     if (record.asleep !== null && needed) return getUp(record);
     needed = false;
@@ -81,7 +71,7 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
     switch (decision) {
       case "rest":
         firstLook = false;
-        attempts.excused = false;
+        attempts.settled();
         return rest(record);
       case "recover":
         return recover(record);
@@ -106,7 +96,7 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
       log.info("tenant.reached", { tenant: tenantId, generation: record.generation, goal: record.goal });
       firstLook = false;
       options.onReached?.(tenantId);
-      attempts = { ...attempts, excused: false, failures: 0, failedStarts: 0 };
+      attempts.reached();
       if (record.goal === "purged") return null;
       return rest(journal.tenants.get(tenantId) ?? record);
     } finally {
@@ -187,27 +177,22 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
   /** It ran and stopped by itself: no visitors, then again, later each time. */
   async function recover(record: TenantRecord): Promise<number | undefined> {
     await steps.unroute(contextOf(record));
-    const { excused } = attempts;
+    const excused = attempts.isExcused();
     // Written before it is counted: a disk that is full for a while must not make many crashes of one.
-    state(
-      record,
-      "creating",
-      `Starting again after it stopped ${excused ? "with the container engine" : "by itself"}.`,
-    );
+    const how = excused ? "with the container engine" : "by itself";
+    state(record, "creating", `Starting again after it stopped ${how}.`);
     log.warn(excused ? "tenant.ended_with_engine" : "tenant.stopped_by_itself", { tenant: tenantId });
     if (excused) return 0;
-    attempts.crashesAtMs.push(nowMs());
-    if (hopeless(attempts.crashesAtMs, attempts.failedStarts, nowMs())) return giveUp(record, KEEPS_DYING);
-    const recent = attempts.crashesAtMs.filter((at) => nowMs() - at <= CRASH_WINDOW_MS).length;
-    return pause(recent);
+    attempts.crashed();
+    return attempts.isHopeless() ? giveUp(record, KEEPS_DYING) : attempts.pauseForCrash();
   }
 
   async function failed(record: TenantRecord, step: ChainStep, error: unknown): Promise<number | undefined> {
-    attempts.failures += 1;
+    const times = attempts.failed();
     const detail = error instanceof StepError ? error.public : UNKNOWN_FAILURE;
-    log.warn("tenant.step_failed", { tenant: tenantId, step, times: attempts.failures, error: describeError(error) });
+    log.warn("tenant.step_failed", { tenant: tenantId, step, times, error: describeError(error) });
     slumber?.tell(record, { trouble: detail });
-    if (options.upgrades?.refuse(record, step, error, attempts.failures)) {
+    if (options.upgrades?.refuse(record, step, error, times)) {
       const { generation } = record;
       const said = `The new image was not taken: ${detail} The one before it runs again, with its data as it was.`;
       journal.tenants.note({
@@ -220,20 +205,20 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
       return 0;
     }
     if (step === "health" && !(error instanceof EngineAwayError)) await countStart();
-    const hopelessNow = hopeless(attempts.crashesAtMs, attempts.failedStarts, nowMs());
+    const hopelessNow = attempts.isHopeless();
     const isFinal = record.goal === "running" && (hopelessNow || (error instanceof StepError && !error.retryable));
     const { generation } = record;
     const note = { step, status: isFinal ? ("failed" as const) : ("progress" as const), detail };
     journal.tenants.note({ tenantId, generation, atMs: nowMs(), steps: [note] });
-    return isFinal ? giveUp(record, hopelessNow ? KEEPS_DYING : detail) : pause(attempts.failures);
+    return isFinal ? giveUp(record, hopelessNow ? KEEPS_DYING : detail) : attempts.pauseForFailure();
   }
 
   /** The engine's word decides whose failure it was: a start that the engine refused says nothing about the agent. */
   async function countStart(): Promise<void> {
     const container = await ports.containers.find(tenantId);
     const died = container !== null && !container.running && container.exitCode !== null;
-    if (died) attempts.crashesAtMs.push(nowMs());
-    if (died || container?.running) attempts.failedStarts += 1;
+    if (died) attempts.crashed();
+    if (died || container?.running) attempts.startFailed();
   }
 
   /** What cannot run is not left half running: no visitors, no process, and a sentence for its owner. */
@@ -243,12 +228,6 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
     state(record, "failed", detail);
     firstLook = false;
     return undefined;
-  }
-
-  function pause(times: number): number {
-    const ms = backoffMs(times, backoff, random());
-    attempts.notBeforeMs = nowMs() + ms;
-    return ms;
   }
 
   function state(record: TenantRecord, word: "creating" | "failed", detail?: string): void {
@@ -263,9 +242,9 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
         waitMs = await turn();
       } catch (error) {
         if (ending.signal.aborted) return;
-        attempts.failures += 1;
+        attempts.failed();
         log.warn("tenant.turn_failed", { tenant: tenantId, error: describeError(error) });
-        waitMs = pause(attempts.failures);
+        waitMs = attempts.pauseForFailure();
       }
       if (waitMs === null) return options.onGone();
       if (waitMs !== 0 && !ending.signal.aborted) await bell.wait(waitMs);
@@ -284,7 +263,7 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
       bell.ring();
     },
     retry() {
-      attempts = { ...attempts, excused: true, failures: 0, notBeforeMs: 0 };
+      attempts.engineBack();
       bell.ring();
     },
     rouse,
@@ -295,12 +274,3 @@ export function startTenantWorker(options: WorkerOptions): TenantWorker {
     },
   };
 }
-
-const fresh = (generation: number): Attempts => ({
-  generation,
-  excused: false,
-  failures: 0,
-  failedStarts: 0,
-  crashesAtMs: [],
-  notBeforeMs: 0,
-});
