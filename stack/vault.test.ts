@@ -4,7 +4,7 @@ import { toBase64url } from "../schema/protocol/index.ts";
 import { fingerprintOf } from "../worker/vault/envelope.ts";
 import { type Keyring, parseKeyring, ringText } from "../worker/vault/rules.ts";
 import { type RingStore, rotate } from "./vault.ts";
-import type { VaultPass, VaultStatus } from "./vault-rotation.ts";
+import { nextStep, type VaultPass, type VaultStatus } from "./vault-rotation.ts";
 
 const key = () => new Uint8Array(randomBytes(32));
 const ringOf = (text: string): Keyring => {
@@ -147,5 +147,41 @@ describe("a rotation of the vault", () => {
     edge.plant(9);
     await expect(run(edge)).rejects.toThrow("1 secrets cannot be read, so no key is retired: t 7");
     expect(edge.ring().keys.has(1)).toBe(true);
+  });
+});
+
+describe("a ring that the edge does not have as it is stored", () => {
+  const ring = {
+    current: 2,
+    floor: 1,
+    fingerprints: new Map([
+      [1, "one"],
+      [2, "two"],
+    ]),
+  };
+  const key = (version: number, fingerprint: string | null) => ({
+    version,
+    fingerprint,
+    secrets: 0,
+    wraps: 0,
+    erased: 0,
+  });
+  const same: VaultStatus = { current: 2, floor: 1, keys: [key(1, "one"), key(2, "two")], stale: 0, warnings: [] };
+
+  test("is deployed before anything else is done with it: a key is used, or destroyed, only where all Workers have it", () => {
+    expect(nextStep(ring, same, false)).toEqual({ step: "verify" });
+    for (const change of [
+      { current: 1 },
+      { floor: 2 },
+      { keys: [key(2, "two")] },
+      { keys: [key(1, "one"), key(2, null)] },
+      { keys: [key(1, "one"), key(2, "another")] },
+      { keys: [key(1, "one"), key(2, "two"), key(3, "three")] },
+    ]) {
+      for (const isVerified of [true, false]) {
+        const step = nextStep(ring, { ...same, ...change }, isVerified);
+        expect(step, JSON.stringify(change)).toEqual({ step: "deploy" });
+      }
+    }
   });
 });

@@ -75,6 +75,10 @@ describe("a production edge", () => {
       prices: { starter: ["price_a1"], pro: ["price_b1"], team: ["price_c1"] },
     });
 
+  it("is accepted with Stripe's live key", () => {
+    expect(refusals({ ...good, BILLING: stripe("sk_live_0123456789abcdef") }, "cloudflare")).toEqual([]);
+  });
+
   it.each(CASES)(
     "is refused with %s, and the sentence names the value and what is accepted",
     (_, change, says, way) => {

@@ -1,9 +1,9 @@
 import { eq } from "drizzle-orm";
 import { SignJWT } from "jose";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { session, tickets, user } from "../../schema/db/index.ts";
+import { hosts, session, tickets, user } from "../../schema/db/index.ts";
 import { generateSigningKey, importSigningKey, keyId } from "../../schema/protocol/index.ts";
-import { Client, DASHBOARD } from "../testing/edge.ts";
+import { Client, DASHBOARD, startTestEdge } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
 import { type Settled, startSettled } from "../testing/settled.ts";
 
@@ -349,6 +349,36 @@ describe("who asks", () => {
   it("an enrolled host is told nothing with another secret", async () => {
     const wrong = `${host.enrolment.hostId}.${"x".repeat(43)}`;
     expect((await knock(await doorCookie(), { "x-chelar-host": wrong })).status).toBe(403);
+  });
+
+  it("a host that was removed is told nothing more, however long nobody has asked", async () => {
+    const gone = await TestHost.make();
+    await gone.enrol(edge, { capacity: { memoryMiB: 0, diskMiB: 0, tenants: 0 } });
+    const asks = async () => (await knock("", { "x-chelar-host": gone.ingressKey })).status;
+    edge.world.forward(16_000);
+    // Twice: from the second on it is answered from memory.
+    expect([await asks(), await asks()]).toEqual([404, 404]);
+    await edge.db.update(hosts).set({ state: "removed" }).where(eq(hosts.id, gone.enrolment.hostId));
+    edge.world.forward(16_000);
+    expect(await asks()).toBe(403);
+    edge.world.forward(-32_000);
+  });
+
+  it("whoever makes up hosts has the database looked at once a second, not once each", async () => {
+    let looks = 0;
+    const counting = await startTestEdge({
+      onStatement(statement) {
+        if (/from.+hosts/.test(statement)) looks += 1;
+      },
+    });
+    const now = counting.world.now();
+    counting.world.now = () => now;
+    for (let n = 0; n < 20; n += 1) {
+      const key = `hst_${String(n).padStart(26, "a")}.${"k".repeat(43)}`;
+      const answer = await counting.send("/forward-auth", { headers: { "x-chelar-host": key } });
+      expect(answer.status).toBe(403);
+    }
+    expect(looks).toBe(1);
   });
 
   it("another host is told nothing of this host's agents", async () => {
