@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,7 +6,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "@libsql/client/http";
 import { compactVerify, createLocalJWKSet } from "jose";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { newId } from "../../schema/protocol/index.ts";
+import { readIdentity } from "../../host-agent/identity.ts";
+import { importSealingKey, newId, openSecrets } from "../../schema/protocol/index.ts";
 import { Account } from "../../stack/client.ts";
 import { runDir } from "../../stack/testnet-cleanup.ts";
 import { internet, type TestHost, testRun } from "../hosts/index.ts";
@@ -289,6 +290,116 @@ describe("a deletion", () => {
     expect(hosts.steps).toHaveLength(4);
   });
 });
+
+/** Of everything that a platform still holds: the files of its hosts, its edge and its store, but for what tenants wrote. */
+const holds = (needle: string, ...places: string[]): string[] => {
+  const besides = ["--exclude-dir=mounts", "--exclude-dir=volumes", "--exclude=*.img"];
+  const found = spawnSync("grep", ["-rlaF", ...besides, "--", needle, ...places], { encoding: "utf8" });
+  return found.stdout.split("\n").filter((line) => line !== "");
+};
+
+/** The key of an agent's volume, as a thief of its server's disk finds it: sealed in the journal, with what opens it beside. */
+async function volumeKeyOf(stateDir: string, id: string): Promise<{ key: string; sealed: string }> {
+  const { sealing } = readIdentity(stateDir);
+  const journals = ["journal.db", "journal.db-wal"].map((name) => readFileSync(`${stateDir}/${name}`, "latin1"));
+  const jwes = journals.flatMap((text) => text.match(/eyJ[\w-]+\.[\w-]*\.[\w-]+\.[\w-]+\.[\w-]{22}/g) ?? []);
+  for (const sealed of new Set(jwes)) {
+    const opened = await openSecrets(sealed, await importSealingKey(sealing), id);
+    if (opened?.volumeKey) return { key: opened.volumeKey, sealed };
+  }
+  throw new Error(`no key of ${id} in ${stateDir}`);
+}
+
+describe("deletions whose edge is killed", () => {
+  it("end with nothing left on host, object store and database, and nothing that still exists opens a stolen copy", async () => {
+    const { edge } = platform;
+    const names = ["asked", "away", "store"].map((name) => `${name}-${canary.slice(0, 6)}`);
+    const agents = await Promise.all(
+      names.map(async (name) => {
+        const id = await create(name);
+        await inside(id, `echo ${canary} > /data/notes`);
+        await api(`/api/v1/tenants/${id}/backup`, { method: "POST" });
+        await until(async () => expect((await storageOf(id))?.backup).toBeTruthy());
+        return { id, ...(await serverOf(id)) };
+      }),
+    );
+    const [asked, away, store] = agents as [Agent, Agent, Agent];
+    const thief = mkdtempSync(`${tmpdir()}/chelar-stolen-`);
+    execFileSync("cp", ["-a", `${store.stateDir}/volumes/${store.id}/live`, `${thief}/copy`]);
+    const { key, sealed } = await volumeKeyOf(store.stateDir, store.id);
+    const opens = () => {
+      const plain = mkdtempSync(`${thief}/plain-`);
+      const { status } = spawnSync("gocryptfs", ["-q", "-ro", `${thief}/copy`, plain], { input: `${key}\n` });
+      const read = status === 0 ? readFileSync(`${plain}/notes`, "utf8").trim() : null;
+      if (status === 0) execFileSync("umount", [plain]);
+      return read;
+    };
+    // The thief has the right key, and it is found where the thief looks.
+    expect(opens()).toBe(canary);
+    const places = [platform.dir, ...platform.hosts.map(({ host }) => host.place.dir), S3_DIR];
+    expect(holds(sealed, ...places)).not.toEqual([]);
+
+    const destroy = (id: string) => api(`/api/v1/tenants/${id}`, { method: "DELETE" });
+    const kill = async () => {
+      await edge.restartWorker();
+      await until(async () => expect((await fetch(`${edge.dashboard}/healthz`)).ok).toBe(true));
+    };
+    const census = ({ id, server, stateDir }: Agent) => takeCensus({ host: server, stateDir, tenantId: id });
+    // Networks do not say whose they are: they are counted when nobody is left.
+    const isGone = async (agent: Agent) =>
+      expect(await census(agent)).toMatchObject({ ...gone, networks: expect.any(Number) });
+    const survived: string[] = [];
+    // Killed while the wish is on the wire: its person asks again.
+    const inFlight = destroy(asked.id).catch(() => survived.push("the wish was lost with its answer"));
+    await edge.restartWorker();
+    await inFlight;
+    await until(() => destroy(asked.id).catch(() => isGone(asked)));
+    // Its host is away, and comes back to another edge than the one that called it.
+    const host = platform.hosts.find(({ server }) => server === away.server)?.host;
+    await host?.killAgent();
+    await destroy(away.id);
+    await kill();
+    await host?.startAgent();
+    await until(() => isGone(away));
+    // Everything is gone but what the store cannot be asked about; then all of it, but for its host's last word.
+    await s3.close();
+    await destroy(store.id);
+    await until(() => isGone(store));
+    await kill();
+    await openS3();
+    await until(() => expect(copiesOf(store.id)).toEqual([]));
+    await kill();
+
+    const database = createClient({ url: edge.databaseUrl, authToken: edge.databaseAuthToken });
+    const keys = createLocalJWKSet((await account.api("/.well-known/chelar-receipt-keys.json")).json());
+    await until(async () => {
+      const { rows } = await database.execute("select slug from tenants where purged_at is null");
+      expect(rows).toEqual([]);
+    });
+    for (const agent of agents) {
+      const { id } = agent;
+      expect(await census(agent)).toEqual(gone);
+      expect(copiesOf(id)).toEqual([]);
+      expect(readdirSync(`${agent.stateDir}/volumes`).join()).not.toContain(id);
+      const tables = ["secrets", "tickets", "channels", "tenant_status", "tenant_samples", "tenant_images"];
+      for (const table of tables) {
+        expect((await database.execute(`select * from ${table} where tenant_id = '${id}'`)).rows).toEqual([]);
+      }
+      const salts = await database.execute(`select * from tenant_salts where tenant_id = '${id}' and salt is not null`);
+      expect(salts.rows).toEqual([]);
+      const { receipts } = await api<{ receipts: { tenantId: string; receipt: string }[] }>("/api/v1/receipts");
+      const mine = receipts.filter(({ tenantId }) => tenantId === id);
+      expect(mine).toHaveLength(1);
+      await compactVerify(mine[0]?.receipt ?? "", keys);
+    }
+    database.close();
+    expect(holds(sealed, ...places)).toEqual([]);
+    expect(holds(key, ...places)).toEqual([]);
+    execFileSync("rm", ["-rf", thief]);
+    console.log(`edge killed in ${agents.length} deletions: nothing left, ${survived[0] ?? "no answer was lost"}`);
+  });
+});
+type Agent = { id: string } & Awaited<ReturnType<typeof serverOf>>;
 
 /** The last test: afterwards there is one server less. */
 describe("a server that is lost for good", () => {
