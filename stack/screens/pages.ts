@@ -1,6 +1,9 @@
 /** Every page there is: what is photographed, looked at by axe, weighed, and used without JavaScript. */
 
-export type Who = "nobody" | "owner" | "operator";
+/** People who are there for their page of billing: paying, a payment failed, cancelled, ended, a trial's last day. */
+export const PAYERS = ["payer", "debtor", "leaver", "former", "latecomer"] as const;
+export type Payer = (typeof PAYERS)[number];
+export type Who = "nobody" | "owner" | "operator" | Payer;
 /** What a filled platform has, by which addresses are made. */
 export interface Known {
   running: string;
@@ -49,13 +52,19 @@ export const PAGES: readonly PageEntry[] = [
     ...{ name: "agent-channels", route: "/agents/:id/channels", as: "owner" },
     at: ({ running }) => `/agents/${running}/channels`,
   },
+  {
+    ...{ name: "agent-channel", route: "/agents/:id/channels/:kind", as: "owner" },
+    at: ({ running }) => `/agents/${running}/channels/slack`,
+  },
   { name: "agent-walls", route: "/agents/:id/walls", as: "owner", at: ({ running }) => `/agents/${running}/walls` },
   {
     ...{ name: "agent-security", route: "/agents/:id/security", as: "owner" },
     at: ({ running }) => `/agents/${running}/security`,
   },
   { name: "agent-data", route: "/agents/:id/data", as: "owner", at: ({ running }) => `/agents/${running}/data` },
+  { name: "agents-none", route: "/agents", as: "payer" },
   { name: "billing", route: "/billing", as: "owner" },
+  ...PAYERS.map((as) => ({ name: `billing-${as}`, route: "/billing", as })),
   { name: "account", route: "/account", as: "owner" },
   { name: "account-password", route: "/account/password", as: "owner" },
   { name: "account-two-factor", route: "/account/two-factor", as: "owner" },

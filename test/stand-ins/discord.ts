@@ -21,10 +21,10 @@ export async function createDiscord(
   token: string,
   { fetch, now }: { fetch: typeof globalThis.fetch; now: () => number },
 ): Promise<Discord> {
-  const pair = (await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"])) as {
-    publicKey: CryptoKey;
-    privateKey: CryptoKey;
-  };
+  // Both sides' types know the pair, and neither by the same name.
+  type Key = Parameters<typeof crypto.subtle.sign>[1];
+  const made: unknown = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]);
+  const pair = made as { publicKey: Key; privateKey: Key };
   const publicKey = hex((await crypto.subtle.exportKey("raw", pair.publicKey)) as ArrayBuffer);
   const id = "845027738276462632";
   const interactions = new Map<string, { channel: string; at: number }>();

@@ -6,7 +6,7 @@ import type { Provider, Written } from "../../test/stand-ins/provider.ts";
 import { createSlack } from "../../test/stand-ins/slack.ts";
 import type { Telegram } from "../../test/stand-ins/telegram.ts";
 import { createWhatsapp } from "../../test/stand-ins/whatsapp.ts";
-import { type Lab, startLab, TOKEN } from "./testing.ts";
+import { asked, type Lab, startLab, TOKEN } from "./testing.ts";
 import type { ChannelView } from "./types.ts";
 
 const secret = "8f742231b10e8888abcd99edcba85a51";
@@ -51,7 +51,7 @@ export async function startEveryChannel(): Promise<EveryChannel> {
   const lab = await startLab({
     provider(url, init) {
       const provider = at[url.origin];
-      return provider ? ask(provider, url, init) : null;
+      return provider ? asked(provider, url, init) : null;
     },
   });
   // Of a runtime that has no place for any channel; the test host takes whatever it is told.
@@ -75,15 +75,6 @@ export async function startEveryChannel(): Promise<EveryChannel> {
     call,
     write: (kind, written) => call(kind, all[kind].body(written)),
   };
-}
-
-async function ask(provider: Provider, url: URL, init: RequestInit): Promise<Response> {
-  const json = JSON.parse(String(init.body ?? "{}")) as Record<string, unknown>;
-  const method = init.method ?? "GET";
-  const { status, body, headers } = await provider.call({
-    ...{ method, path: `${url.pathname}${url.search}`, headers: new Headers(init.headers), json },
-  });
-  return Response.json(body, { status, ...(headers && { headers }) });
 }
 
 const hooks = new Map<string, string>();

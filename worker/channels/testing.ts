@@ -1,4 +1,5 @@
 import { type AgentQuestion, ASK_PATH, agentQuestion } from "../../schema/protocol/index.ts";
+import type { Provider } from "../../test/stand-ins/provider.ts";
 import { createTelegram, type Telegram } from "../../test/stand-ins/telegram.ts";
 import { MESSAGES_PATH } from "../access/index.ts";
 import { Client, startTestEdge, type TestEdge } from "../testing/edge.ts";
@@ -139,4 +140,14 @@ export async function startLab(
     };
   }
   return another(token);
+}
+
+/** A provider's answer to a call of the edge. */
+export async function asked(provider: Provider, url: URL, init: RequestInit): Promise<Response> {
+  const json = JSON.parse(String(init.body ?? "{}")) as Record<string, unknown>;
+  const method = init.method ?? "GET";
+  const { status, body, headers } = await provider.call({
+    ...{ method, path: `${url.pathname}${url.search}`, headers: new Headers(init.headers), json },
+  });
+  return Response.json(body, { status, ...(headers && { headers }) });
 }

@@ -1,5 +1,7 @@
 import type { FC } from "hono/jsx";
+import { CHANNELS, type ChannelName, HAND_OVER } from "../../schema/protocol/index.ts";
 import type { ChannelView } from "../channels/index.ts";
+import { CHANNEL_WORDS, Connect, Setup } from "./channels-connect.tsx";
 import { COUNT_WORDS, STOP_WORDS } from "./channels-words.ts";
 import type { TenantView } from "./deps.ts";
 import { Alert, Field } from "./forms.tsx";
@@ -8,11 +10,13 @@ import { readableTime } from "./time.ts";
 
 export interface ChannelsProps {
   view: TenantView;
-  /** Null where it is not connected. */
-  telegram: ChannelView | null;
+  /** Which one the page is about. */
+  kind: ChannelName;
+  /** All that are connected. */
+  all: readonly ChannelView[];
   /** Of the code that was just made: shown once, and kept nowhere. */
   code?: { code: string; until: string } | undefined;
-  trouble?: { field: "token" | "person" | "page"; message: string } | undefined;
+  trouble?: { field: "token" | "secret" | "account" | "person" | "page"; message: string } | undefined;
   typed?: string | undefined;
 }
 
@@ -30,55 +34,58 @@ export const ChannelsPage: FC<ChannelsProps> = (props) => (
         <p>{props.trouble.message}</p>
       </Alert>
     ) : null}
-    {props.telegram ? (
-      <Connected {...props} telegram={props.telegram} />
-    ) : (
-      <section class="sheet" aria-labelledby="telegram">
-        <h2 id="telegram">Telegram</h2>
-        <ConnectTelegram
-          id={props.view.id}
-          error={props.trouble?.field === "token" ? props.trouble.message : undefined}
-        />
-      </section>
-    )}
+    <nav class="tabs" aria-label="Channels">
+      {CHANNELS.filter((kind) => HAND_OVER[props.view.runtime][kind]).map((kind) => (
+        <a href={channelPage(props.view.id, kind)} aria-current={kind === props.kind ? "page" : undefined}>
+          {CHANNEL_WORDS[kind].label}
+        </a>
+      ))}
+    </nav>
+    <One {...props} />
   </article>
 );
 
-const ConnectTelegram: FC<{ id: string; error?: string | undefined }> = ({ id, error }) => (
-  <form method="post" action={`/agents/${id}/channels/telegram`}>
-    <p>
-      In Telegram, write <code>/newbot</code> to <b>@BotFather</b> and follow what it says. At the end it gives you a
-      token.
-    </p>
-    <Field
-      name="token"
-      label="Token of your bot"
-      type="password"
-      hint="Sealed at once, and opened only for Telegram and your agent's server."
-      error={error}
-      input={{ required: true, autocomplete: "off", spellcheck: "false", maxlength: 200 }}
-    />
-    <button type="submit">Connect Telegram</button>
-  </form>
-);
+export const channelPage = (id: string, kind: ChannelName): string =>
+  `/agents/${id}/channels${kind === "telegram" ? "" : `/${kind}`}`;
+
+const One: FC<ChannelsProps> = (props) => {
+  const { view, kind, all, trouble } = props;
+  const channel = all.find((one) => one.kind === kind);
+  const { label } = CHANNEL_WORDS[kind];
+  if (channel) return <Connected {...props} channel={channel} />;
+  return (
+    <section class="sheet" aria-labelledby="channel">
+      <h2 id="channel">{label}</h2>
+      {HAND_OVER[view.runtime][kind] ? (
+        <Connect id={view.id} kind={kind} trouble={trouble} />
+      ) : (
+        <p>{`This agent cannot be reached over ${label}: what it runs has no place for it.`}</p>
+      )}
+    </section>
+  );
+};
 
 /** How somebody becomes one who is heard. Their number is what counts; nobody has to know it. */
-const PairTelegram: FC<{ id: string; account: string; code?: ChannelsProps["code"] }> = (props) => (
+const Pair: FC<{ id: string; kind: ChannelName; account: string; code?: ChannelsProps["code"] }> = (props) => (
   <>
     {props.code ? (
       <div class="notice" role="status">
         <p>
-          Send this to <b>{props.account}</b> in Telegram. It works once, until {readableTime(props.code.until)}.
+          {`${CHANNEL_WORDS[props.kind].pair(props.account, props.code.code)} It works once, until ${readableTime(props.code.until)}.`}
         </p>
         <p class="figure-line">
           <strong>{props.code.code}</strong>
         </p>
-        <p>
-          <a href={`https://t.me/${props.account.replace(/^@/, "")}?start=${props.code.code}`}>Open Telegram with it</a>
-        </p>
+        {props.kind === "telegram" ? (
+          <p>
+            <a href={`https://t.me/${props.account.replace(/^@/, "")}?start=${props.code.code}`}>
+              Open Telegram with it
+            </a>
+          </p>
+        ) : null}
       </div>
     ) : null}
-    <form method="post" action={`/agents/${props.id}/channels/telegram/pairing`}>
+    <form method="post" action={`/agents/${props.id}/channels/${props.kind}/pairing`}>
       <button type="submit" class={props.code ? "quiet" : undefined}>
         {props.code ? "Make another code" : "Make a code"}
       </button>
@@ -86,17 +93,18 @@ const PairTelegram: FC<{ id: string; account: string; code?: ChannelsProps["code
   </>
 );
 
-const Connected: FC<ChannelsProps & { telegram: ChannelView }> = ({ view, telegram, code, trouble, typed }) => (
+const Connected: FC<ChannelsProps & { channel: ChannelView }> = ({ view, channel, code, trouble, typed }) => (
   <>
-    <section class="sheet" aria-labelledby="telegram">
-      <h2 id="telegram">{`Telegram, ${telegram.account}`}</h2>
-      <p role="status">{STATE[telegram.state]}</p>
-      {telegram.failure ? <p class="warn">{telegram.failure}</p> : null}
-      {telegram.stopped.map(({ conversation, at, why }) => (
+    <section class="sheet" aria-labelledby="channel">
+      <h2 id="channel">{`${CHANNEL_WORDS[channel.kind].label}, ${channel.account}`}</h2>
+      <p role="status">{stateOf(channel)}</p>
+      <Setup kind={channel.kind} setup={channel.state === "connected" ? null : channel.setup} />
+      {channel.failure ? <p class="warn">{channel.failure}</p> : null}
+      {channel.stopped.map(({ conversation, at, why }) => (
         <div class="alert">
           <strong>A conversation was stopped</strong>
           <p>{`On ${readableTime(at)}, with ${conversation}: ${STOP_WORDS[why] ?? why}`}</p>
-          <form method="post" action={`/agents/${view.id}/channels/telegram/resume`}>
+          <form method="post" action={`/agents/${view.id}/channels/${channel.kind}/resume`}>
             <input type="hidden" name="conversation" value={conversation} />
             <button type="submit" class="small quiet">
               Let it go on
@@ -107,17 +115,15 @@ const Connected: FC<ChannelsProps & { telegram: ChannelView }> = ({ view, telegr
     </section>
     <section class="sheet" aria-labelledby="people">
       <h2 id="people">Who is heard</h2>
-      {telegram.people.length === 0 ? (
-        <p>Nobody yet. Make a code and send it to your bot from your own phone.</p>
-      ) : null}
+      {channel.people.length === 0 ? <p>Nobody yet. Make a code and send it to your bot from your own phone.</p> : null}
       <ul class="entries">
-        {telegram.people.map(({ id, addedAt }) => (
+        {channel.people.map(({ id, addedAt }) => (
           <li>
             <div>
               <p>{id}</p>
               <p class="hint">{`Since ${readableTime(addedAt)}`}</p>
             </div>
-            <form method="post" action={`/agents/${view.id}/channels/telegram/people/remove`}>
+            <form method="post" action={`/agents/${view.id}/channels/${channel.kind}/people/remove`}>
               <input type="hidden" name="person" value={id} />
               <button type="submit" class="small quiet" aria-label={`Do not hear ${id} any more`}>
                 Remove
@@ -126,41 +132,46 @@ const Connected: FC<ChannelsProps & { telegram: ChannelView }> = ({ view, telegr
           </li>
         ))}
       </ul>
-      <PairTelegram id={view.id} account={telegram.account} code={code} />
-      <form method="post" action={`/agents/${view.id}/channels/telegram/people`}>
+      <Pair id={view.id} kind={channel.kind} account={channel.account} code={code} />
+      <form method="post" action={`/agents/${view.id}/channels/${channel.kind}/people`}>
         <Field
           name="person"
-          label="Or add somebody by their number"
+          label={channel.kind === "slack" ? "Or add somebody by their member ID" : "Or add somebody by their number"}
           value={typed}
-          hint="Telegram's number of that person, digits only. A name can be anybody's, so names do not count."
+          hint={CHANNEL_WORDS[channel.kind].person}
           error={trouble?.field === "person" ? trouble.message : undefined}
-          input={{ required: true, inputmode: "numeric", autocomplete: "off", maxlength: 20 }}
+          input={{
+            required: true,
+            inputmode: channel.kind === "slack" ? "text" : "numeric",
+            autocomplete: "off",
+            maxlength: 20,
+          }}
         />
         <button type="submit" class="quiet">
           Add
         </button>
       </form>
     </section>
-    <Today telegram={telegram} />
+    <Today channel={channel} />
     <section class="sheet" aria-labelledby="leave">
       <h2 id="leave">Another bot, or none</h2>
-      <ConnectTelegram id={view.id} error={trouble?.field === "token" ? trouble.message : undefined} />
-      <form method="post" action={`/agents/${view.id}/channels/telegram/remove`}>
+      <Connect id={view.id} kind={channel.kind} trouble={trouble} />
+      <form method="post" action={`/agents/${view.id}/channels/${channel.kind}/remove`}>
         <button type="submit" class="bad">
-          Disconnect Telegram
+          {`Disconnect ${CHANNEL_WORDS[channel.kind].label}`}
         </button>
       </form>
     </section>
   </>
 );
 
-const STATE: Record<ChannelView["state"], string> = {
-  connected: "Connected. Telegram sends your bot's messages here.",
-  connecting: "Being connected.",
-  failed: "Not connected.",
+const stateOf = ({ state, kind, setup }: ChannelView): string => {
+  if (state === "connected") return `Connected. ${CHANNEL_WORDS[kind].label} sends your bot's messages here.`;
+  if (state === "failed") return "Not connected.";
+  return setup === null ? "Being connected." : "One step is yours: tell it where to send.";
 };
 
-const Today: FC<{ telegram: ChannelView }> = ({ telegram: { today, waiting, perDay, refusals } }) => (
+const Today: FC<{ channel: ChannelView }> = ({ channel: { today, waiting, perDay, refusals } }) => (
   <section class="sheet" aria-labelledby="today">
     <h2 id="today">Today</h2>
     <dl class="limits">
