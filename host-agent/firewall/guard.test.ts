@@ -89,6 +89,28 @@ test("what the engine takes out for a moment and puts back by itself is nobody's
   expect(drifts).toEqual([]);
 });
 
+test("what may be the engine's work half done is left to it, and repaired when it stays or when more is wrong", async () => {
+  const wall = { ...wallOf("iptables"), passing: (found: readonly string[]) => found.join() === "Docker's jump" };
+  let looks: string[][] = [];
+  wall.verify = async () => looks.shift() ?? [];
+  wall.repair = async () => {
+    wall.repairs++;
+    return ["Docker's jump"];
+  };
+  const { guard } = build([wall], { pausesMs: [0, 0] });
+  await guard.start();
+  const after = async (...seen: string[][]) => {
+    looks = seen;
+    wall.repairs = 0;
+    const { drifts } = await guard.check();
+    return { drifts, repairs: wall.repairs };
+  };
+  const jump = ["Docker's jump"];
+  expect(await after(jump, jump)).toEqual({ drifts: 0, repairs: 0 });
+  expect(await after(jump, jump, jump)).toEqual({ drifts: 1, repairs: 1 });
+  expect(await after([...jump, "a rule of ours"])).toEqual({ drifts: 2, repairs: 1 });
+});
+
 test("a plan that changes between two looks is nobody's drift, and waits for the look under way", async () => {
   const wall = wallOf("iptables");
   const { guard, drifts } = build([wall]);

@@ -8,6 +8,8 @@ export interface Wall {
   verify(): Promise<string[]>;
   /** Makes it stand; resolves with what had differed. */
   repair(): Promise<string[]>;
+  /** Whether this may be somebody else's work that is half done, while another lock holds: then it is looked at again first. */
+  passing?(differences: readonly string[]): boolean;
 }
 
 export interface Drift {
@@ -34,6 +36,8 @@ export interface GuardOptions {
   quietMs?: number;
   /** Each calls back when something may have changed (Docker events, kernel events); returns how to stop it. */
   watches?: readonly ((changed: () => void) => () => void)[];
+  /** Before each further look at what may pass by itself. */
+  pausesMs?: readonly number[];
   onDrift(drift: Drift): void;
   nowMs?: () => number;
 }
@@ -53,9 +57,11 @@ export interface Guard {
 
 const INTERVAL_MS = 10_000;
 const QUIET_MS = 500;
+/** Docker's two programs, one that takes its jump out and one that puts it back, are a second apart on a busy machine. */
+const PAUSES_MS = [50, 100, 200, 400, 800];
 
 export function createGuard(options: GuardOptions): Guard {
-  const { walls, onDrift, intervalMs = INTERVAL_MS, quietMs = QUIET_MS, watches = [] } = options;
+  const { walls, onDrift, intervalMs = INTERVAL_MS, quietMs = QUIET_MS, pausesMs = PAUSES_MS, watches = [] } = options;
   const nowMs = options.nowMs ?? (() => performance.now());
   const state: GuardState = { standing: false, drifts: 0, checks: 0 };
   const byWall = new Map(walls.map(({ name }) => [name, 0]));
@@ -88,7 +94,7 @@ export function createGuard(options: GuardOptions): Guard {
     let differences: string[] = [];
     const fresh = () => differences.join() !== failing.get(wall);
     try {
-      differences = await wall.verify();
+      differences = await lasting(wall);
       if (differences.length === 0) {
         failing.delete(wall);
         return true;
@@ -97,7 +103,7 @@ export function createGuard(options: GuardOptions): Guard {
       const repaired = await wall.repair();
       const left = await wall.verify();
       if (left.length > 0) throw new Error(`still after the repair: ${left.join("; ")}`);
-      // Docker takes its own jump out for a moment whenever it makes a network: gone when the repair looked, it was nobody's hand.
+      // Gone when the repair looked, it was nobody's hand.
       if (repaired.length > 0) {
         if (fresh()) count(wall);
         onDrift({ wall: wall.name, differences, repairMs: nowMs() - begun, failure: null });
@@ -113,6 +119,17 @@ export function createGuard(options: GuardOptions): Guard {
       failing.set(wall, differences.join());
       return false;
     }
+  }
+
+  /** What differs, without what passed by itself. */
+  async function lasting(wall: Wall): Promise<string[]> {
+    let found = await wall.verify();
+    for (const pauseMs of pausesMs) {
+      if (found.length === 0 || stopped || !wall.passing?.(found)) break;
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      found = await wall.verify();
+    }
+    return found;
   }
 
   function inTurn<T>(work: () => Promise<T>): Promise<T> {

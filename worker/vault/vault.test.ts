@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { fromBase64url, toBase64url } from "../../schema/protocol/index.ts";
 import { type Envelope, newSalt, type SecretPlace, tenantKeys } from "./envelope.ts";
+import { boundTo } from "./formats.ts";
 import { PROVIDERS, parseSecret } from "./providers.ts";
 import { type Bytes, type Keyring, parseKeyring } from "./rules.ts";
 import { Secret } from "./secret.ts";
@@ -43,6 +44,14 @@ describe("an envelope", () => {
   ])("opens for no other tenant, %s", async (_what, theirs) => {
     expect(await tenantKeys(ring, "tnt_b", theirs).open(await seal("value"), place)).toEqual(unreadable);
     expect(await tenantKeys(ring, "tnt_aANTHROPIC", theirs).open(await seal("value"), place)).toEqual(unreadable);
+  });
+
+  it("names its tenant in both of its locks, so that one of them alone keeps others out", async () => {
+    const other = await tenantKeys(ring, "tnt_b", salt).seal(new Secret("value"), place, random);
+    expect(other.keyCommitment).not.toBe((await seal("value")).keyCommitment);
+    const [mine, theirs] = ["tnt_a", "tnt_b"].map((tenantId) => boundTo(tenantId, place, 2));
+    expect(mine?.key).not.toEqual(theirs?.key);
+    expect(mine?.value).not.toEqual(theirs?.value);
   });
 
   it.each<[string, (envelope: Envelope, other: Envelope) => Partial<Envelope>]>([
