@@ -33,6 +33,8 @@ export function startBounds(options: BoundsOptions) {
   const readInterfaces = options.readInterfaces ?? (() => readFile("/proc/self/net/dev", "utf8"));
   const counts = new Map<string, Egress>();
   let looking: Promise<void> | null = null;
+  /** The kernel was asked, and closes nobody: as long as nobody has to be, it need not be asked again. */
+  let noneClosed = false;
 
   /** Counts one agent; resolves with its bridge where that must be closed. */
   function lookAt(record: TenantRecord, received: ReadonlyMap<string, number>): string | null {
@@ -70,10 +72,12 @@ export function startBounds(options: BoundsOptions) {
     }
     const there = new Set(records.map(({ id }) => id));
     for (const id of counts.keys()) if (!there.has(id)) counts.delete(id);
+    if (wanted.size === 0 && noneClosed) return;
     const closed = closedBridges(await run("ip", ["-4", "rule", "show"]));
     for (const bridge of wanted)
       if (!closed.includes(bridge)) await run("ip", ["-4", "rule", "add", ...closing(bridge)]);
     for (const bridge of closed) if (!wanted.has(bridge)) await run("ip", ["-4", "rule", "del", ...closing(bridge)]);
+    noneClosed = wanted.size === 0;
   }
 
   const look = () => {

@@ -66,6 +66,7 @@ export function btrfsBacking({ root, device, sizeMiB }: BtrfsOptions): Backing {
 
   /** Limits and use of all subvolumes as files (Linux 5.9 and later): `0_ID/referenced`. */
   let groupsDir: string | null = null;
+  let glanced: { commits: string | null; used: Map<string, Usage> } = { commits: null, used: new Map() };
   let watched = { groups: "", tenants: new Map<string, string>() };
 
   /** By the number of each subvolume with live data, also of what is just becoming that: renaming changes no number. */
@@ -117,6 +118,9 @@ export function btrfsBacking({ root, device, sizeMiB }: BtrfsOptions): Backing {
         const uuid = /uuid: ([0-9a-f-]{36})/.exec(await ask("btrfs", ["filesystem", "show", root]))?.[1];
         groupsDir = `/sys/fs/btrfs/${uuid}/qgroups`;
       }
+      // Figures change with a commit and not between two: a file system that rests is one read, however many live on it.
+      const commits = commitsOf(dirname(groupsDir));
+      if (commits !== null && commits === glanced.commits) return glanced.used;
       for (const [id, tenantId] of await whoseGroups(readdirSync(groupsDir).join())) {
         try {
           const figure = (name: string) => Number(readFileSync(`${groupsDir}/0_${id}/${name}`, "utf8"));
@@ -126,6 +130,7 @@ export function btrfsBacking({ root, device, sizeMiB }: BtrfsOptions): Backing {
           // Gone meanwhile.
         }
       }
+      glanced = { commits, used };
       return used;
     },
     async traces(tenantId) {
@@ -135,4 +140,13 @@ export function btrfsBacking({ root, device, sizeMiB }: BtrfsOptions): Backing {
         .map(({ path }) => `${basename(root)}/${path}`);
     },
   };
+}
+
+/** How many transactions this file system has committed; null where the kernel (before 6.0) does not say. */
+function commitsOf(fileSystemDir: string): string | null {
+  try {
+    return /^commits (\d+)$/m.exec(readFileSync(`${fileSystemDir}/commit_stats`, "utf8"))?.[1] ?? null;
+  } catch {
+    return null;
+  }
 }
