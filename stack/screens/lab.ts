@@ -6,8 +6,8 @@ import { type Edge, startEdge } from "../edge.ts";
 import { bringSecrets } from "../secrets.ts";
 import { freePort } from "../sqld.ts";
 import { ROOT } from "../worker.ts";
-import type { Known, Who } from "./pages.ts";
-import { fill } from "./seed.ts";
+import { type Known, PAYERS, type Payer, type Who } from "./pages.ts";
+import { bill, fill } from "./seed.ts";
 
 const STRIPE = { key: "sk_test_screens", secret: "whsec_screens0123456789abcdef" };
 const PRICES = { price_starter: 900, price_pro: 1900, price_team: 4900 };
@@ -54,7 +54,10 @@ export async function startLab(options: { beside?: { port: number; source: strin
     const operator = await person(edge, "Grace Hopper", "grace@example.org");
     const known = await fill(edge, owner);
     await promote(edge, operator);
-    const people = { owner, operator };
+    const payers = {} as Record<Payer, Account>;
+    for (const who of PAYERS) payers[who] = await person(edge, "Mary Somerville", `${who}@example.org`);
+    await bill(edge, payers);
+    const people = { owner, operator, ...payers };
     return {
       ...{ edge, known, people, stop },
       async enter(context, who) {

@@ -1,12 +1,13 @@
 import { createClient } from "@libsql/client/http";
-import { eq, sql } from "drizzle-orm";
+import { eq } from "drizzle-orm";
 import type { LibSQLDatabase } from "drizzle-orm/libsql";
 import { drizzle } from "drizzle-orm/libsql/http";
 import * as db from "../../schema/db/index.ts";
 import { generateSealingKey, generateSigningKey, newId, publicPart } from "../../schema/protocol/index.ts";
-import { type Account, expectStatus } from "../client.ts";
+import type { Account } from "../client.ts";
 import type { Edge } from "../edge.ts";
-import type { Known } from "./pages.ts";
+import { create, life, say } from "./agents.ts";
+import type { Known, Payer } from "./pages.ts";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -97,61 +98,37 @@ const attacks = (troubled: boolean) =>
     evidence: troubled && index === 5 ? "it answered 200 with 312 bytes" : evidence,
   }));
 
-async function create(owner: Account, name: string, hostId: string, database: LibSQLDatabase): Promise<string> {
-  const body = { name, runtime: "openclaw", secrets: { ANTHROPIC_API_KEY: "sk-ant-api03-0123456789abcdefghij" } };
-  const { id } = expectStatus(await owner.api("/api/v1/tenants", { body }), 201, 202).json<{ id: string }>();
-  await database.update(db.tenants).set({ hostId }).where(eq(db.tenants.id, id));
-  return id;
-}
-
-async function say(
-  database: LibSQLDatabase,
-  id: string,
-  observed: "running" | "asleep" | "failed",
-  failure: string | null = null,
-): Promise<void> {
-  const told = { observed, failure, observedGeneration: sql`${db.tenants.generation}` };
-  await database.update(db.tenants).set(told).where(eq(db.tenants.id, id));
-  const steps = ["accept", "image", "uid", "firewall", "volume", "network", "config", "container", "health", "route"];
-  const done = failure === null ? steps : steps.slice(0, 2);
-  await database.insert(db.tenantEvents).values(
-    done.map((step, index) => ({
-      ...{ tenantId: id, generation: 1, at: Date.now() - (done.length - index) * 900, step },
-      ...{
-        status: failure !== null && index === 1 ? ("failed" as const) : ("done" as const),
-        tookMs: 120 + 37 * index,
-      },
-      ...{ detail: index === 1 ? failure : null, hostId: "hst_lab/1", hostSeq: Date.now() * 100 + index },
-    })),
-  );
-}
-
-/** A day in the life of one agent: how it was each minute, what it has stored. */
-async function life(database: LibSQLDatabase, tenantId: string, now: number): Promise<void> {
-  const status = {
-    ...{ type: "tenant.status", seq: 9, at: now - 20_000, tenantId, memoryMiB: 742, cpuPercent: 7, pids: 31 },
-    runtime: {
-      healthy: true,
-      jobs: [{ enabled: true, nextRunAt: now + 47 * MINUTE }],
-      channels: [{ name: "telegram", connected: true }],
-    },
+/** How each of those stands at the payment provider who are there to be looked at. */
+export async function bill(edge: Edge, payers: Readonly<Record<Payer, Account>>): Promise<void> {
+  const client = createClient({ url: edge.databaseUrl, authToken: edge.databaseAuthToken });
+  const database = drizzle({ client, casing: "snake_case" });
+  const now = Date.now();
+  const pro = { plan: "pro", standing: "paid", subscriptionId: "sub_of_", periodEndsAt: now + 12 * DAY } as const;
+  const standings: Readonly<Record<Payer, object>> = {
+    payer: pro,
+    debtor: { ...pro, standing: "owing", owingSince: now - 2 * DAY },
+    leaver: { ...pro, cancelsAt: now + 12 * DAY },
+    former: { ...pro, standing: "ended", periodEndsAt: now - 3 * DAY, endedAt: now - 3 * DAY },
+    latecomer: { trialEndsAt: now + 1 * DAY },
   };
-  const snapshots = [2, 1].map((days) => new Date(now - days * DAY).toISOString().replace(/[-:]|\.\d+/g, ""));
-  await database.batch([
-    database.insert(db.tenantStatus).values({ tenantId, at: now, report: JSON.stringify(status) }),
-    database.insert(db.tenantStorage).values({
-      ...{ tenantId, usedBytes: 3.4 * 2 ** 30, limitBytes: 8 * 2 ** 30, strays: 0, at: now },
-      snapshots: JSON.stringify(snapshots),
-    }),
-    database.insert(db.tenantSamples).values(
-      Array.from({ length: 288 }, (_, index) => ({
-        ...{ tenantId, minute: Math.floor(now / MINUTE) - 5 * (288 - index) },
-        memoryMiB: Math.round(640 + 110 * Math.sin(index / 21) + (index % 7) * 6),
-        cpuPercent: Math.round(Math.abs(14 * Math.sin(index / 9)) + (index % 40 === 0 ? 55 : 2)),
-        ...{ diskMiB: 3_300 + index, requests: index % 12 === 0 ? 14 : index % 3 },
-      })),
-    ),
-  ]);
+  try {
+    for (const [who, standing] of Object.entries(standings) as [Payer, object][]) {
+      const { email } = payers[who].credentials();
+      const [person] = await database.select({ id: db.user.id }).from(db.user).where(eq(db.user.email, email));
+      await database.insert(db.billingAccounts).values({
+        ...{
+          ownerId: person?.id ?? "",
+          openedAt: now - 90 * DAY,
+          trialEndsAt: now - 76 * DAY,
+          reviewAt: now + 900 * DAY,
+        },
+        ...standing,
+        ...("subscriptionId" in standing && { subscriptionId: `sub_of_${who}` }),
+      });
+    }
+  } finally {
+    client.close();
+  }
 }
 
 /** The people beside Ada, as their accounts stand at the payment provider. */
@@ -204,6 +181,8 @@ async function history(database: LibSQLDatabase, now: number): Promise<void> {
     ...{ component, level, startedAt: now - ago * DAY, endedAt: now - ago * DAY + minutes * MINUTE },
   });
   await database.batch([
+    // On a slow machine the edge has counted a minute by now.
+    database.delete(db.statusDays),
     database.insert(db.statusDays).values(days),
     database
       .insert(db.statusIncidents)

@@ -154,7 +154,7 @@ const PARTS = `
 .tabs { display: flex; overflow-x: auto; scrollbar-width: none; white-space: nowrap; gap: 0 1.6rem; border-bottom: 1px solid var(--line); margin-bottom: 1.8rem; } .tabs a { padding: .45rem 0; color: var(--ink-2); text-decoration: none; border-bottom: 3px solid transparent; margin-bottom: -1px; } .tabs a:hover { color: var(--ink); } .tabs [aria-current] { color: var(--ink); font-weight: 600; border-color: var(--blue); }
 .notice { border-left: 4px solid var(--good); background: var(--sheet); padding: .9rem 1.1rem; } .warn { color: var(--way); font-weight: 600; } .figure-line strong { font: 600 2rem/1.2 var(--head); } .sheet h2 { font-size: 1.25rem; } .sheet .entries { margin-bottom: .6rem; }
 .way-back form { text-align: right; } .way-back summary { text-align: right; white-space: nowrap; } .keys { display: grid; gap: 0 1.5rem; align-items: start; } .keys > :not(.sheet) { grid-column: 1 / -1; }
-.cell { width: 100%; border-collapse: collapse; margin-bottom: 1rem; } .cell th, .cell td { text-align: left; vertical-align: top; padding: .55rem 1rem .55rem 0; border-bottom: 1px solid var(--line); } .cell .state { white-space: normal; } .cell td .hint { display: block; }
+.cell { width: 100%; border-collapse: collapse; margin-bottom: 1rem; } .cell th, .cell td { text-align: left; vertical-align: top; padding: .55rem 1rem .55rem 0; border-bottom: 1px solid var(--line); } .cell .state { white-space: normal; } .cell td:nth-child(2) { min-width: 10rem; } .cell td .hint { display: block; }
 .ledger .hash { display: block; font-size: .8rem; color: var(--ink-2); overflow-wrap: anywhere; } .receipts { margin-top: 4rem; }
 .danger { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .6rem; } .danger summary { color: var(--bad); } .danger form { max-width: 28rem; margin-top: .6rem; }
 .failure .figure { font: 600 4rem/1 var(--head); color: var(--edge); margin: 1rem 0; }
@@ -178,7 +178,7 @@ const WIDTHS = `
 @media (min-width: 58rem) { .hero { grid-template-columns: 1fr 1.05fr; } .agent { grid-template-columns: minmax(0, 1fr) 20rem; } .walls { grid-template-columns: repeat(5, 1fr); gap: 0 1.6rem; } .walls li { display: block; } .walls li::before { margin-bottom: .7rem; } .walls p { margin-bottom: .4rem; } }
 @media (max-width: 40rem) {
   .cell thead { position: absolute; clip-path: inset(50%); } .cell tr { display: grid; grid-template-columns: 9rem 1fr; border-bottom: 1px solid var(--line); padding-block: .5rem; } .cell th, .cell td { border: 0; padding-block: .1rem; } .cell td:last-child { grid-column: 1 / -1; }
-  .top-nav:has(form) { flex: 0 0 100%; flex-wrap: nowrap; justify-content: space-between; gap: .8rem; font-size: .98rem; } .top-nav .who { min-width: 0; } .top-nav button { padding: .4em .7em; white-space: nowrap; }
+  .top-nav:has(form) { flex: 1 1 100%; min-width: 0; flex-wrap: nowrap; justify-content: space-between; gap: .8rem; font-size: .98rem; } .top-nav > * { flex: none; } .top-nav .who { flex: 0 1 auto; min-width: 0; } .top-nav button { padding: .4em .7em; white-space: nowrap; }
   .tabs { gap: 0 .85rem; font-size: .95rem; } .stages { font-size: .86rem; } .stages li + li::before { width: .5rem; margin-inline: .3rem; } .sheet.entries { padding-block: .3rem; }
   .gauges { gap: .7rem; } .gauge { padding: .8rem .9rem; } .gauge strong { font-size: 1.25rem; }
   .top { gap: .3rem 1rem; } .sheet { padding: 1.1rem; } .events li { grid-template-columns: 1fr; }
