@@ -137,8 +137,14 @@ describe("an agent's own files", () => {
     leaving.abort();
     await until(() => expect(readdirSync(`${stateDir}/exports`)).toEqual([]));
     await until(() => expect(readdirSync(`${stateDir}/volumes/${id}`)).not.toContain("export"));
+    // Nor does whoever reads on, slowly, hold up a deletion: the archive ends, short of its end.
+    const reading = await ask();
+    const reader = reading.body?.getReader();
+    await reader?.read();
     await api(`/api/v1/tenants/${id}`, { method: "DELETE" });
     await until(async () => expect(await takeCensus({ host: server, stateDir, tenantId: id })).toEqual(gone));
+    await until(() => expect(readdirSync(`${stateDir}/exports`)).toEqual([]));
+    await reader?.cancel().catch(() => {});
   });
 });
 
