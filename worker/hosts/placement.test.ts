@@ -41,6 +41,13 @@ describe("a new agent", () => {
     }
   });
 
+  it("is never placed on a server that is draining, however much room it has", async () => {
+    const [{ memoryMiB } = { memoryMiB: 0 }] = await edge.db.select().from(hosts).limit(1);
+    await setHost(far, { state: "draining", memoryMiB: 10_000_000 });
+    expect(await hostOf((await owner.create()).body.id)).toBe(near.enrolment.hostId);
+    await setHost(far, { state: "enrolled", memoryMiB });
+  });
+
   it("is refused for a region without a server, which are named, and for one that is no region", async () => {
     const nowhere = await owner.create(undefined, { region: "nowhere" });
     expect(nowhere).toMatchObject({ status: 422, body: { code: "unknown_region" } });
