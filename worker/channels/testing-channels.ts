@@ -27,7 +27,7 @@ export const PERSON: Readonly<Record<ChannelName, (n: number) => string>> = {
 };
 
 /** One agent that speaks over all four channels only through the platform, on one edge with four providers around it. */
-export interface EveryChannel extends Lab {
+export interface EveryChannel extends Omit<Lab, "write" | "texts" | "token" | "another"> {
   providers: Readonly<Record<ChannelName, Provider>>;
   channel(kind: ChannelName): Promise<ChannelView>;
   /** A webhook call as the provider would make it. */
@@ -78,7 +78,7 @@ export async function startEveryChannel(): Promise<EveryChannel> {
 }
 
 const hooks = new Map<string, string>();
-async function hookOf(lab: Lab, kind: ChannelName): Promise<string> {
+async function hookOf(lab: Pick<Lab, "edge" | "tenantId">, kind: ChannelName): Promise<string> {
   const known = hooks.get(`${lab.tenantId} ${kind}`);
   if (known) return known;
   const rows = await lab.edge.db.select().from(channels).where(eq(channels.tenantId, lab.tenantId));

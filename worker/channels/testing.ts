@@ -1,6 +1,6 @@
 import { type AgentQuestion, ASK_PATH, agentQuestion } from "../../schema/protocol/index.ts";
 import type { Provider } from "../../test/stand-ins/provider.ts";
-import { createTelegram, type Telegram } from "../../test/stand-ins/telegram.ts";
+import { createTelegram, type Telegram, type User } from "../../test/stand-ins/telegram.ts";
 import { MESSAGES_PATH } from "../access/index.ts";
 import { Client, startTestEdge, type TestEdge } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
@@ -32,6 +32,8 @@ export interface Lab {
   agent: RecordingAgent;
   owner: Client;
   tenantId: string;
+  /** Of its bot. */
+  token: string;
   path: string;
   /** The owner's bot, connected, with them on the list. */
   connect(): Promise<ChannelView>;
@@ -39,7 +41,11 @@ export interface Lab {
   /** What happened today, by what became of it. */
   today(): Promise<Record<string, number>>;
   /** The same edge, host and owner, with another agent and another bot. */
-  another(token: string): Promise<Lab>;
+  another(token?: string): Promise<Lab>;
+  /** Somebody, the owner where nobody else is named, writes as people do: never twice after the same time. */
+  write(text: string, from?: User): Promise<number>;
+  /** What the agent has written down. */
+  texts(): string[];
   /** A call to the webhook as anybody can make it. */
   hook(body: string, headers?: Record<string, string>): Promise<Response>;
 }
@@ -52,11 +58,13 @@ export async function startLab(
     token?: string;
     bindings?: Record<string, string>;
     onHandOver?: (request: Request) => void;
+    /** Its day has just begun: counts are of a day, and no test reaches over its end. */
+    isEarly?: boolean;
     /** Another provider than Telegram, or null where the call is not for one. */
     provider?: (url: URL, init: RequestInit) => Promise<Response> | null;
   } = {},
 ): Promise<Lab> {
-  const { token = TOKEN, bindings, onHandOver, provider } = options;
+  const { token = TOKEN, bindings, onHandOver, provider, isEarly = false } = options;
   const agent: RecordingAgent = { seen: [], fails: null, asked: [], questions: [], says: repeats };
   const host = await TestHost.make();
   // Nothing is routed here that the product does not ask for by its real address.
@@ -107,11 +115,15 @@ export async function startLab(
     return new Response("{}", { headers: { "x-openclaw-delivery-accepted": "durable" } });
   }
 
+  const now = edge.world.now();
+  if (isEarly) edge.world.forward(Math.ceil(now / 86_400_000) * 86_400_000 + 3_600_000 - now);
   host.now = () => edge.world.now();
   await host.enrol(edge);
   const owner = await new Client(edge).signUp();
 
-  async function another(bot: string): Promise<Lab> {
+  let bots = 123_000_000;
+  // One bot speaks for one agent.
+  async function another(bot = token.replace(/^\d+/, String(bots++))): Promise<Lab> {
     telegram.addBot(bot, "ada_bot");
     Object.assign(agent, { seen: [], asked: [], fails: null, questions: [], says: repeats });
     const tenantId = (await owner.create()).body.id;
@@ -121,7 +133,13 @@ export async function startLab(
       return body.channels[0];
     };
     return {
-      ...{ edge, host, telegram, agent, owner, tenantId, path, view, another },
+      ...{ edge, host, telegram, agent, owner, tenantId, token: bot, path, view, another },
+      texts: () => agent.seen.map(({ message }) => message.text),
+      write(text, from = { id: OWNER_ID }) {
+        edge.world.forward(3_000 + Math.floor(Math.random() * 9_000));
+        telegram.write(bot, from, text);
+        return telegram.push(bot);
+      },
       async connect() {
         const connected = await owner.json<ChannelView>("PUT", `${path}/telegram`, { token: bot });
         if (connected.status !== 200) throw new Error(JSON.stringify(connected.body));
