@@ -4,6 +4,7 @@ import { request } from "node:http";
 import { totalmem } from "node:os";
 import { parseEnv, promisify } from "node:util";
 import { ingressVariants } from "../host-agent/ingress/rules.ts";
+import { NODE_FLAGS } from "../host-agent/node-flags.ts";
 import type { Edge } from "./edge.ts";
 import { type Part, startPart, untilReady } from "./processes.ts";
 import { ROOT } from "./worker.ts";
@@ -49,7 +50,6 @@ export interface Host {
   stop(options: { tenants: boolean }): Promise<void>;
 }
 
-const NODE_FLAGS = ["--disable-warning=ExperimentalWarning"];
 const AGENT = `${ROOT}/host-agent/main.ts`;
 
 /** Enrols where needed, then runs the host agent and Caddy. */

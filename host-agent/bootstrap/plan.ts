@@ -1,4 +1,5 @@
 import { ingressVariants } from "../ingress/rules.ts";
+import { NODE_FLAGS } from "../node-flags.ts";
 import { BLOCKED_MODULES } from "../posture/rules.ts";
 import { engineHasBackends } from "./rules.ts";
 import { digest } from "./ssh.ts";
@@ -123,7 +124,7 @@ const at = (path: string) => `${PATHS.programs}/${path}`;
 export const nodePath = (programs: Programs): string => at(programs.node.path);
 export const agentArgv = (programs: Programs, verb: string): string[] => [
   nodePath(programs),
-  "--disable-warning=ExperimentalWarning",
+  ...NODE_FLAGS,
   at(`${programs.release}/host-agent.mjs`),
   verb,
   "--config",

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { NODE_FLAGS } from "../../host-agent/node-flags.ts";
 import type { ObservedState, RuntimeName, TenantApply } from "../../schema/protocol/index.ts";
 import { IMAGE_CACHE } from "../../stack/test-images.ts";
 import { createTestHost, internet, type TestHost } from "../hosts/index.ts";
@@ -118,7 +119,7 @@ export async function createAgentLab({
     async start({ clockAheadMs, mortal = false } = {}) {
       const clock = clockAheadMs === undefined ? [] : ["--import", clockShim(clockAheadMs)];
       const program = mortal ? [DYING, configFile] : [MAIN, "serve", "--config", configFile];
-      const child = host.spawn(process.execPath, ["--disable-warning=ExperimentalWarning", ...clock, ...program], {
+      const child = host.spawn(process.execPath, [...NODE_FLAGS, ...clock, ...program], {
         stdio: ["ignore", "ignore", "pipe", ...(mortal ? ["ipc" as const] : [])],
       });
       child.stderr?.setEncoding("utf8").on("data", (text: string) => {
