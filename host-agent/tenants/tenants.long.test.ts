@@ -20,6 +20,25 @@ async function setUp() {
   return { edge, host, start, path };
 }
 
+/** An agent that has been told of one tenant, and has acknowledged it. */
+async function withTenant() {
+  const { edge, host, start } = await setUp();
+  const agent = await start();
+  const id = newId("tnt");
+  await agent.command(applyCommand(id));
+  return { edge, host, start, agent, id };
+}
+
+/** How many visitors' ways there were each time that a container began. */
+function watchRoutes(host: ReturnType<typeof createModelHost>): number[] {
+  const routesAtStart: number[] = [];
+  host.onStart = () => {
+    routesAtStart.push(host.routes.size);
+    return "ready";
+  };
+  return routesAtStart;
+}
+
 const nothingLeft = { containers: 0, networks: 0, volumes: 0, configs: 0, envs: 0, routes: 0 };
 const census = (host: ReturnType<typeof createModelHost>) => ({
   containers: host.containers.size,
@@ -57,16 +76,9 @@ describe("one tenant", () => {
   });
 
   test("restarts gracefully when its owner asks, once", async () => {
-    const { host, start } = await setUp();
-    const agent = await start();
-    const id = newId("tnt");
-    await agent.command(applyCommand(id));
+    const { host, agent, id } = await withTenant();
     await until(() => expect(agent.states(id)).toContain("running"));
-    const routesAtStart: number[] = [];
-    host.onStart = () => {
-      routesAtStart.push(host.routes.size);
-      return "ready";
-    };
+    const routesAtStart = watchRoutes(host);
     await agent.command(applyCommand(id, { generation: 2, restarts: 1 }));
     await until(() => expect(agent.states(id)).toEqual(["creating", "running", "creating", "running"]));
     expect(routesAtStart[0]).toBe(0);
@@ -79,10 +91,7 @@ describe("one tenant", () => {
   });
 
   test("keeps its data, its UID and its address over stop and start", async () => {
-    const { host, start } = await setUp();
-    const agent = await start();
-    const id = newId("tnt");
-    await agent.command(applyCommand(id));
+    const { host, agent, id } = await withTenant();
     await until(() => expect(agent.states(id)).toContain("running"));
     const before = agent.journal.tenants.get(id);
     await agent.command(applyCommand(id, { generation: 2, desired: "stopped" }));
@@ -218,16 +227,9 @@ describe("one tenant", () => {
 
 describe("a container that ends by itself", () => {
   test("is started again, and nobody is sent to it meanwhile", async () => {
-    const { host, start } = await setUp();
-    const agent = await start();
-    const id = newId("tnt");
-    await agent.command(applyCommand(id));
+    const { host, agent, id } = await withTenant();
     await until(() => expect(agent.states(id)).toContain("running"));
-    const routesAtStart: number[] = [];
-    host.onStart = () => {
-      routesAtStart.push(host.routes.size);
-      return "ready";
-    };
+    const routesAtStart = watchRoutes(host);
     host.crash(id);
     await until(() => expect(agent.states(id)).toEqual(["creating", "running", "creating", "running"]));
     expect(host.containers.get(id)).toMatchObject({ running: true, starts: 2 });
@@ -279,10 +281,7 @@ describe("a container that ends by itself", () => {
   });
 
   test("is not given up on for an engine that dies again and again", async () => {
-    const { host, start } = await setUp();
-    const agent = await start();
-    const id = newId("tnt");
-    await agent.command(applyCommand(id));
+    const { host, agent, id } = await withTenant();
     for (let starts = 1; starts <= 8; starts++) {
       await until(() => expect(host.routes.size).toBe(1));
       expect(host.containers.get(id)).toMatchObject({ running: true, starts });
@@ -296,10 +295,7 @@ describe("a container that ends by itself", () => {
   });
 
   test("is not given up on because its one crash could not be written down for a while", async () => {
-    const { host, start } = await setUp();
-    const agent = await start();
-    const id = newId("tnt");
-    await agent.command(applyCommand(id));
+    const { host, agent, id } = await withTenant();
     await until(() => expect(agent.states(id)).toEqual(["creating", "running"]));
     const { note } = agent.journal.tenants;
     let refusals = 10;
