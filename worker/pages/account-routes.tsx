@@ -19,7 +19,7 @@ import {
 } from "./account-forms.tsx";
 import type { Acted, PageDeps, Person, Scope } from "./deps.ts";
 import { page } from "./layout.tsx";
-import { PROBLEM_WORDS } from "./words.ts";
+import { PROBLEM_WORDS } from "./problem-words.ts";
 
 const text = z.string().catch("");
 const trimmed = text.transform((value) => value.trim());

@@ -6,11 +6,12 @@ import { Alert, Field } from "./forms.tsx";
 import { FortOf } from "./fort.tsx";
 import { Health } from "./health.tsx";
 import { Walls } from "./posture.tsx";
+import { PROBLEM_WORDS } from "./problem-words.ts";
 import { actionsFor, fortOf, isMilestone, isMoving, readableMiB, storyOf } from "./rules.ts";
 import { Story } from "./story.tsx";
 import { Tabs } from "./tabs.tsx";
 import { readableTime } from "./time.ts";
-import { ACTION_WORDS, eventWords, PROBLEM_WORDS, RUNTIME_WORDS, STATE_WORDS } from "./words.ts";
+import { ACTION_WORDS, eventWords, RUNTIME_WORDS, STATE_WORDS } from "./words.ts";
 
 const RECENT_EVENTS = 20;
 

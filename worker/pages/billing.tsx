@@ -3,8 +3,8 @@ import type { BillingView, Papers } from "../billing/types.ts";
 import { PLAN_IDS, PLANS, type Plan, type PlanId } from "../tenants/index.ts";
 import type { Problem } from "./deps.ts";
 import { Alert, Field } from "./forms.tsx";
+import { PROBLEM_WORDS } from "./problem-words.ts";
 import { readableDay, readableMiB } from "./rules.ts";
-import { PROBLEM_WORDS } from "./words.ts";
 
 export interface BillingProps {
   view: BillingView;

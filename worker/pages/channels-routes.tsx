@@ -7,8 +7,8 @@ import { ChannelsPage, type ChannelsProps, channelPage } from "./channels.tsx";
 import type { PageDeps, Person } from "./deps.ts";
 import { problemPage } from "./errors.tsx";
 import { page } from "./layout.tsx";
+import { PROBLEM_WORDS } from "./problem-words.ts";
 import { onlySignedIn } from "./signed-in.ts";
-import { PROBLEM_WORDS } from "./words.ts";
 
 const text = z.string().trim().catch("");
 type Field = NonNullable<ChannelsProps["trouble"]>["field"];

@@ -2,10 +2,11 @@ import type { FC } from "hono/jsx";
 import type { StorageView } from "../data/index.ts";
 import type { Problem, TenantView } from "./deps.ts";
 import { Alert } from "./forms.tsx";
+import { PROBLEM_WORDS } from "./problem-words.ts";
 import { readableMiB } from "./rules.ts";
 import { Tabs } from "./tabs.tsx";
 import { readableTime } from "./time.ts";
-import { PROBLEM_WORDS, STORAGE_WORDS } from "./words.ts";
+import { STORAGE_WORDS } from "./words.ts";
 
 export interface DataProps {
   view: TenantView;

@@ -2,7 +2,7 @@ import type { Context } from "hono";
 import type { FC } from "hono/jsx";
 import type { Person, Problem } from "./deps.ts";
 import { page } from "./layout.tsx";
-import { PROBLEM_WORDS } from "./words.ts";
+import { PROBLEM_WORDS } from "./problem-words.ts";
 
 const Failure: FC<{ problem: Problem; person: Person | null }> = ({ problem, person }) => {
   const words = PROBLEM_WORDS[problem.code];

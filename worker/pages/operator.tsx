@@ -4,7 +4,8 @@ import type { Overview, RevenueView } from "../operator/types.ts";
 import type { Problem } from "./deps.ts";
 import { Alert } from "./forms.tsx";
 import { Hosts, Time, Tone } from "./operator-hosts.tsx";
-import { PROBLEM_WORDS, STATE_WORDS } from "./words.ts";
+import { PROBLEM_WORDS } from "./problem-words.ts";
+import { STATE_WORDS } from "./words.ts";
 
 /** The pages of operators, with the one that is shown. */
 export const OperatorNav: FC<{ at: string }> = ({ at }) => (

@@ -10,9 +10,9 @@ import type { PageDeps, Person } from "./deps.ts";
 import { problemPage } from "./errors.tsx";
 import { Alert, Field } from "./forms.tsx";
 import { page } from "./layout.tsx";
+import { PROBLEM_WORDS } from "./problem-words.ts";
 import { Tabs } from "./tabs.tsx";
 import { readableTime } from "./time.ts";
-import { PROBLEM_WORDS } from "./words.ts";
 
 /** What the Keys page needs besides the rest. */
 export interface KeysPort {

@@ -6,11 +6,11 @@ import { VERDICTS, verdictWords } from "../vault/rules.ts";
 import type { PageDeps, Person } from "./deps.ts";
 import { problemPage } from "./errors.tsx";
 import { page } from "./layout.tsx";
+import { PROBLEM_WORDS } from "./problem-words.ts";
 import { Setup } from "./setup.tsx";
 import { onlySignedIn } from "./signed-in.ts";
 import { Telegram, type TelegramProps } from "./telegram.tsx";
 import { MODEL_PROVIDERS } from "./wizard.tsx";
-import { PROBLEM_WORDS } from "./words.ts";
 
 const verdictQuery = z.object({ provider: z.string().catch(""), said: z.enum(VERDICTS).optional().catch(undefined) });
 const tokenPost = z.object({ token: z.string().trim().catch("") });

@@ -4,10 +4,10 @@ import { readForm } from "../http.ts";
 import type { Verdict } from "../vault/rules.ts";
 import type { PageDeps, Person, Problem } from "./deps.ts";
 import { page } from "./layout.tsx";
+import { PROBLEM_WORDS } from "./problem-words.ts";
 import { fieldOf } from "./rules.ts";
 import { onlySignedIn } from "./signed-in.ts";
 import { type Draft, MODEL_PROVIDERS, nextQuestion, type Question, Wizard, type WizardProps } from "./wizard.tsx";
-import { PROBLEM_WORDS } from "./words.ts";
 
 /** A file or a missing part reads as empty. How long a value may be is the business of whoever judges it. */
 const field = z.string().trim().catch("");
