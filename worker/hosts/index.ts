@@ -1,5 +1,4 @@
 import type { HostReap } from "../../schema/protocol/index.ts";
-import type { Config } from "../env.ts";
 import { deliverTenant, tellNow } from "./deliver.ts";
 import { createHostDesk } from "./desk.ts";
 import { fetchFiles } from "./download.ts";

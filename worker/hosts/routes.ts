@@ -39,13 +39,14 @@ import {
   tokenView,
 } from "./views.ts";
 
-/** What hosts call: no cookies, no sessions; a token once, then signatures. */
 export interface HostsContext extends DeliveryContext {
   config: Config;
   news: Pick<News, "heard">;
   /** An agent that was asked has an answer. */
   onAnswered?(tenantId: string): Promise<unknown>;
 }
+
+/** What hosts call: no cookies, no sessions; a token once, then signatures. */
 export function hostRoutes(context: HostsContext) {
   const { db, world, config } = context;
 
