@@ -5,8 +5,8 @@ import { CHANNELS, type ChannelName, importSealingKey, openSecrets } from "../..
 import type { Discord } from "../../test/stand-ins/discord.ts";
 import type { Slack } from "../../test/stand-ins/slack.ts";
 import type { Whatsapp } from "../../test/stand-ins/whatsapp.ts";
+import { type EveryChannel, PERSON, startEveryChannel, TYPED } from "../testing/every-channel.ts";
 import { ADAPTERS } from "./adapters/index.ts";
-import { type EveryChannel, PERSON, startEveryChannel, TYPED } from "./testing-channels.ts";
 
 let lab: EveryChannel;
 let people = 0;

@@ -1,5 +1,5 @@
 import { type ChannelName, HAND_OVER, type RuntimeName, type TenantChannels } from "../../schema/protocol/index.ts";
-import { ADAPTERS } from "./adapters/index.ts";
+import { VAULT_NAMES } from "./names.ts";
 
 /** No provider sends more of what an agent could use; beyond it nothing is even parsed. */
 export const MAX_BODY_BYTES = 256 * 1024;
@@ -219,11 +219,7 @@ export const isTold = (runtime: RuntimeName, kind: ChannelName): boolean => HAND
 
 /** Names in the vault that stay at the edge: of channels for which the platform speaks. */
 export const keptFromAgent = (runtime: RuntimeName, rows: readonly { kind: ChannelName }[]): ReadonlySet<string> =>
-  new Set(
-    rows
-      .filter(({ kind }) => !isTold(runtime, kind))
-      .flatMap(({ kind }) => [ADAPTERS[kind].proof.name, ADAPTERS[kind].token]),
-  );
+  new Set(rows.filter(({ kind }) => !isTold(runtime, kind)).flatMap(({ kind }) => Object.values(VAULT_NAMES[kind])));
 
 /** What the agent's configuration says of its channels; undefined: it has none that its runtime has a place for. */
 export function channelsOf(

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { VAULT_NAMES } from "../names.ts";
 import { told } from "./outside.ts";
 import { isRecent } from "./proof.ts";
 import type { Adapter, Part } from "./types.ts";
@@ -44,8 +45,8 @@ const contentOf = ({ text }: Part) => ({ content: text, allowed_mentions: { pars
 export const discord: Adapter = {
   label: "Discord",
   origin: "https://discord.com",
-  proof: { name: "DISCORD_PUBLIC_KEY", shape: /^[0-9a-f]{64}$/, hint: "" },
-  token: "DISCORD_BOT_TOKEN",
+  proof: { name: VAULT_NAMES.discord.proof, shape: /^[0-9a-f]{64}$/, hint: "" },
+  token: VAULT_NAMES.discord.token,
   asks: [],
   maxCharacters: 2_000,
   promise: { type: DEFERRED },

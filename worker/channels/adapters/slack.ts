@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { VAULT_NAMES } from "../names.ts";
 import { type Failure, told } from "./outside.ts";
 import { hmacHex, isRecent, isSame } from "./proof.ts";
 import type { Adapter } from "./types.ts";
@@ -51,11 +52,11 @@ export const slack: Adapter = {
   label: "Slack",
   origin: "https://slack.com",
   proof: {
-    name: "SLACK_SIGNING_SECRET",
+    name: VAULT_NAMES.slack.proof,
     shape: /^[0-9a-f]{32}$/,
     hint: "A signing secret has 32 characters, digits and a to f: your app, Basic information.",
   },
-  token: "SLACK_BOT_TOKEN",
+  token: VAULT_NAMES.slack.token,
   asks: ["secret"],
   maxCharacters: 4_000,
 

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { TELEGRAM_SECRET } from "../../../schema/protocol/index.ts";
+import { VAULT_NAMES } from "../names.ts";
 import { type Call, told } from "./outside.ts";
 import { isSame } from "./proof.ts";
 import type { Adapter } from "./types.ts";
@@ -43,8 +43,8 @@ async function ask<T>(call: Call, token: string, method: string, shape: z.ZodTyp
 export const telegram: Adapter = {
   label: "Telegram",
   origin: "https://api.telegram.org",
-  proof: { name: TELEGRAM_SECRET, shape: /^[A-Za-z0-9_-]{43}$/, hint: "" },
-  token: "TELEGRAM_BOT_TOKEN",
+  proof: { name: VAULT_NAMES.telegram.proof, shape: /^[A-Za-z0-9_-]{43}$/, hint: "" },
+  token: VAULT_NAMES.telegram.token,
   asks: [],
   maxCharacters: 4_096,
 

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { VAULT_NAMES } from "../names.ts";
 import type { Incoming } from "../rules.ts";
 import { type Failure, told } from "./outside.ts";
 import { hmacHex, isSame } from "./proof.ts";
@@ -39,11 +40,11 @@ export const whatsapp: Adapter = {
   label: "WhatsApp",
   origin: "https://graph.facebook.com",
   proof: {
-    name: "WHATSAPP_APP_SECRET",
+    name: VAULT_NAMES.whatsapp.proof,
     shape: /^[0-9a-f]{32}$/,
     hint: "An app secret has 32 characters, digits and a to f: your app, App settings, Basic.",
   },
-  token: "WHATSAPP_ACCESS_TOKEN",
+  token: VAULT_NAMES.whatsapp.token,
   asks: ["secret", "account"],
   maxCharacters: 4_096,
 

@@ -6,8 +6,8 @@ import type { Provider, Written } from "../../test/stand-ins/provider.ts";
 import { createSlack } from "../../test/stand-ins/slack.ts";
 import type { Telegram } from "../../test/stand-ins/telegram.ts";
 import { createWhatsapp } from "../../test/stand-ins/whatsapp.ts";
-import { asked, type Lab, startLab, TOKEN } from "./testing.ts";
-import type { ChannelView } from "./types.ts";
+import { asked, type Lab, startLab, TOKEN } from "../channels/testing.ts";
+import type { ChannelView } from "../channels/types.ts";
 
 const secret = "8f742231b10e8888abcd99edcba85a51";
 const number = "106540352242922";
