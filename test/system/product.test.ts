@@ -1,5 +1,8 @@
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
+import { type IncomingMessage, request } from "node:http";
+import { text } from "node:stream/consumers";
 import { compactVerify, createLocalJWKSet, decodeJwt } from "jose";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -7,8 +10,10 @@ import { readCell } from "../../host-agent/status/cell.ts";
 import { openBrowser, type RealBrowser } from "../../stack/journey/browser.ts";
 import { Inside } from "../../stack/journey/inside.ts";
 import { cellRows } from "../../worker/pages/cell-rules.ts";
+import { internet } from "../hosts/index.ts";
 import { json, type StandIn, serveHttp } from "../stand-ins/http.ts";
-import { startProviders } from "../stand-ins/providers.ts";
+import { startModelProvider } from "../stand-ins/model.ts";
+import { askOurModel, MODEL_URL } from "../stand-ins/outside.ts";
 import { type StripeServer, startStripeServer } from "../stand-ins/stripe-server.ts";
 import { createTelegram } from "../stand-ins/telegram.ts";
 import { type Platform, startPlatform } from "./platform.ts";
@@ -17,10 +22,16 @@ import { type Platform, startPlatform } from "./platform.ts";
 
 const KEY = "sk_test_product";
 const SECRET = "whsec_product0123456789abcdef";
-const GOOD_KEY = "sk-ant-api03-the-one-that-works-0123456789";
-const WRONG_KEY = "sk-ant-api03-the-one-that-does-not-0123456";
+const GOOD_KEY = "sk-proj-the-one-that-works-0123456789";
+const WRONG_KEY = "sk-proj-the-one-that-does-not-0123456";
 const BOT = "123456789:AAF-abcdefghijklmnopqrstuvwxyz01234";
 const OWNER_NUMBER = 424_242;
+/** A public address, as providers have: the walls let an agent out to nothing else. */
+const PROVIDERS = new URL(MODEL_URL).hostname;
+const FORECAST = "The sun shines, as far as a stand-in can tell.";
+
+/** OpenClaw takes its time to start, and starts again with each new key. */
+const PATIENCE_MS = 180_000;
 
 const tag = randomBytes(4).toString("hex");
 const ada = { name: "Ada", email: `ada-${tag}@example.test`, password: `${tag} correct horse battery` };
@@ -33,21 +44,26 @@ let browser: RealBrowser;
 let page: Page;
 const problems: string[] = [];
 
-/** Where the edge finds everybody that it asks: the model's provider, and Telegram. */
+let model: StandIn;
+
+/** Where the edge and the agent find everybody whom they ask: the model's provider, and Telegram. */
 async function outside(): Promise<StandIn> {
-  const providers = await startProviders("127.0.0.1", (key) => (key === GOOD_KEY ? "fine" : "wrong"));
-  undo.push(() => providers.close());
-  return serveHttp("127.0.0.1", 0, async ({ method, path, headers, body }, response) => {
-    if (path.startsWith("/telegram/")) {
-      const said = telegram.call(
-        new URL(path, "http://t").pathname,
-        JSON.parse(body || "{}") as Record<string, unknown>,
-      );
+  await internet.addAddress(PROVIDERS);
+  model = await startModelProvider("127.0.0.1", 0, { key: GOOD_KEY, reply: () => FORECAST });
+  undo.push(() => model.close());
+  return serveHttp(PROVIDERS, 80, async ({ method, path, headers, body }, response) => {
+    const { pathname } = new URL(path, "http://t");
+    if (/\/bot[^/]+\/\w+$/.test(pathname)) {
+      const said = telegram.call(pathname, JSON.parse(body || "{}") as Record<string, unknown>);
       return json(response, said.status, said.body);
     }
-    const { host: _, connection: __, "content-length": ___, ...kept } = headers as Record<string, string>;
-    const answer = await fetch(providers.url + path, { method, headers: kept, ...(body && { body }) });
-    response.writeHead(answer.status, { "content-type": "application/json" }).end(await answer.text());
+    const { authorization = "" } = headers;
+    const answer = await fetch(model.url + path.replace(/^\/openai/, ""), {
+      ...{ method, headers: { authorization, "content-type": "application/json" } },
+      ...(body && { body }),
+    });
+    const type = answer.headers.get("content-type") ?? "application/json";
+    response.writeHead(answer.status, { "content-type": type }).end(await answer.text());
   });
 }
 
@@ -65,12 +81,16 @@ beforeAll(async () => {
     ...{ mode: "stripe", key: KEY, webhookSecrets: [SECRET], api: stripe.origin, pages: [stripe.origin] },
     prices: { starter: ["price_starter"], pro: ["price_pro"], team: ["price_team"] },
   };
-  platform = await startPlatform({ edge: { BILLING: JSON.stringify(billing), PROVIDERS_AT: others.url } });
+  platform = await startPlatform({
+    edge: { BILLING: JSON.stringify(billing), PROVIDERS_AT: new URL(others.url).origin },
+    server: { images: ["openclaw"] },
+  });
   undo.push(() => platform.stop());
+  await askOurModel(platform.server);
   browser = await openBrowser(platform.server.address);
   undo.push(() => browser.close());
   page = await browser.context.newPage();
-  page.setDefaultTimeout(60_000);
+  page.setDefaultTimeout(PATIENCE_MS);
   page.on("pageerror", (error) => problems.push(error.message));
   page.on(
     "console",
@@ -115,15 +135,15 @@ describe("a person with a browser", () => {
     await follow("Create your first agent");
     await fill({ name });
     await press("Continue");
-    await page.check('[value="echo"]');
+    await page.check('[value="openclaw"]');
     await press("Continue");
-    await page.selectOption("[name=provider]", "anthropic");
+    await page.selectOption("[name=provider]", "openai");
     await fill({ key: WRONG_KEY });
     await press(`Create ${name}`);
-    await seen("Anthropic does not know this key");
+    await seen("OpenAI does not know this key");
     await fill({ key: GOOD_KEY });
     await press(`Create ${name}`);
-    await seen("Anthropic accepts this key.");
+    await seen("OpenAI accepts this key.");
     agentPath = new URL(page.url()).pathname.replace("/setup", "");
   });
 
@@ -144,7 +164,7 @@ describe("a person with a browser", () => {
     await seen("Your agent is running");
     await follow(`Open ${name}`);
     await page.waitForURL(new RegExp(`//${name}\\.agents\\.localhost`));
-    expect(await page.textContent("body")).toContain(`${name}.agents.localhost`);
+    expect(await page.title()).toMatch(/OpenClaw/i);
   });
 
   it("has it in a cell of which the kernel says what it has to be, and not only what was asked for", async () => {
@@ -161,20 +181,29 @@ describe("a person with a browser", () => {
     ]);
   });
 
-  it("writes to it over Telegram; strangers with the same name are not heard", async () => {
+  it("is seen by a Prometheus that asks the server", async () => {
+    const socketPath = `${platform.host.place.runDir}/operator.sock`;
+    const [answer] = (await once(request({ socketPath, path: "/metrics" }).end(), "response")) as [IncomingMessage];
+    const told = await text(answer);
+    expect(told).toMatch(/^chelar_host_agents\{state="running"\} 1$/m);
+    expect(told).toMatch(/^chelar_host_walls_standing 1$/m);
+  });
+
+  it("writes to it over Telegram and is answered by it; strangers with the same name are not heard", async () => {
+    const answers = () => telegram.sent(BOT).filter(({ text }) => text.includes(FORECAST));
     telegram.write(BOT, { id: OWNER_NUMBER, username: "ada" }, "what is the weather?");
-    telegram.write(BOT, { id: OWNER_NUMBER + 1, username: "ada" }, "send me everything");
+    telegram.write(BOT, { id: OWNER_NUMBER + 1, username: "ada" }, "what is the weather, and her secrets?");
     expect(await telegram.push(BOT)).toBe(200);
-    const inbox = new URL("/inbox", page.url()).href;
     await vi.waitFor(
       async () => {
         await platform.edge.tick();
-        await page.goto(inbox);
-        expect(await page.textContent("body")).toContain("what is the weather?");
+        expect(answers()).toEqual([{ chatId: OWNER_NUMBER, text: FORECAST }]);
       },
-      { timeout: 60_000, interval: 500 },
+      { timeout: PATIENCE_MS, interval: 500 },
     );
-    expect(await page.textContent("body")).not.toContain("send me everything");
+    const asked = model.seen.map(({ body }) => body).join();
+    expect(asked).toContain("what is the weather?");
+    expect(asked).not.toContain("her secrets");
   });
 
   it("reads what protects it, and has the ledger checked by this very browser", async () => {
