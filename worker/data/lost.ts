@@ -1,6 +1,6 @@
-import { and, eq, isNull } from "drizzle-orm";
+import { and, eq, isNull, sql } from "drizzle-orm";
 import { hosts, tenants } from "../../schema/db/index.ts";
-import { atomically, isGuardFailure } from "../db.ts";
+import { atomically, insist, isGuardFailure } from "../db.ts";
 import { describeError } from "../http.ts";
 import { goneStatements, type ReceiptContext, receiptWithoutHost } from "./receipts.ts";
 
@@ -19,6 +19,7 @@ export async function endWithoutHosts(context: ReceiptContext): Promise<void> {
     try {
       const gone = { now: world.now(), actor: "system", detail: { lost: host.id } };
       await atomically(db, [
+        insist(db, sql`(select ${tenants.purgedAt} is null from ${tenants} where ${tenants.id} = ${tenant.id})`),
         ...goneStatements(db, tenant, gone),
         ...(await receiptWithoutHost(context, tenant, host.name)),
       ]);

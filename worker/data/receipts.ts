@@ -25,7 +25,7 @@ import {
 } from "../../schema/protocol/index.ts";
 import type { World } from "../clock.ts";
 import type { CommandKeys } from "../command-keys.ts";
-import { changedOne, type Database, insist, type Statement } from "../db.ts";
+import { type Database, insist, type Statement } from "../db.ts";
 import { eraseTenant } from "../vault/service.ts";
 import { forgettingAtOnce } from "./forgetting.ts";
 import { NAME_KEPT_MS, remainsOf, remainsOnLost } from "./rules.ts";
@@ -140,7 +140,6 @@ export function goneStatements(
       .update(tenants)
       .set({ purgedAt: now, slug: subject })
       .where(and(eq(tenants.id, subject), isNull(tenants.purgedAt))),
-    insist(db, changedOne),
     // What belonged to it has no further use to anybody honest.
     ...eraseTenant(db, subject, now),
     db.delete(tickets).where(eq(tickets.tenantId, subject)),

@@ -115,6 +115,15 @@ describe("a host's word that an agent is gone", () => {
     expect(await isProven(id)).toBe(false);
   });
 
+  it("ends an agent once, also when it is said twice in one breath", async () => {
+    const { id, row } = await leaving();
+    const words = await lastWords(hostOf(row), { tenantId: id, generation: row.generation });
+    const report = await hostOf(row).report(...words, ...words);
+    expect((await hostOf(row).post(edge, report)).status).toBe(200);
+    expect((await rowOf(id)).purgedAt).not.toBeNull();
+    expect((await linesOf(edge.db, id)).filter((line) => line === "tenant.purged")).toHaveLength(1);
+  });
+
   it("is worth nothing about a stay before the agent came back to it", async () => {
     const { id, row } = await leaving();
     const line = { at: 1, actor: "system", action: "tenant.moved", subject: id };

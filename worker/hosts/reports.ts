@@ -110,7 +110,11 @@ async function statementsFor(
         break;
       case "tenant.state": {
         const tenant = own.get(report.tenantId);
-        if (tenant && (await isVouched(report))) statements.push(...stateStatements(db, tenant, report, now));
+        if (!tenant || !(await isVouched(report))) break;
+        const taken = stateStatements(db, tenant, report, now);
+        statements.push(...taken);
+        // A host that was asked again says it twice in one breath.
+        if (report.state === "purged" && taken.length > 0) own.set(tenant.id, { ...tenant, purgedAt: now });
         break;
       }
       case "tenant.storage":
