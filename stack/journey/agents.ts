@@ -14,9 +14,14 @@ async function read(account: Account, id: string): Promise<Tenant> {
   return expectStatus(await account.api(`/api/v1/tenants/${id}`), 200).json<Tenant>();
 }
 
+export interface StepDone {
+  step: string;
+  tookMs: number;
+}
+
 /** Follows the progress events until the agent runs; returns the steps that were told as done, with their times. */
-export async function untilRunning(account: Account, id: string): Promise<string[]> {
-  const steps: string[] = [];
+export async function untilRunning(account: Account, id: string): Promise<StepDone[]> {
+  const steps: StepDone[] = [];
   let last = "";
   await account.client.events(
     `${account.dashboard}/api/v1/tenants/${id}/events`,
@@ -29,7 +34,7 @@ export async function untilRunning(account: Account, id: string): Promise<string
         state?: string;
         failure?: string;
       };
-      if (event === "step" && body.status === "done") steps.push(`${body.step} ${body.tookMs ?? 0} ms`);
+      if (event === "step" && body.status === "done") steps.push({ step: body.step ?? "", tookMs: body.tookMs ?? 0 });
       if (event !== "state") return false;
       last = `${body.state} ${body.failure ?? ""}`;
       return body.state === "running" || body.state === "failed";

@@ -29,6 +29,7 @@ export async function journeyCommand(options: { json: boolean; runtime: string }
         ingressPort: running.ingress.port,
         answersFromHost: answersTcp,
         runtime: runtime.data as RuntimeName,
+        judgesTimes: true,
       },
       recorder,
     );

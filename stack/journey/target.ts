@@ -14,6 +14,8 @@ export interface Target {
   /** Whether an address answers TCP when asked from the host itself: the counter-proof of a blocked packet. */
   answersFromHost(address: string, port: number): Promise<boolean>;
   runtime: RuntimeName;
+  /** Whether a time that is missed is a failure: on a machine that does nothing else it is. */
+  judgesTimes?: boolean;
 }
 
 export interface Tenant {
