@@ -38,6 +38,12 @@ describe("reads that are asked for side by side", () => {
     expect(trips).toEqual([["a", "b", "c", "d"]]);
   });
 
+  it("are sent once where they are the same, and answered to each", async () => {
+    const { trips, rows } = database();
+    expect(await Promise.all([rows("a"), rows("b", "a"), rows("a")])).toEqual([["a"], ["b", "a"], ["a"]]);
+    expect(trips).toEqual([["a", "b"]]);
+  });
+
   it("wait for nobody who asks later", async () => {
     const { trips, rows } = database();
     await rows("a");

@@ -24,7 +24,7 @@ export function readingTogether(ask: Ask): (statements: readonly InStatement[]) 
     const groups = waiting;
     waiting = [];
     try {
-      const results = await send(groups.flatMap(({ statements }) => statements));
+      const results = await sendOnce(groups.flatMap(({ statements }) => statements));
       for (const { statements, resolve } of groups) resolve(results.splice(0, statements.length));
     } catch (error) {
       // One statement was refused: each group for itself, so that nobody fails by what a neighbour asked.
@@ -32,6 +32,15 @@ export function readingTogether(ask: Ask): (statements: readonly InStatement[]) 
       for (const { statements, resolve, reject } of groups)
         isShared ? send(statements).then(resolve, reject) : reject(error);
     }
+  }
+
+  /** In one snapshot the same question has the same answer: several rooms ask whose an agent is. */
+  async function sendOnce(statements: readonly InStatement[]): Promise<ResultSet[]> {
+    const keys = statements.map((statement) => JSON.stringify(statement));
+    const different = new Map(keys.map((key, index) => [key, statements[index] as InStatement]));
+    const answers = await send([...different.values()]);
+    const byKey = new Map([...different.keys()].map((key, index) => [key, answers[index] as ResultSet]));
+    return keys.map((key) => byKey.get(key) as ResultSet);
   }
 
   /** Alone without a transaction, which is two statements more. */
