@@ -58,10 +58,9 @@ export function btrfsBacking({ root, device, sizeMiB }: BtrfsOptions): Backing {
     if (dev === 0) return;
     // 256 is the first inode of every subvolume (BTRFS_FIRST_FREE_OBJECTID); anything else is a directory.
     if (ino !== 256) return run("rm", ["-rf", "--one-file-system", "--", subvolume]);
-    const id = await ask("btrfs", ["inspect-internal", "rootid", subvolume]);
+    // Its qgroup is the kernel's to remove (older kernels leave it: empty, it counts towards nothing): removed
+    // by hand while the data is still being dropped, it makes the kernel give up on everybody's figures and limits.
     await btrfs("subvolume", "delete", "--commit-after", subvolume);
-    // Kernels differ in whether the number goes with its subvolume. One that stays would count towards nothing.
-    await btrfs("qgroup", "destroy", `0/${id.trim()}`, root).catch(() => {});
   }
 
   /** Limits and use of all subvolumes as files (Linux 5.9 and later): `0_ID/referenced`. */

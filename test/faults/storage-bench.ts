@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { mkdir, open, rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createVolumes } from "../../host-agent/storage/index.ts";
@@ -15,10 +15,15 @@ const RANDOM_WRITES = 4_000;
 const SNAPSHOT_MIB = 1_024;
 const VOLUMES = 100;
 /** Each thing is measured this often, in turns, and the median counts: other work on the machine hits both sides. */
-const TURNS = 3;
-/** A percentile of single writes takes more of them, and more turns. */
+const TURNS = 5;
+/**
+ * A percentile of single writes takes more of them, and more turns: a window of a tenth of a second says what the machine
+ * did in it, and not how writes are.
+ */
 const NEIGHBOUR_TURNS = 8;
-const NEIGHBOUR_WRITES = 2_000;
+const NEIGHBOUR_WRITES = 10_000;
+const NEIGHBOUR_SYNCS = 50;
+const FLOODED_MIB = 64;
 /** As the host agent does it (host-agent/keeping.ts). */
 const RESTRAIN_EVERY_MS = 500;
 
@@ -29,7 +34,10 @@ const FLOOD = `const { writeSync, openSync } = require("node:fs");
 
 const json = process.argv.includes("--json");
 const say = (line: string) => (json ? undefined : console.log(line));
-const median = (values: number[]) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+const at = (share: number, values: number[]) =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length * share)] ?? 0;
+const figure = (value: number) => value.toFixed(value < 10 ? 2 : 0);
+const median = (values: number[]) => at(0.5, values);
 
 /** Every turn writes what cannot be compressed or guessed, and ends on the disk. In MiB per second. */
 async function sequential(directory: string): Promise<number> {
@@ -86,38 +94,40 @@ try {
       measured.random[index]?.push(await random(directory));
     }
   }
-  const [bareMiB = 0, volumeMiB = 0] = measured.sequential.map(median);
-  const [bareWrites = 0, volumeWrites = 0] = measured.random.map(median);
+  const compared = (measured: number[][]) => {
+    const [bare = 0, volume = 0] = measured.map(median);
+    return { bare, volume, ratio: volume / bare };
+  };
+  const [whole, parts] = [compared(measured.sequential), compared(measured.random)];
+  const both = ({ bare, volume, ratio }: typeof whole, unit: string) =>
+    `bare ${figure(bare)} ${unit}   volume ${figure(volume)} ${unit}   ratio ${figure(ratio)}`;
+  say(`sequential write   ${both(whole, "MiB/s")}`);
+  say(`random 4 KiB       ${both(parts, "/s")}`);
 
   await rm(bare, { recursive: true });
   const snapshotMs = await snapshotOf(volumes, layout);
+  say(`snapshot of ${SNAPSHOT_MIB} MiB   ${figure(snapshotMs)} ms`);
   await volumes.destroy(layout);
-  const neighbour = await besideFlood(volumes, [layoutOf(1), layoutOf(2)], key);
+
+  const neighbour = await besideFlood(volumes, layoutOf, key);
+  const beside = ({ aloneMs, besideMs }: { aloneMs: number; besideMs: number }) =>
+    `alone ${aloneMs.toFixed(3)} ms   beside a full one ${besideMs.toFixed(3)} ms`;
+  say(`neighbour's p50    ${beside(neighbour.writeP50)}`);
+  say(`neighbour's p99    ${beside(neighbour.writeP99)}   change ${(100 * neighbour.change).toFixed(0)} %`);
+  say(`its fsync's p50    ${beside(neighbour.syncP50)}`);
+  say(`its fsync's p99    ${beside(neighbour.syncP99)}`);
+
   const openMs = await openMany(volumes, layoutOf, key, () => createVolumes({ stateDir, storage }));
+  say(`${VOLUMES} volumes opened   ${figure(openMs)} ms`);
 
   const result = {
-    sequential: { bareMiBps: bareMiB, volumeMiBps: volumeMiB, ratio: volumeMiB / bareMiB },
-    random4k: { barePerSecond: bareWrites, volumePerSecond: volumeWrites, ratio: volumeWrites / bareWrites },
+    sequential: { bareMiBps: whole.bare, volumeMiBps: whole.volume, ratio: whole.ratio },
+    random4k: { barePerSecond: parts.bare, volumePerSecond: parts.volume, ratio: parts.ratio },
     neighbour,
     snapshot: { mib: SNAPSHOT_MIB, ms: snapshotMs },
     opened: { volumes: VOLUMES, ms: openMs },
   };
   if (json) console.log(JSON.stringify(result));
-  const figure = (value: number) => value.toFixed(value < 10 ? 2 : 0);
-  say(
-    `sequential write   bare ${figure(bareMiB)} MiB/s   volume ${figure(volumeMiB)} MiB/s   ratio ${figure(volumeMiB / bareMiB)}`,
-  );
-  say(
-    `random 4 KiB       bare ${figure(bareWrites)} /s   volume ${figure(volumeWrites)} /s   ratio ${figure(volumeWrites / bareWrites)}`,
-  );
-  say(
-    `neighbour's p50    alone ${neighbour.aloneP50Ms.toFixed(3)} ms   beside a full one ${neighbour.besideP50Ms.toFixed(3)} ms`,
-  );
-  say(
-    `neighbour's p99    alone ${neighbour.aloneP99Ms.toFixed(3)} ms   beside a full one ${neighbour.besideP99Ms.toFixed(3)} ms   change ${(100 * neighbour.change).toFixed(0)} %`,
-  );
-  say(`snapshot of ${SNAPSHOT_MIB} MiB   ${figure(snapshotMs)} ms`);
-  say(`${VOLUMES} volumes opened   ${figure(openMs)} ms`);
 } finally {
   await host.destroy();
 }
@@ -151,46 +161,63 @@ async function openMany(
   return tookMs;
 }
 
-/** How long a neighbour's writes take while somebody at its quota writes on without end, beside how long they take alone. */
-async function besideFlood(volumes: Volumes, [flooder, quiet]: [TenantLayout, TenantLayout], key: string) {
-  for (const layout of [flooder, quiet]) await volumes.open(layout, { diskMiB: 64, key });
+/** Of single calls, in milliseconds. */
+interface Latencies {
+  writes: number[];
+  syncs: number[];
+}
+
+/** How long a neighbour's calls take while somebody at its quota writes on without end, beside how long they take alone. */
+async function besideFlood(volumes: Volumes, layoutOf: (slot: number) => TenantLayout, key: string) {
+  const quiet = layoutOf(1);
+  await volumes.open(quiet, { diskMiB: FLOODED_MIB, key });
+  const alone: Latencies = { writes: [], syncs: [] };
+  const beside: Latencies = { writes: [], syncs: [] };
   const keeping = setInterval(() => void volumes.restrain(), RESTRAIN_EVERY_MS);
-  const alone: number[] = [];
-  const beside: number[] = [];
   for (let turn = 0; turn < NEIGHBOUR_TURNS; turn++) {
-    alone.push(...latencies(quiet.dataDir));
+    measure(alone, quiet.dataDir);
+    // A new one in each turn: nobody is held already for what was before.
+    const flooder = layoutOf(2 + turn);
+    await volumes.open(flooder, { diskMiB: FLOODED_MIB, key });
     const flood = spawn(process.execPath, ["-e", FLOOD, `${flooder.dataDir}/flood`], { stdio: "ignore" });
     const ended = new Promise((resolve) => flood.once("exit", resolve));
-    // Full after a second; what counts is what comes then.
-    await sleep(3_000);
-    beside.push(...latencies(quiet.dataDir));
+    const used = async () => (await volumes.usage()).get(flooder.tenantId)?.usedBytes ?? 0;
+    while ((await used()) < FLOODED_MIB * MIB * 0.98) await sleep(RESTRAIN_EVERY_MS);
+    // What counts is what comes when the host agent has seen it.
+    await sleep(2 * RESTRAIN_EVERY_MS);
+    measure(beside, quiet.dataDir);
     flood.kill("SIGKILL");
     await ended;
-    // The next turn begins with an empty volume again, and not with one that is held already.
-    await rm(`${flooder.dataDir}/flood`);
+    await volumes.destroy(flooder);
     await sleep(2 * RESTRAIN_EVERY_MS);
   }
   clearInterval(keeping);
-  for (const layout of [flooder, quiet]) await volumes.destroy(layout);
-  const at = (share: number, values: number[]) =>
-    [...values].sort((a, b) => a - b)[Math.floor(values.length * share)] ?? 0;
-  const [aloneP99Ms, besideP99Ms] = [at(0.99, alone), at(0.99, beside)];
+  await volumes.destroy(quiet);
+  const both = (share: number, of: keyof Latencies) => ({
+    aloneMs: at(share, alone[of]),
+    besideMs: at(share, beside[of]),
+  });
+  const writeP99 = both(0.99, "writes");
   return {
-    ...{ aloneP50Ms: at(0.5, alone), besideP50Ms: at(0.5, beside) },
-    ...{ aloneP99Ms, besideP99Ms, change: besideP99Ms / aloneP99Ms - 1 },
+    ...{ writeP50: both(0.5, "writes"), writeP99, change: writeP99.besideMs / writeP99.aloneMs - 1 },
+    ...{ syncP50: both(0.5, "syncs"), syncP99: both(0.99, "syncs") },
   };
 }
 
-/** Of single writes of 4 KiB, in milliseconds; without an event loop between them. */
-function latencies(directory: string): number[] {
+/** write(2) of 4 KiB as an agent has it, and fsync(2) after one; without an event loop between them. */
+function measure({ writes, syncs }: Latencies, directory: string): void {
   const file = openSync(`${directory}/latency`, "w");
   const block = randomBytes(4_096);
-  const took: number[] = [];
-  for (let n = 0; n < NEIGHBOUR_WRITES; n++) {
+  const timed = (took: number[], call: () => void) => {
     const began = performance.now();
-    writeSync(file, block, 0, block.length, (n % 1_000) * block.length);
+    call();
     took.push(performance.now() - began);
+  };
+  const write = (n: number) => writeSync(file, block, 0, block.length, (n % 1_000) * block.length);
+  for (let n = 0; n < NEIGHBOUR_WRITES; n++) timed(writes, () => write(n));
+  for (let n = 0; n < NEIGHBOUR_SYNCS; n++) {
+    write(n);
+    timed(syncs, () => fsyncSync(file));
   }
   closeSync(file);
-  return took;
 }

@@ -104,6 +104,24 @@ describe("volumes", () => {
     expect(lost).toBeLessThanOrEqual(1);
   });
 
+  it("are counted on when a neighbour's full volume is destroyed", async () => {
+    const [layout, gone] = [newLayout(), newLayout()];
+    await open(layout);
+    await open(gone);
+    await writeFile(`${gone.dataDir}/large`, randomBytes(48 * MIB), { flush: true });
+    await volumes.destroy(gone);
+    await writeFile(`${layout.dataDir}/kept`, randomBytes(8 * MIB), { flush: true });
+    expect((await volumes.usage()).get(layout.tenantId)?.usedBytes).toBeGreaterThan(8 * MIB);
+    const [groups] = execFileSync(
+      "sh",
+      ["-c", 'echo /sys/fs/btrfs/"$(findmnt -no UUID "$1")"/qgroups', "sh", `${stateDir}/volumes`],
+      {
+        encoding: "utf8",
+      },
+    ).split("\n");
+    expect(readFileSync(`${groups}/inconsistent`, "utf8").trim()).toBe("0");
+  });
+
   it("are held while they are at their limit, so that no neighbour feels who writes on, and let go with room", async () => {
     const layout = newLayout();
     await open(layout);
