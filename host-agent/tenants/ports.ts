@@ -1,4 +1,10 @@
-import type { AgentQuestion, ChannelName, ImageState, RuntimeName, RuntimeStatus } from "../../schema/protocol/index.ts";
+import type {
+  AgentQuestion,
+  ChannelName,
+  ImageState,
+  RuntimeName,
+  RuntimeStatus,
+} from "../../schema/protocol/index.ts";
 import type { Snapshots } from "../storage/index.ts";
 import type { Tenant, TenantLayout } from "./layout.ts";
 
