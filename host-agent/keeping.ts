@@ -46,6 +46,7 @@ export function startKeeping({ journal, ports, tenantOf, keyOf, log, nowMs }: Ke
   async function look(): Promise<void> {
     const records = journal.tenants.all().filter(isKept);
     if (records.length === 0) return;
+    if (await volumes.recount()) log.warn("data.recounted", { why: "the file system had stopped counting" });
     const usage = await volumes.usage();
     // One tenant's files per round: a walk over all of a large host's would be felt.
     const swept = records[turn++ % records.length];

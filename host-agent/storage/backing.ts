@@ -27,6 +27,8 @@ export interface Backing {
   glance(): Promise<ReadonlyMap<string, Usage>>;
   /** Directories on all the disks that have to have room, or the same thing is refused to everybody. */
   disks: readonly string[];
+  /** Whether what each may hold was not counted any more; it is counted anew from now on. */
+  recount(): Promise<boolean>;
   /** What the file system itself still knows of a tenant, besides its directory. */
   traces(tenantId: string): Promise<readonly string[]>;
 }

@@ -65,6 +65,12 @@ export function btrfsBacking({ root, device, sizeMiB }: BtrfsOptions): Backing {
 
   /** Limits and use of all subvolumes as files (Linux 5.9 and later): `0_ID/referenced`. */
   let groupsDir: string | null = null;
+  async function groups(): Promise<string> {
+    const uuid = /uuid: ([0-9a-f-]{36})/;
+    groupsDir ??= `/sys/fs/btrfs/${uuid.exec(await ask("btrfs", ["filesystem", "show", root]))?.[1]}/qgroups`;
+    return groupsDir;
+  }
+
   let glanced: { commits: string | null; used: Map<string, Usage> } = { commits: null, used: new Map() };
   let watched = { groups: "", tenants: new Map<string, string>() };
 
@@ -113,10 +119,7 @@ export function btrfsBacking({ root, device, sizeMiB }: BtrfsOptions): Backing {
     },
     async glance() {
       const used = new Map<string, Usage>();
-      if (!groupsDir) {
-        const uuid = /uuid: ([0-9a-f-]{36})/.exec(await ask("btrfs", ["filesystem", "show", root]))?.[1];
-        groupsDir = `/sys/fs/btrfs/${uuid}/qgroups`;
-      }
+      const groupsDir = await groups();
       // Figures change with a commit and not between two: a file system that rests is one read, however many live on it.
       const commits = commitsOf(dirname(groupsDir));
       if (commits !== null && commits === glanced.commits) return glanced.used;
@@ -132,6 +135,14 @@ export function btrfsBacking({ root, device, sizeMiB }: BtrfsOptions): Backing {
       glanced = { commits, used };
       return used;
     },
+    // The kernel gives up counting where it cannot follow: after some changes by hand, and where memory failed it in a bad
+    // moment. What is written then is counted for nobody, so that no limit holds, and it stays so over a reboot.
+    async recount() {
+      if (fileIfThere(`${await groups()}/inconsistent`)?.trim() !== "1") return false;
+      // Goes on by itself; asked for again while it does, it says so and changes nothing.
+      await btrfs("quota", "rescan", root);
+      return true;
+    },
     async traces(tenantId) {
       const listed = parseSubvolumes(await ask("btrfs", ["subvolume", "list", root]));
       return listed
@@ -142,9 +153,13 @@ export function btrfsBacking({ root, device, sizeMiB }: BtrfsOptions): Backing {
 }
 
 /** How many transactions this file system has committed; null where the kernel (before 6.0) does not say. */
-function commitsOf(fileSystemDir: string): string | null {
+const commitsOf = (fileSystemDir: string): string | null =>
+  /^commits (\d+)$/m.exec(fileIfThere(`${fileSystemDir}/commit_stats`) ?? "")?.[1] ?? null;
+
+/** What an older kernel does not tell is not there. */
+function fileIfThere(path: string): string | null {
   try {
-    return /^commits (\d+)$/m.exec(readFileSync(`${fileSystemDir}/commit_stats`, "utf8"))?.[1] ?? null;
+    return readFileSync(path, "utf8");
   } catch {
     return null;
   }

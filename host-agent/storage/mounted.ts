@@ -60,6 +60,7 @@ export function mountedBacking({ root, directory }: { root: string; directory: s
       return used;
     },
     glance: async () => measured,
+    recount: async () => false,
     traces: async () => [],
   };
 }

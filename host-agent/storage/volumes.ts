@@ -142,6 +142,11 @@ export function volumesOn(backing: Backing): Volumes {
       return disk();
     },
 
+    async recount() {
+      await prepare();
+      return backing.recount();
+    },
+
     async restrain() {
       // Nothing was opened yet.
       if (!prepared) return;

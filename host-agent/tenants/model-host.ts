@@ -105,6 +105,7 @@ export function createModelHost() {
           receive: async (_, { makeWay }) => makeWay(),
           settle: async () => {},
         },
+        recount: async () => false,
         restrain: async () => {},
         disk: async () => null,
         freeze: async () => {},

@@ -54,6 +54,8 @@ export interface Volumes {
   destroy(layout: TenantLayout): Promise<string>;
   /** In bytes of ciphertext, by tenant. */
   usage(): Promise<ReadonlyMap<string, VolumeUsage>>;
+  /** Whether what volumes hold was not counted any more, so that no limit held; it is counted anew from now on. */
+  recount(): Promise<boolean>;
   /**
    * Slows down whose next write may be refused, and lets go who has room again: a volume at its limit that is written to
    * without end would be felt by all others. Cheap; to be called several times in a second.

@@ -112,14 +112,32 @@ describe("volumes", () => {
     await volumes.destroy(gone);
     await writeFile(`${layout.dataDir}/kept`, randomBytes(8 * MIB), { flush: true });
     expect((await volumes.usage()).get(layout.tenantId)?.usedBytes).toBeGreaterThan(8 * MIB);
-    const [groups] = execFileSync(
-      "sh",
-      ["-c", 'echo /sys/fs/btrfs/"$(findmnt -no UUID "$1")"/qgroups', "sh", `${stateDir}/volumes`],
-      {
-        encoding: "utf8",
-      },
-    ).split("\n");
+    const groups = countsOf(stateDir);
     expect(readFileSync(`${groups}/inconsistent`, "utf8").trim()).toBe("0");
+  });
+
+  it("are counted anew where the file system has stopped counting, and end at their quota again", async () => {
+    const layout = newLayout();
+    await open(layout);
+    await writeFile(`${layout.dataDir}/kept`, randomBytes(4 * MIB), { flush: true });
+    await volumes.snapshots.take(layout, "before");
+    const root = `${stateDir}/volumes`;
+    const btrfs = (...args: string[]) => execFileSync("btrfs", args, { encoding: "utf8", stdio: "pipe" });
+    const live = new RegExp(`ID (\\d+) .*${layout.tenantId}/live$`, "m").exec(btrfs("subvolume", "list", root))?.[1];
+    // What is shared with a snapshot cannot be added to a group without looking at all of it.
+    btrfs("qgroup", "create", "1/9", root);
+    btrfs("qgroup", "assign", "--no-rescan", `0/${live}`, "1/9", root);
+    const groups = countsOf(stateDir);
+    const inconsistent = () => readFileSync(`${groups}/inconsistent`, "utf8").trim();
+    expect(inconsistent()).toBe("1");
+    await writeFile(`${layout.dataDir}/unseen`, randomBytes(8 * MIB), { flush: true });
+    expect(await volumes.recount()).toBe(true);
+    await expect.poll(inconsistent, { timeout: 60_000 }).toBe("0");
+    expect(await volumes.recount()).toBe(false);
+    expect((await volumes.usage()).get(layout.tenantId)?.usedBytes).toBeGreaterThan(12 * MIB);
+    await expect(writeFile(`${layout.dataDir}/more`, randomBytes(QUOTA_MIB * MIB))).rejects.toMatchObject({
+      errno: -constants.errno.EDQUOT,
+    });
   });
 
   it("are held while they are at their limit, so that no neighbour feels who writes on, and let go with room", async () => {
@@ -234,3 +252,11 @@ describe("volumes", () => {
     expect(await readdir(directory)).toEqual([]);
   });
 });
+
+/** Where the kernel says what it has counted of each volume, and whether it still does. */
+const countsOf = (stateDir: string) => {
+  const uuid = execFileSync("findmnt", ["--noheadings", "--output", "UUID", `${stateDir}/volumes`], {
+    encoding: "utf8",
+  });
+  return `/sys/fs/btrfs/${uuid.trim()}/qgroups`;
+};
