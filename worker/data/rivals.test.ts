@@ -38,8 +38,9 @@ const act = async (id: string, what: string, body?: object) =>
   (await owner.request("POST", `/api/v1/tenants/${id}/${what}`, body)).status;
 const destroy = async (id: string) => (await owner.request("DELETE", `/api/v1/tenants/${id}`)).status;
 
-/** Alive, on a host, with a copy that it could be restored and moved from. */
+/** Alive, on a host, with a copy that it could be restored and moved from, to another host that is heard of. */
 async function agent(): Promise<string> {
+  for (const host of hosts) await host.post(edge, await host.report());
   const { id } = (await owner.create()).body;
   const host = hostOf(await rowOf(id));
   const backup = { snapshot: "20261122T104501Z", at: 1, bytes: 1, number: 0, verifiedAt: 1 };
