@@ -59,5 +59,3 @@ export async function sweepGroups(): Promise<void> {
   const entries = await readdir(PARENT, { withFileTypes: true }).catch(() => []);
   for (const entry of entries) if (entry.isDirectory()) await rmdir(`${PARENT}/${entry.name}`).catch(() => {});
 }
-
-export const hasGroup = (name: string): boolean => existsSync(`${PARENT}/${name}`);

@@ -7,7 +7,7 @@ import type { Backing } from "./backing.ts";
 import { CryptError, daemonsOf, endDaemons, FILE_SYSTEM, initialise, mountVolume } from "./gocryptfs.ts";
 import { limitsOn } from "./limits.ts";
 import { ensureOwn, exists, ignore } from "./paths.ts";
-import { enterGroup, hasGroup, leaveGroup, sweepGroups } from "./processor.ts";
+import { enterGroup, leaveGroup, sweepGroups } from "./processor.ts";
 import { mountFaults, reserveMiB } from "./rules.ts";
 import { mountOn, run } from "./run.ts";
 import { cipherDirOf, snapshotsOn } from "./snapshots.ts";
@@ -170,7 +170,6 @@ export function volumesOn(backing: Backing): Volumes {
     return [
       ...((await mountOn(dataDir)) ? [`a mount on ${dataDir}`] : []),
       ...daemonsOf(dataDir).map((pid) => `gocryptfs ${pid}`),
-      ...(hasGroup(tenantId) ? [`the control group ${tenantId}`] : []),
       ...((await exists(dataDir)) ? [dataDir] : []),
       ...((await exists(volumeDir)) ? [volumeDir] : []),
       ...(await backing.traces(tenantId)),
