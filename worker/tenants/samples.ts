@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, lt, sql } from "drizzle-orm";
+import { and, eq, gt, lt, sql } from "drizzle-orm";
 import { tenantSamples, tenantStorage } from "../../schema/db/index.ts";
 import type { TenantStatus } from "../../schema/protocol/index.ts";
 import type { Database, Statement } from "../db.ts";
@@ -36,16 +36,20 @@ export function sampleStatements(db: Database, report: TenantStatus, now: number
 export const forgetSamples = (db: Database, tenantId: string): Statement =>
   db.delete(tenantSamples).where(eq(tenantSamples.tenantId, tenantId));
 
-/** Oldest first. */
+/** Oldest first. A day of them as one value: over HTTP each value of each row is an object of its own. */
 export async function samplesOf(db: Database, tenantId: string, now: number): Promise<Sample[]> {
+  const { minute, memoryMiB, cpuPercent, diskMiB, requests } = tenantSamples;
   const since = Math.floor((now - SAMPLES_KEPT_MS) / MINUTE_MS);
-  const rows = await db
-    .select()
+  const columns = sql`json_array(${minute}, ${memoryMiB}, ${cpuPercent}, ${diskMiB}, ${requests})`;
+  const [found] = await db
+    .select({ rows: sql<string>`json_group_array(${columns})` })
     .from(tenantSamples)
-    .where(and(eq(tenantSamples.tenantId, tenantId), gt(tenantSamples.minute, since)))
-    .orderBy(asc(tenantSamples.minute));
-  return rows.map(({ tenantId: _, minute, ...sample }) => ({
-    at: new Date(minute * MINUTE_MS).toISOString(),
-    ...sample,
-  }));
+    .where(and(eq(tenantSamples.tenantId, tenantId), gt(minute, since)));
+  const rows: [number, number, number, number | null, number | null][] = JSON.parse(found?.rows ?? "[]");
+  return rows
+    .sort(([one], [other]) => one - other)
+    .map(([at, memoryMiB, cpuPercent, diskMiB, requests]) => ({
+      at: new Date(at * MINUTE_MS).toISOString(),
+      ...{ memoryMiB, cpuPercent, diskMiB, requests },
+    }));
 }
