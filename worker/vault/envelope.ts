@@ -43,20 +43,24 @@ export const newSalt = (random: Random): string => toBase64url(random(SALT_BYTES
  * for longer than the work in hand: what it has derived would outlive the salt.
  */
 export function tenantKeys(ring: Keyring, tenantId: string, salt: string | null) {
-  const derived = new Map<string, Promise<Wrapping>>();
-  function wrappingOf(format: number, keyVersion: number): Promise<Wrapping> {
+  const bound = boundTo(tenantId);
+  const derived = new Map<string, Wrapping | Promise<Wrapping>>();
+  function wrappingOf(format: number, keyVersion: number): Wrapping | Promise<Wrapping> {
     const name = `${format} ${keyVersion}`;
-    const known = derived.get(name) ?? makeWrapping(ring, { tenantId, salt, format, keyVersion });
-    derived.set(name, known);
-    return known;
+    const known = derived.get(name);
+    if (known) return known;
+    const making = makeWrapping(ring, { tenantId, salt, format, keyVersion }).then((made) => {
+      derived.set(name, made);
+      return made;
+    });
+    derived.set(name, making);
+    return making;
   }
 
   /** What a row says that it is wrapped under; throws where that may not be. Only {@link UNREADABLE} leaves this file. */
-  async function wrappingNamedBy({ format, keyVersion, keyCommitment }: Envelope): Promise<CryptoKey> {
+  function wrappingNamedBy({ format, keyVersion }: Envelope): Wrapping | Promise<Wrapping> {
     if (keyVersion < ring.floor) throw new Error("below the floor");
-    const { key, commitment } = await wrappingOf(format, keyVersion);
-    if (commitment !== keyCommitment) throw new Error("another wrapping key");
-    return key;
+    return wrappingOf(format, keyVersion);
   }
 
   async function seal(secret: Secret, place: SecretPlace, random: Random): Promise<Envelope> {
@@ -65,11 +69,11 @@ export function tenantKeys(ring: Keyring, tenantId: string, salt: string | null)
     const nonce = fresh.subarray(DATA_KEY_BYTES, DATA_KEY_BYTES + NONCE_BYTES);
     const wrapNonce = fresh.subarray(DATA_KEY_BYTES + NONCE_BYTES);
     const keyVersion = ring.current;
-    const bound = boundTo(tenantId, place, keyVersion);
+    const to = bound(place, keyVersion);
     const wrapping = await wrappingOf(FORMAT, keyVersion);
     const key = await importKey(dataKey, ["encrypt"]);
-    const value = await crypto.subtle.encrypt(gcm(nonce, bound.value), key, utf8(secret.reveal()));
-    const wrapped = await crypto.subtle.encrypt(gcm(wrapNonce, bound.key), wrapping.key, dataKey);
+    const value = await crypto.subtle.encrypt(gcm(nonce, to.value), key, utf8(secret.reveal()));
+    const wrapped = await crypto.subtle.encrypt(gcm(wrapNonce, to.key), wrapping.key, dataKey);
     const envelope = {
       format: FORMAT,
       keyVersion,
@@ -86,8 +90,8 @@ export function tenantKeys(ring: Keyring, tenantId: string, salt: string | null)
   /** Wrong tag, wrong or retired key, moved, truncated or made-up row, destroyed salt: one and the same failure. */
   async function open(envelope: Envelope, place: SecretPlace): Promise<Opened> {
     try {
-      const { key, value } = halvesOf(envelope, tenantId, place);
-      const dataKey = await unwrapped(await wrappingNamedBy(envelope), key, false);
+      const { key, value } = halvesOf(envelope, tenantId, place, bound);
+      const dataKey = await unwrapped(committed(envelope, await wrappingNamedBy(envelope)), key, false);
       const text = await crypto.subtle.decrypt(gcm(value.nonce, value.bound), dataKey, value.sealed);
       return { ok: true, secret: new Secret(decoder.decode(text)) };
     } catch {
@@ -109,13 +113,14 @@ export function tenantKeys(ring: Keyring, tenantId: string, salt: string | null)
       return opened.ok ? { ok: true, envelope: await seal(opened.secret, place, random) } : opened;
     }
     try {
-      const { key } = halvesOf(envelope, tenantId, place);
-      const dataKey = await rawKey(await unwrapped(await wrappingNamedBy(envelope), key, true));
+      const { key } = halvesOf(envelope, tenantId, place, bound);
+      const by = committed(envelope, await wrappingNamedBy(envelope));
+      const dataKey = await rawKey(await unwrapped(by, key, true));
       const keyVersion = ring.current;
       const wrapping = await wrappingOf(FORMAT, keyVersion);
       const nonce = random(NONCE_BYTES);
-      const { key: bound } = boundTo(tenantId, place, keyVersion);
-      const wrapped = await crypto.subtle.encrypt(gcm(nonce, bound), wrapping.key, dataKey);
+      const to = bound(place, keyVersion);
+      const wrapped = await crypto.subtle.encrypt(gcm(nonce, to.key), wrapping.key, dataKey);
       dataKey.fill(0);
       const wrap = { keyVersion, keyCommitment: wrapping.commitment, wrappedKey: boxed(nonce, wrapped) };
       return { ok: true, envelope: { ...envelope, ...wrap } };
@@ -135,6 +140,11 @@ interface Wrapping {
   key: CryptoKey;
   /** Null where the ring's key itself wraps. */
   commitment: string | null;
+}
+
+function committed({ keyCommitment }: Envelope, { key, commitment }: Wrapping): CryptoKey {
+  if (commitment !== keyCommitment) throw new Error("another wrapping key");
+  return key;
 }
 
 /** One derivation gives the key and, from an independent half, what may be told of it. Each format has a key of its own. */

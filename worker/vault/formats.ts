@@ -43,16 +43,21 @@ export interface Half {
 }
 
 /** Takes a row apart; throws where it is none. */
-export function halvesOf(envelope: Envelope, tenantId: string, place: SecretPlace): { key: Half; value: Half } {
+export function halvesOf(
+  envelope: Envelope,
+  tenantId: string,
+  place: SecretPlace,
+  bound: Binding,
+): { key: Half; value: Half } {
   const { format, keyVersion, ciphertext, wrappedKey } = envelope;
   switch (format) {
     case FORMAT: {
       if (wrappedKey.length !== KEY_BOX_LETTERS) throw new Error("not the box of a key");
-      const bound = boundTo(tenantId, place, keyVersion);
+      const to = bound(place, keyVersion);
       const boxes = bytesOf(wrappedKey + ciphertext);
       return {
-        key: unboxed(boxes.subarray(0, KEY_BOX_BYTES), bound.key),
-        value: unboxed(boxes.subarray(KEY_BOX_BYTES), bound.value),
+        key: unboxed(boxes.subarray(0, KEY_BOX_BYTES), to.key),
+        value: unboxed(boxes.subarray(KEY_BOX_BYTES), to.value),
       };
     }
     case FORMAT_OF_COLUMNS:
@@ -77,11 +82,15 @@ export function halvesOf(envelope: Envelope, tenantId: string, place: SecretPlac
  * version: a rotation rewraps the data key and never touches the value. They need nothing else to tell them apart, since
  * no key seals both.
  */
-export function boundTo(tenantId: string, { name, version }: SecretPlace, keyVersion: number) {
-  const end = `,${keyVersion}]`;
-  const key = utf8(JSON.stringify(["chelar-vault", FORMAT, tenantId, name, version]).slice(0, -1) + end);
-  return { key, value: key.subarray(0, key.length - end.length) };
+export function boundTo(tenantId: string) {
+  const start = JSON.stringify(["chelar-vault", FORMAT, tenantId]).slice(0, -1);
+  return ({ name, version }: SecretPlace, keyVersion: number): { key: Bytes; value: Bytes } => {
+    const end = `,${keyVersion}]`;
+    const key = utf8(`${start},${JSON.stringify(name)},${version}${end}`);
+    return { key, value: key.subarray(0, key.length - end.length) };
+  };
 }
+export type Binding = ReturnType<typeof boundTo>;
 
 export const boxed = (nonce: Bytes, sealed: ArrayBuffer): string =>
   toBase64url(nonce) + toBase64url(new Uint8Array(sealed));

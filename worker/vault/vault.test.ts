@@ -49,7 +49,7 @@ describe("an envelope", () => {
   it("names its tenant in both of its locks, so that one of them alone keeps others out", async () => {
     const other = await tenantKeys(ring, "tnt_b", salt).seal(new Secret("value"), place, random);
     expect(other.keyCommitment).not.toBe((await seal("value")).keyCommitment);
-    const [mine, theirs] = ["tnt_a", "tnt_b"].map((tenantId) => boundTo(tenantId, place, 2));
+    const [mine, theirs] = ["tnt_a", "tnt_b"].map((tenantId) => boundTo(tenantId)(place, 2));
     expect(mine?.key).not.toEqual(theirs?.key);
     expect(mine?.value).not.toEqual(theirs?.value);
   });
