@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { EngineAwayError, StepError } from "../tenants/ports.ts";
 import { connectDocker, demultiplex } from "./docker.ts";
 import { dockerContainers } from "./index.ts";
-import { factsOf, factsOfListed, isInGroupOf, networkMatches, reconnectDelayMs } from "./rules.ts";
+import { canNeverStart, factsOf, factsOfListed, isInGroupOf, networkMatches, reconnectDelayMs } from "./rules.ts";
 import { olderVersion } from "./socket.ts";
 import { networkSpec } from "./spec.ts";
 
@@ -248,4 +248,22 @@ describe("rules", () => {
   it("waits longer after each failure, and never longer than 5 s", () => {
     expect([0, 1, 2, 9, 99].map(reconnectDelayMs)).toEqual([100, 200, 400, 5_000, 5_000]);
   });
+});
+
+test.each([
+  [404, "network 5f1c not found"],
+  [500, "could not find bridge chl0"],
+  [500, "task be74c856: already exists"],
+  [500, 'failed to create task: id already in use: "be74c856"'],
+  [500, "failed to start shim: mkdir /run/containerd/io.containerd.runtime.v2.task/moby/be74: file exists: unknown"],
+])("makes a container anew where the engine can never start it: %i %s", (status, message) => {
+  expect(canNeverStart({ status, message })).toBe(true);
+});
+
+test.each([
+  [404, "No such container: chelar-tnt_a"],
+  [500, "failed to start shim: fork/exec: resource temporarily unavailable: unknown"],
+  [500, "mkdir /var/lib/docker/overlay2: no space left on device"],
+])("leaves a container alone whose next start may succeed: %i %s", (status, message) => {
+  expect(canNeverStart({ status, message })).toBe(false);
 });

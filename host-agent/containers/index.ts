@@ -6,7 +6,7 @@ import type { RuntimeName } from "../../schema/protocol/index.ts";
 import { RUNTIME_TABLE } from "../runtimes/table.ts";
 import { type Containers, type NetworkLayout, SlotBlockedError, StepError } from "../tenants/ports.ts";
 import { type ContainerState, type Docker, DockerError } from "./docker.ts";
-import { factsOf, factsOfListed, networkMatches, vitalsOf } from "./rules.ts";
+import { canNeverStart, factsOf, factsOfListed, hasLostBridge, networkMatches, vitalsOf } from "./rules.ts";
 import { containerSpec, LABELS, networkSpec, type SpecOptions } from "./spec.ts";
 import { endStrays } from "./strays.ts";
 import { watchEngine } from "./watch.ts";
@@ -204,19 +204,6 @@ export function dockerContainers(options: ContainerOptions): Containers {
     Object.entries(containers).map(([name, operation]) => [name, name === "watch" ? operation : guarded(operation)]),
   ) as unknown as Containers;
 }
-
-/**
- * Without such a container the next walk makes it again. One that ran once is bound to its network by id: where that was
- * made anew, it can never start. And where the engine was killed in the middle of a start, containerd keeps a task under
- * the container's id, with its process or without, that this engine (before moby 23) neither takes back nor removes.
- */
-const canNeverStart = ({ status, message }: Pick<DockerError, "status" | "message">): boolean =>
-  (status === 404 && /\bnetwork\b.*not found/.test(message)) ||
-  hasLostBridge({ status, message }) ||
-  (status === 500 && /\btask\b.*already exists|\bid already in use/.test(message));
-
-const hasLostBridge = ({ status, message }: Pick<DockerError, "status" | "message">): boolean =>
-  status === 500 && /could not find bridge/.test(message);
 
 /**
  * An engine that was killed in the middle of making a network may keep its bridge driver's half of it: under no name that

@@ -67,3 +67,19 @@ export const isInGroupOf = (containerId: string, cgroup: string): boolean =>
 
 /** Pause before the event stream is opened again, after `failures` in a row: 100 ms, doubling, at most 5 s. */
 export const reconnectDelayMs = (failures: number): number => Math.min(5_000, 100 * 2 ** Math.min(failures, 10));
+
+type Refusal = Readonly<{ status: number; message: string }>;
+
+/**
+ * Without such a container the next walk makes it again. One that ran once is bound to its network by id: where that was
+ * made anew, it can never start. And where the engine was killed in the middle of a start, containerd keeps something
+ * under the container's id that this engine (before moby 23) neither takes back nor removes: a task, with its process or
+ * without, or the directory that the next start would make.
+ */
+export const canNeverStart = ({ status, message }: Refusal): boolean =>
+  (status === 404 && /\bnetwork\b.*not found/.test(message)) ||
+  hasLostBridge({ status, message }) ||
+  (status === 500 && /\btask\b.*already exists|\bid already in use|\bstart shim: mkdir .*: file exists/.test(message));
+
+export const hasLostBridge = ({ status, message }: Refusal): boolean =>
+  status === 500 && /could not find bridge/.test(message);

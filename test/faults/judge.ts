@@ -22,7 +22,10 @@ export async function judge(
   id: string,
   { last, left, others = 0 }: { last: Word; left: Census; others?: number },
 ): Promise<void> {
+  const from = lab.log().length;
   const reached = await eventually(() => lab.has(id, leadsTo(last), last.generation), 45);
+  // Whoever is told of a loss wants to know what its host was doing.
+  if (!reached) console.error(`${id} did not reach ${leadsTo(last)}:\n${lab.log().slice(from)}`);
   const found = await settledCensus(lab, id, left, others);
   await purge(lab, id, last);
   const after = await settledCensus(lab, id, gone, others);

@@ -43,6 +43,10 @@ const describe = ({ kills, converged, orphans, lostAcknowledged }: Tally) =>
 
 const killing = kills();
 const acts = [killing, ...FAULTS].filter(({ name }) => !values.only || values.only.includes(name));
+if (acts.length === 0) {
+  console.error(`--only takes ${[killing, ...FAULTS].map(({ name }) => name).join(", ")}`);
+  process.exit(2);
+}
 const scenarios: Tally[] = [];
 let killPoints = 0;
 for (const act of acts) {
