@@ -250,7 +250,7 @@ describe("rules", () => {
   });
 });
 
-test.each([
+it.each([
   [404, "network 5f1c not found"],
   [500, "could not find bridge chl0"],
   [500, "task be74c856: already exists"],
@@ -260,7 +260,7 @@ test.each([
   expect(canNeverStart({ status, message })).toBe(true);
 });
 
-test.each([
+it.each([
   [404, "No such container: chelar-tnt_a"],
   [500, "failed to start shim: fork/exec: resource temporarily unavailable: unknown"],
   [500, "mkdir /var/lib/docker/overlay2: no space left on device"],
