@@ -2,6 +2,7 @@ import { chmodSync, chownSync, rmSync } from "node:fs";
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Server as SocketServer } from "node:net";
 import { COMMAND_PATH, ENVELOPE_CONTENT_TYPE, MAX_ENVELOPE_BYTES } from "../schema/protocol/index.ts";
+import { readBody } from "./body.ts";
 import type { CommandDesk } from "./commands.ts";
 import { describeError, type Log } from "./log.ts";
 
@@ -51,19 +52,6 @@ function refuse(response: ServerResponse, code: keyof typeof ANSWERS): void {
   // The rest of an unread body is not worth reading: the connection ends with the answer.
   const headers = { "content-type": "application/json", "cache-control": "no-store", connection: "close" };
   response.writeHead(ANSWERS[code], headers).end(JSON.stringify({ code }));
-}
-
-/** Null as soon as more than `limit` bytes have come, whatever Content-Length said. Latin-1: no byte is lost or merged. */
-async function readBody(request: IncomingMessage, limit: number): Promise<string | null> {
-  if (Number(request.headers["content-length"] ?? 0) > limit) return null;
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > limit) return null;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("latin1");
 }
 
 /** Listens on a unix socket that only root and one group may connect to. A socket left by a dead agent is replaced. */

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type AgentQuestion, ASK_PATH, agentQuestion, MAX_ANSWER_CHARACTERS } from "../../schema/protocol/index.ts";
+import { readBody } from "../body.ts";
 import { createTurns, type Turns } from "./turns.ts";
 
 export interface AskingOptions {
@@ -72,15 +73,9 @@ async function answer(tenantId: string, request: IncomingMessage, response: Serv
 }
 
 async function readJson(request: IncomingMessage): Promise<unknown> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > MAX_QUESTION_BYTES) return null;
-    chunks.push(chunk);
-  }
+  const body = await readBody(request, MAX_QUESTION_BYTES);
   try {
-    return JSON.parse(Buffer.concat(chunks).toString("utf8"));
+    return JSON.parse(Buffer.from(body ?? "", "latin1").toString("utf8"));
   } catch {
     return null;
   }

@@ -2,6 +2,7 @@ import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { pipeline } from "node:stream/promises";
 import { DOWNLOAD_PATH, importKeyset, MAX_ENVELOPE_BYTES, verifyEnvelope } from "../../schema/protocol/index.ts";
+import { readBody } from "../body.ts";
 import type { Identity } from "../identity.ts";
 import type { Journal, TenantRecord } from "../journal.ts";
 import { describeError, type Log } from "../log.ts";
@@ -168,15 +169,4 @@ async function clearLeftovers(root: string): Promise<void> {
 function refuse(response: ServerResponse, status: 403 | 404 | 429, code: string): void {
   response.writeHead(status, { "content-type": "application/json", connection: "close" });
   response.end(JSON.stringify({ code }));
-}
-
-async function readBody(request: IncomingMessage, limit: number): Promise<string | null> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > limit) return null;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("latin1");
 }
