@@ -13,6 +13,7 @@ export const alerts = sqliteTable(
         "stranger",
         "left_behind",
         "disk_short",
+        "engine_away",
         "deletion_waits",
       ],
     }).notNull(),

@@ -24,6 +24,8 @@ export const hosts = sqliteTable("hosts", {
   keyset: text(),
   /** Highest report number taken in: what is at or below it has been seen. */
   reportSeq: integer().notNull().default(0),
+  /** Seconds, by the host's clock: when the newest of what was taken in was signed. */
+  reportSignedAt: integer().notNull().default(0),
   lastReportAt: integer(),
   /** JSON of the last inventory: versions and image states. */
   inventory: text(),

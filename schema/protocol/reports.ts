@@ -94,6 +94,8 @@ export const hostInventory = z.strictObject({
   }),
   /** Of the disk that agents' data is on: below the reserve no new volume is made. */
   disk: z.strictObject({ freeMiB: z.int().min(0), reserveMiB: z.int().min(0) }).optional(),
+  /** Away: no container can be started, ended or seen. */
+  engine: z.enum(["answers", "away"]).optional(),
   /** How often each wall was found changed by somebody else, since the agent began; put back every time. */
   drift: z.record(z.string().max(32), z.int().min(0)).optional(),
 });

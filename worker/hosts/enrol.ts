@@ -161,6 +161,7 @@ export async function enrolHost(compact: string, context: EnrolContext): Promise
     desiredHash: null,
     // Its journal may be a new one that counts from the start again.
     reportSeq: 0,
+    reportSignedAt: 0,
     enrolledAt: now,
   };
   try {

@@ -153,11 +153,32 @@ describe("a host that speaks", () => {
     expect(await host.ackOf(await host.post(edge, asked), asked)).toBe((await hostRow()).reportSeq);
   });
 
-  it("with an old copy of its journal is reported to the operator, and told nothing", async () => {
-    const { reportSeq } = await hostRow();
+  it("whose words overtake each other on the way is heard without an alarm, and nothing old becomes new", async () => {
+    const was = { lastSeq: (await hostRow()).reportSeq, keyset: { version: 1, kids: ["before"] } };
+    const [asked, early] = [await host.sign([], was), await host.report(inventory)];
+    host.now = () => Date.now() + 5_000;
+    const late = await host.report(inventory);
+    expect(await host.ackOf(await host.post(edge, late), late)).toBe((await hostRow()).reportSeq);
+    const before = await hostRow();
+    for (const compact of [early, asked]) {
+      expect(await host.ackOf(await host.post(edge, compact), compact)).toBe(before.reportSeq);
+    }
+    expect(await hostRow()).toEqual(before);
+    expect(await openAlerts()).not.toContain("host_rolled_back");
+  });
+
+  it("with an old copy of its journal is reported to the operator, told nothing, and gets no agent", async () => {
+    const { reportSeq, reportSignedAt } = await hostRow();
+    host.now = () => (reportSignedAt + 1) * 1_000;
     const old = await host.sign([], { lastSeq: reportSeq - 1 });
+    const before = host.commands.length;
     expect(await host.ackOf(await host.post(edge, old), old)).toBe(reportSeq);
     expect(await openAlerts()).toContain("host_rolled_back");
+    expect(host.commands).toHaveLength(before);
+    expect((await owner.create()).body.code).toBe("no_capacity");
+    await host.enrol(edge);
+    expect(await openAlerts()).not.toContain("host_rolled_back");
+    expect((await owner.create()).status).toBe(201);
   });
 
   it("does not make a failing command run again with every word; one that was away hears all at once", async () => {

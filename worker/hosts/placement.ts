@@ -5,7 +5,7 @@ import type { World } from "../clock.ts";
 import { type Database, insist, type Statement } from "../db.ts";
 import { DEFAULT_PLAN, limitsOf, PLAN_IDS } from "../tenants/index.ts";
 import { raiseAlert, resolveAlert } from "./alerts.ts";
-import { shortOfDisk } from "./disk.ts";
+import { unfitHosts } from "./fitness.ts";
 import { choosePlace, type HostRoom, wasAway } from "./rules.ts";
 
 /** What somebody wants a place for. `region` null: wherever there is room. */
@@ -118,13 +118,13 @@ export async function readPromised(db: Database): Promise<(hostId: string) => Pr
 }
 
 async function readRooms(db: Database): Promise<HostRoom[]> {
-  const [open, promised, short] = await Promise.all([
+  const [open, promised, unfit] = await Promise.all([
     db.select().from(hosts).where(eq(hosts.state, "enrolled")),
     readPromised(db),
-    shortOfDisk(db),
+    unfitHosts(db),
   ]);
   return speaking(open)
-    .filter(({ id }) => !short.has(id))
+    .filter(({ id }) => !unfit.has(id))
     .map(({ id, region, memoryMiB, diskMiB, maxTenants }) => ({
       ...{ id, region, memoryMiB, diskMiB, maxTenants },
       ...promised(id),

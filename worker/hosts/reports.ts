@@ -16,9 +16,9 @@ import type { Config } from "../env.ts";
 import type { News } from "../tenants/index.ts";
 import { imageStatement, sampleStatements } from "../tenants/service.ts";
 import { raiseAlert } from "./alerts.ts";
-import { noteDisk } from "./disk.ts";
+import { noteFitness } from "./fitness.ts";
 import { ledgerStatement } from "./ledger.ts";
-import { wasAway } from "./rules.ts";
+import { judgeJournal, wasAway } from "./rules.ts";
 import { signFor } from "./sign.ts";
 import { statusStatement } from "./status.ts";
 import * as store from "./store.ts";
@@ -26,8 +26,10 @@ import * as store from "./store.ts";
 type Progress = Extract<Report, { type: "tenant.progress" }>;
 type State = Extract<Report, { type: "tenant.state" }>;
 
+type Journal = ReturnType<typeof judgeJournal>;
+
 export type ReportAnswer =
-  | { ok: true; ack: string; hostId: string; isBack: boolean; isRolledBack: boolean; answered: string[] }
+  | { ok: true; ack: string; hostId: string; journal: Journal; isBack: boolean; answered: string[] }
   | { ok: false; why: string };
 
 export interface ReportContext {
@@ -57,17 +59,23 @@ export async function takeReports({ db, world, config, news }: ReportContext, co
     });
     if (!verdict.ok) return { ok: false, why: verdict.refusal.reason };
 
-    const fresh = verdict.claims.reports.filter((report) => report.seq > host.reportSeq).sort((a, b) => a.seq - b.seq);
+    const { keyset, lastSeq, iat, reports } = verdict.claims;
+    const heard = { lastSeq: host.reportSeq, signedAtSeconds: host.reportSignedAt };
+    const journal = judgeJournal({ lastSeq, signedAtSeconds: iat }, heard);
+    const isFresh = ({ seq }: Report) => journal === "newest" && seq > host.reportSeq;
+    const fresh = reports.filter(isFresh).sort((a, b) => a.seq - b.seq);
     const ackedSeq = fresh.at(-1)?.seq ?? host.reportSeq;
-    const { keyset, lastSeq } = verdict.claims;
     const now = world.now();
     const context = { db, world, config };
-    await atomically(db, await statementsFor(context, host, { fresh, ackedSeq, keyset, now }));
+    // One that was overtaken says nothing new, and of its host's keys something old.
+    if (journal !== "late") {
+      const signedAt = journal === "newest" ? Math.max(iat, host.reportSignedAt) : host.reportSignedAt;
+      await atomically(db, await statementsFor(context, host, { fresh, ackedSeq, signedAt, keyset, now }));
+    }
     const inventory = fresh.findLast((report) => report.type === "host.inventory");
-    await noteDisk(db, host, inventory?.disk, now);
+    if (inventory) await noteFitness(db, host, inventory, now);
     for (const report of fresh) if ("tenantId" in report) news.heard(report.tenantId);
-    const isRolledBack = lastSeq < host.reportSeq;
-    if (isRolledBack) {
+    if (journal === "rolled_back") {
       const detail = `Its journal ends at ${lastSeq}, ${host.reportSeq} was heard of it: enrol this host again.`;
       await raiseAlert(db, { kind: "host_rolled_back", subject: host.id, detail }, now);
     }
@@ -77,7 +85,7 @@ export async function takeReports({ db, world, config, news }: ReportContext, co
     const spokenOf = fresh.flatMap((report) => (report.type === "tenant.answered" ? [report.tenantId] : []));
     const answered = spokenOf.length === 0 ? [] : await store.tenantsOnHost(db, host.id, [...new Set(spokenOf)]);
     const isBack = wasAway(host.lastReportAt, now);
-    return { ok: true, ack, hostId: host.id, isBack, isRolledBack, answered: answered.map(({ id }) => id) };
+    return { ok: true, ack, hostId: host.id, journal, isBack, answered: answered.map(({ id }) => id) };
   });
 }
 
@@ -85,7 +93,18 @@ export async function takeReports({ db, world, config, news }: ReportContext, co
 async function statementsFor(
   context: Pick<ReportContext, "db" | "world" | "config">,
   host: store.HostRow,
-  { fresh, ackedSeq, keyset, now }: Pick<ReportClaims, "keyset"> & { fresh: Report[]; ackedSeq: number; now: number },
+  {
+    fresh,
+    ackedSeq,
+    signedAt,
+    keyset,
+    now,
+  }: Pick<ReportClaims, "keyset"> & {
+    fresh: Report[];
+    ackedSeq: number;
+    signedAt: number;
+    now: number;
+  },
 ): Promise<Statement[]> {
   const { db } = context;
   const spokenOf = new Set(fresh.flatMap((report) => ("tenantId" in report ? [report.tenantId] : [])));
@@ -95,7 +114,7 @@ async function statementsFor(
   const statements: Statement[] = [
     db
       .update(hosts)
-      .set({ reportSeq: ackedSeq, lastReportAt: now, keyset: JSON.stringify(keyset) })
+      .set({ reportSeq: ackedSeq, reportSignedAt: signedAt, lastReportAt: now, keyset: JSON.stringify(keyset) })
       .where(and(eq(hosts.id, host.id), eq(hosts.epoch, host.epoch), eq(hosts.reportSeq, host.reportSeq))),
     insist(db, changedOne),
   ];

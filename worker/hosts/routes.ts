@@ -76,7 +76,7 @@ export function hostRoutes(context: HostsContext) {
         return problemResponse(problem("host_refused"));
       }
       const later = backgroundOf(c);
-      if (!taken.isRolledBack) later(deliverWaiting(context, taken));
+      if (taken.journal === "newest") later(deliverWaiting(context, taken));
       for (const tenantId of taken.answered) if (context.onAnswered) later(context.onAnswered(tenantId));
       return c.body(taken.ack, 200, { "content-type": ENVELOPE_CONTENT_TYPE });
     });

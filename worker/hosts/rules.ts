@@ -88,6 +88,20 @@ export const isSilent = (host: { lastReportAt: number | null; enrolledAt: number
 /** A deletion that takes longer waits for somebody: every fault that passes by itself has passed, and been tried again. */
 export const DELETION_WAITS_MS = 3_600_000;
 
+/**
+ * What a report tells of the journal that it comes from. A journal never forgets a number, so one that ends below what was
+ * heard is an older copy, or it is the right one and this report was overtaken on its way. The host has signed when it was
+ * made: what is older than the newest that was heard is late. A copy that was put back within that same second, or with a
+ * clock that went back, is found out by one of its next reports; the host itself by the answer to this one.
+ */
+export function judgeJournal(
+  said: { lastSeq: number; signedAtSeconds: number },
+  heard: { lastSeq: number; signedAtSeconds: number },
+): "newest" | "late" | "rolled_back" {
+  if (said.lastSeq >= heard.lastSeq) return "newest";
+  return said.signedAtSeconds <= heard.signedAtSeconds ? "late" : "rolled_back";
+}
+
 const MAX_LEAP = 1_000_000;
 
 /**

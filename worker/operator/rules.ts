@@ -77,6 +77,7 @@ export const ALERT_WORDS: Readonly<Record<string, string>> = {
   stranger: "A host has an agent that nobody knows",
   left_behind: "Data was left behind on a host",
   disk_short: "A host's disk is nearly full",
+  engine_away: "A host's container engine does not answer",
   deletion_waits: "Deletions wait for a host",
 };
 const ALERT_TONES: Readonly<Record<string, "poor" | "bad">> = { left_behind: "poor" };

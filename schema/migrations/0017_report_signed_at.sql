@@ -1,0 +1,1 @@
+ALTER TABLE `hosts` ADD `report_signed_at` integer DEFAULT 0 NOT NULL;
