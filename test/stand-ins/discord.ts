@@ -2,6 +2,7 @@ import { type Call, crowd, hex, type Provider, type Reply, utf8, type Written } 
 
 const EPOCH_MS = 1_420_070_400_000;
 const LASTS_MS = 15 * 60_000;
+const RETRY_AFTER_SECONDS = 1.5;
 const error = (status: number, code: number, message: string): Reply => ({ status, body: { code, message } });
 
 export interface Discord extends Provider {
@@ -11,6 +12,8 @@ export interface Discord extends Provider {
   commands: Record<string, unknown>[];
   /** As at the end of their 15 minutes: no interaction can be answered by its token any more. */
   expire(): void;
+  /** Calls that came before the end of a `retry_after`: Discord bars an address for them. */
+  hasty(): number;
 }
 
 /**
@@ -33,6 +36,7 @@ export async function createDiscord(
   let endpoint: string | null = null;
   const { busy, isTooMany } = crowd();
   let serial = 0n;
+  let [quietUntil, hasty] = [0, 0];
 
   const proof: Discord["proof"] = async (body, at) => ({
     "x-signature-timestamp": String(at),
@@ -72,6 +76,7 @@ export async function createDiscord(
     sent,
     proof,
     expire: () => interactions.clear(),
+    hasty: () => hasty,
     busy,
     body({ from, text, name = "somebody", id: own, inGroup = false, at = Math.floor(now() / 1000) }: Written) {
       const snowflake = own ?? String((BigInt(at * 1000 - EPOCH_MS) << 22n) + ++serial);
@@ -87,9 +92,12 @@ export async function createDiscord(
     },
     async call(call) {
       const { method, path, headers, json } = call;
-      if (isTooMany()) {
-        const body = { message: "You are being rate limited.", retry_after: 1.5, global: false };
-        return { status: 429, body, headers: { "retry-after": "2" } };
+      const isHasty = now() < quietUntil;
+      if (isHasty) hasty += 1;
+      if (isHasty || isTooMany()) {
+        quietUntil = now() + RETRY_AFTER_SECONDS * 1000;
+        const body = { message: "You are being rate limited.", retry_after: RETRY_AFTER_SECONDS, global: false };
+        return { status: 429, body, headers: { "retry-after": String(Math.ceil(RETRY_AFTER_SECONDS)) } };
       }
       const [, app, reply, at] = /^\/api\/v10\/webhooks\/(\d+)\/([^/]+)(\/messages\/@original)?$/.exec(path) ?? [];
       if (reply !== undefined) {
