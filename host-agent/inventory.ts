@@ -23,6 +23,7 @@ export interface InventoryInputs {
   tenants: readonly { id: string; stateGeneration: number; state: ObservedState }[];
   images: readonly ImageState[];
   versions: Record<string, string>;
+  engine?: "answers" | "away";
   capacity: Capacity;
   /** By wall; told once the guard is at work. */
   drift?: Readonly<Record<string, number>>;
@@ -35,6 +36,7 @@ export function inventoryReport({
   tenants,
   images,
   versions,
+  engine,
   capacity,
   drift,
   disk,
@@ -48,13 +50,14 @@ export function inventoryReport({
       .map(({ id, stateGeneration, state }) => ({ tenantId: id, generation: stateGeneration, state })),
     images: [...images],
     versions,
+    engine,
     capacity,
     drift,
     disk,
   };
 }
 
-/** Gathers one. An engine that does not answer is told in place of its version. */
+/** Gathers one. That the engine does not answer is news of its own, and no reason to say nothing. */
 export async function takeInventory(parts: {
   tenants: InventoryInputs["tenants"];
   containers: Pick<Containers, "versions">;
@@ -65,14 +68,15 @@ export async function takeInventory(parts: {
   atMs: number;
 }): Promise<UnnumberedReport> {
   const [versions, capacity, disk] = await Promise.all([
-    parts.containers.versions().catch(() => ({ docker: "does not answer" })),
+    parts.containers.versions().catch(() => null),
     readCapacity(parts.config),
     parts.volumes.disk().catch(() => null),
   ]);
   return inventoryReport({
     tenants: parts.tenants,
     images: RUNTIMES.map((runtime) => parts.images.state(runtime)),
-    versions: { ...versions, node: process.versions.node },
+    versions: { ...(versions ?? { docker: "does not answer" }), node: process.versions.node },
+    engine: versions ? "answers" : "away",
     capacity,
     drift: parts.drift,
     disk: disk ?? undefined,

@@ -50,6 +50,8 @@ export function startRounds(
     supervisor.sweep().catch(tell("sweep")).then(report);
   }, EVERY_MS);
   report();
+  // An engine that is away may be back before the next round: whoever places agents should know of both.
+  const unwatch = ports.containers.watch({ died: () => {}, away: report, back: report });
   return {
     report,
     reportSoon() {
@@ -59,6 +61,7 @@ export function startRounds(
       }, WHILE_BUILDING_MS);
     },
     stop() {
+      unwatch();
       clearInterval(timer);
       clearTimeout(soon);
     },

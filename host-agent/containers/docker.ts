@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import type { Patience } from "./pulse.ts";
 import { connectEngine, DockerError, readBytes } from "./socket.ts";
 import type { ContainerSpec, NetworkSpec } from "./spec.ts";
 
@@ -82,8 +83,8 @@ export interface EngineEvent {
 
 export type Docker = ReturnType<typeof connectDocker>;
 
-export function connectDocker({ socketPath }: { socketPath: string }) {
-  const { open, text, json, close } = connectEngine({ socketPath });
+export function connectDocker(where: { socketPath: string; patience?: Patience }) {
+  const { open, text, json, close } = connectEngine(where);
   const segment = encodeURIComponent;
   const filters = (filter: Record<string, string[]>) => ({ filters: JSON.stringify(filter) });
 
@@ -149,7 +150,7 @@ export function connectDocker({ socketPath }: { socketPath: string }) {
     ): Promise<void> {
       const since: Record<string, string> = sinceNano === undefined ? {} : { since: (sinceNano / 1e9).toFixed(9) };
       const query = { ...filters(filter), ...since };
-      const stream = await open({ method: "GET", path: "/events", query, timeoutMs: 0, signal });
+      const stream = await open({ method: "GET", path: "/events", query, timeoutMs: 0, signal, lasts: true });
       onOpen();
       let rest = "";
       for await (const chunk of stream.setEncoding("utf8")) {

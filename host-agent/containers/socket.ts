@@ -2,6 +2,7 @@ import { Agent, type ClientRequest, type IncomingMessage, request } from "node:h
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { EngineAwayError } from "../tenants/ports.ts";
+import { createPulse, type Patience } from "./pulse.ts";
 
 /** Docker 29 refuses versions below 1.44, Docker 20.10 speaks 1.41: the newest that both sides know is used. */
 const NEWEST_API = "1.44";
@@ -26,14 +27,17 @@ interface Call {
   tar?: Readable;
   timeoutMs?: number;
   signal?: AbortSignal;
+  /** Goes on for ever: that no word comes says nothing about the engine. */
+  lasts?: boolean;
 }
 
 /**
  * HTTP to an engine on its unix socket. Opens nothing yet: the first call does, and a daemon that was down is found again by
  * the next call.
  */
-export function connectEngine({ socketPath }: { socketPath: string }) {
+export function connectEngine({ socketPath, patience }: { socketPath: string; patience?: Patience }) {
   const agent = new Agent({ keepAlive: true, maxSockets: 16 });
+  const pulse = createPulse(socketPath, patience);
   let apiVersion: string | null = null;
 
   async function versioned(path: string): Promise<string> {
@@ -65,6 +69,7 @@ export function connectEngine({ socketPath }: { socketPath: string }) {
           : { host: "docker", ...(call.tar ? { "content-type": "application/x-tar" } : {}) },
         signal: signals.length > 0 ? AbortSignal.any(signals) : undefined,
       });
+      pulse.follow(outgoing, call.lasts === true);
       outgoing.on("response", resolve);
       outgoing.on("error", (error: NodeJS.ErrnoException) => {
         // A daemon that was restarted leaves dead sockets in the pool: that says nothing about the daemon of now. All
@@ -82,6 +87,7 @@ export function connectEngine({ socketPath }: { socketPath: string }) {
   }
 
   async function open(call: Call): Promise<IncomingMessage> {
+    if (pulse.hangs()) await pulse.ready();
     const response = await send(call, await versioned(call.path));
     const status = response.statusCode ?? 0;
     if (status < 400 && status !== 304) return response;
@@ -97,7 +103,12 @@ export function connectEngine({ socketPath }: { socketPath: string }) {
     return JSON.parse(await text(call)) as T;
   }
 
-  return { open, text, json, close: () => agent.destroy() };
+  function close(): void {
+    pulse.stop();
+    agent.destroy();
+  }
+
+  return { open, text, json, close };
 }
 
 /** Compares `1.41`-like versions by number. */

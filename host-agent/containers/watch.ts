@@ -31,18 +31,21 @@ export function watchEngine({ docker, label, list, log }: Options): (listener: E
   async function watch({ signal }: AbortController): Promise<void> {
     const filter = { type: ["container"], event: ["die"], label: [label] };
     let wasOpen = false;
+    let isOpen = false;
     for (let failures = 0; !signal.aborted; failures++) {
       try {
         const onOpen = () => {
           failures = 0;
           if (wasOpen) for (const listener of listeners) listener.back();
-          wasOpen = true;
+          wasOpen = isOpen = true;
           tellMissed().catch((error) => log(`looking for missed exits: ${error}`));
         };
         await docker.events(filter, { signal, onOpen }, ({ Actor }) => tell(Actor.Attributes[LABELS.tenant]));
       } catch (error) {
         if (!signal.aborted) log(`Docker's event stream broke and is opened again: ${error}`);
       }
+      if (isOpen && !signal.aborted) for (const listener of listeners) listener.away?.();
+      isOpen = false;
       if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, reconnectDelayMs(failures)));
     }
   }

@@ -158,6 +158,8 @@ export interface Containers {
 export interface EngineListener {
   /** A container of ours has ended. Heard at least once, also when it ended while nobody listened: look for yourself. */
   died(tenantId: string): void;
+  /** The engine hangs, or has ended. */
+  away?(): void;
   /** The engine answers again: what failed while it was away says nothing about now. */
   back(): void;
 }

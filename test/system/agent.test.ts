@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { type Command, newId, type ObservedState } from "../../schema/protocol/index.ts";
@@ -121,6 +122,32 @@ test("gets through an engine that dies in the middle of a creation", async () =>
   await heard(id, "running", 1);
   expect(await lab.census(id)).toEqual(whole);
   await purge(id, 2);
+  await lab.kill("SIGTERM");
+});
+
+test("takes an engine that hangs for one that is away, and goes on by itself when it answers", async () => {
+  await lab.start();
+  const [ran, id] = [newId("tnt"), newId("tnt")];
+  await tell(applyCommand(ran));
+  await heard(ran, "running", 1);
+  const inventories = () => lab.edge.reports.flatMap((one) => (one.type === "host.inventory" ? [one.engine] : []));
+  const engine = Number(readFileSync(`${lab.host.dir}/d.pid`, "utf8"));
+  process.kill(engine, "SIGSTOP");
+  try {
+    await tell(applyCommand(id));
+    await until(() => expect(inventories().at(-1)).toBe("away"));
+    expect(lab.lastState(id)).toEqual({ state: "creating", generation: 1 });
+  } finally {
+    process.kill(engine, "SIGCONT");
+  }
+  await heard(id, "running", 1);
+  await until(() => expect(inventories().at(-1)).toBe("answers"));
+  expect(await lab.census(id, 1)).toEqual(whole);
+  expect(await lab.census(ran, 1)).toEqual(whole);
+  expect(lab.log()).not.toContain(`tenant.stopped_by_itself tenant=${ran}`);
+  for (const one of [ran, id]) await tell({ type: "tenant.purge", tenantId: one, generation: 2 });
+  for (const one of [ran, id]) await heard(one, "purged", 2);
+  expect(await lab.census(id)).toEqual(gone);
   await lab.kill("SIGTERM");
 });
 

@@ -159,3 +159,20 @@ describe("a server whose disk is nearly full", () => {
     expect((await owner.create(undefined, { region: "far" })).status).toBe(201);
   });
 });
+
+describe("a server whose container engine does not answer", () => {
+  const inventory = { tenants: [], images: [], versions: {}, capacity: { memoryMiB: 1, diskMiB: 1, tenants: 1 } };
+  const tell = async (engine: "answers" | "away") => {
+    await far.post(edge, await far.report({ type: "host.inventory", ...inventory, engine }));
+    const away = and(eq(alerts.kind, "engine_away"), isNull(alerts.resolvedAt));
+    return (await edge.db.select().from(alerts).where(away)).map(({ subject }) => subject);
+  };
+  const create = async () => (await owner.create(undefined, { region: "far" })).status;
+
+  it("is told to the operator and gets no agent, until it answers again; not for a moment of it", async () => {
+    expect([await tell("away"), await create()]).toEqual([[], 201]);
+    expect([await tell("answers"), await tell("away")]).toEqual([[], []]);
+    expect([await tell("away"), await create()]).toEqual([[far.enrolment.hostId], 503]);
+    expect([await tell("answers"), await create()]).toEqual([[], 201]);
+  });
+});
