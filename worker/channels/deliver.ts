@@ -59,9 +59,15 @@ async function handOverAll(context: ChannelsContext, place: Place, effort: Effor
     if (!found || !keys || found.tenant.desired !== "running") {
       return queue.postpone(db, place, lease, { attempts: failures, nextAttemptAt: 0, lastError: null });
     }
-    if (found.waiting.length === 0 && (await queue.release(db, place, lease))) return;
+    if (found.waiting.length === 0) {
+      // Not let go: something has come in. Not held either: somebody else has taken over, and begins for it.
+      if ((await queue.release(db, place, lease)) || !(await held())) return;
+    }
     for (const message of found.waiting) {
-      const outcome = await bring(context, { found, keys, message }, { failures, effort, held });
+      const outcome: Outcome = found.people.has(message.senderId)
+        ? await bring(context, { found, keys, message }, { failures, effort, held })
+        : // Taken off the list while it waited.
+          { kind: "dropped", why: "not_allowed" };
       if (outcome.kind === "thinking") {
         const nextAttemptAt = world.now() + THINKS_MS;
         return queue.postpone(db, place, lease, { attempts: 0, nextAttemptAt, lastError: null });
@@ -75,12 +81,8 @@ async function handOverAll(context: ChannelsContext, place: Place, effort: Effor
       const isBack = outcome.kind === "taken" && failures > 0;
       failures = 0;
       const what = outcome.kind === "taken" ? "taken" : outcome.why;
-      const more = [
-        store.countOne(db, place.channelId, what, world.now()),
-        ...(isBack ? [queue.hurry(db, place.channelId)] : []),
-      ];
-      const state = outcome.kind;
-      if (!(await queue.endMessage(db, message, { state, held: until(), more }, world.now()))) return;
+      const more = isBack ? [queue.hurry(db, place.channelId)] : [];
+      if (!(await queue.endMessage(db, message, { what, held: until(), more }, world.now()))) return;
     }
   }
 }

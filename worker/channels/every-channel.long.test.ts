@@ -5,20 +5,12 @@ import { CHANNELS, type ChannelName, importSealingKey, openSecrets } from "../..
 import type { Discord } from "../../test/stand-ins/discord.ts";
 import type { Slack } from "../../test/stand-ins/slack.ts";
 import type { Whatsapp } from "../../test/stand-ins/whatsapp.ts";
-import { type EveryChannel, PERSON, startEveryChannel, TYPED } from "../testing/every-channel.ts";
+import { type EveryChannel, startEveryChannel, TYPED } from "../testing/every-channel.ts";
 import { ADAPTERS } from "./adapters/index.ts";
 
 let lab: EveryChannel;
-let people = 0;
 beforeAll(async () => {
   lab = await startEveryChannel();
-  // Counts are of a day: none of these tests reaches over its end.
-  const now = lab.edge.world.now();
-  lab.edge.world.forward(Math.ceil(now / 86_400_000) * 86_400_000 + 3_600_000 - now);
-  for (const kind of CHANNELS) {
-    const connected = await lab.owner.json("PUT", `${lab.path}/${kind}`, TYPED[kind]);
-    expect(connected.status, JSON.stringify(connected.body)).toBe(200);
-  }
 });
 beforeEach(() => {
   lab.agent.questions.length = 0;
@@ -26,37 +18,13 @@ beforeEach(() => {
   lab.edge.world.forward(61_000);
 });
 
-const someone = (kind: ChannelName) => PERSON[kind](++people);
-/** Somebody who is heard from now on. */
-async function heard(kind: ChannelName): Promise<string> {
-  const person = someone(kind);
-  expect((await lab.owner.request("PUT", `${lab.path}/${kind}/people/${person}`)).status).toBe(202);
-  return person;
-}
-/** By the agent's host: there is an answer, and nobody is on the line. */
-const tellAnswered = async () =>
-  lab.host.post(
-    lab.edge,
-    await lab.host.report({ type: "tenant.answered", at: lab.edge.world.now(), tenantId: lab.tenantId }),
-  );
 const texts = () => lab.agent.questions.map(({ text }) => text);
 const sent = (kind: ChannelName) => lab.providers[kind].sent.map(({ text }) => text);
-/** What `act` adds to the counts of today, and to what people were sent. */
-async function counted(kind: ChannelName, act: () => Promise<unknown>) {
-  const [before, already] = [(await lab.channel(kind)).today, lab.providers[kind].sent.length];
-  await act();
-  const after = (await lab.channel(kind)).today;
-  const changed = Object.entries(after).flatMap(([what, n]) => {
-    const more = n - (before[what] ?? 0);
-    return more > 0 ? [[what, more]] : [];
-  });
-  return { counts: Object.fromEntries(changed), sent: sent(kind).slice(already) };
-}
 
 describe.each(CHANNELS)("%s", (kind) => {
   it("hands a message to the agent with its verified sender, and its answer to whoever wrote", async () => {
-    const person = await heard(kind);
-    const { counts, sent } = await counted(kind, () =>
+    const person = await lab.heard(kind);
+    const { counts, sent } = await lab.counted(kind, () =>
       lab.write(kind, { from: person, text: "good morning ☀ <b> & co" }),
     );
     expect(lab.agent.questions).toMatchObject([{ channel: kind, sender: person, text: "good morning ☀ <b> & co" }]);
@@ -68,7 +36,7 @@ describe.each(CHANNELS)("%s", (kind) => {
   });
 
   it("is not believed without its proof, with another's, or over another body", async () => {
-    const person = await heard(kind);
+    const person = await lab.heard(kind);
     const body = lab.providers[kind].body({ from: person, text: "let me in" });
     const seconds = Math.floor(lab.edge.world.now() / 1000);
     const proof = await lab.providers[kind].proof(body, seconds);
@@ -77,7 +45,7 @@ describe.each(CHANNELS)("%s", (kind) => {
     );
     // Telegram signs nothing: its secret stands for itself.
     const over = kind === "telegram" ? { "x-telegram-bot-api-secret-token": "A".repeat(43) } : proof;
-    const { counts, sent } = await counted(kind, async () => {
+    const { counts, sent } = await lab.counted(kind, async () => {
       for (const headers of [{}, forged]) expect((await lab.call(kind, body, headers)).status).toBe(401);
       expect((await lab.call(kind, `${body} `, over)).status).toBe(401);
     });
@@ -85,10 +53,10 @@ describe.each(CHANNELS)("%s", (kind) => {
   });
 
   it.runIf(kind === "slack" || kind === "discord")("is not believed five minutes late", async () => {
-    const person = await heard(kind);
+    const person = await lab.heard(kind);
     const body = lab.providers[kind].body({ from: person, text: "recorded" });
     const seconds = Math.floor(lab.edge.world.now() / 1000);
-    const { counts } = await counted(kind, async () => {
+    const { counts } = await lab.counted(kind, async () => {
       for (const at of [seconds - 301, seconds + 3_600]) {
         expect((await lab.call(kind, body, await lab.providers[kind].proof(body, at))).status).toBe(401);
       }
@@ -97,9 +65,9 @@ describe.each(CHANNELS)("%s", (kind) => {
   });
 
   it("is heard once, however often and at once it says the same", async () => {
-    const person = await heard(kind);
+    const person = await lab.heard(kind);
     const body = lab.providers[kind].body({ from: person, text: "once" });
-    const { counts, sent } = await counted(kind, async () => {
+    const { counts, sent } = await lab.counted(kind, async () => {
       await Promise.all(Array.from({ length: 3 }, () => lab.call(kind, body)));
       expect((await lab.call(kind, body)).status).toBe(200);
     });
@@ -107,10 +75,10 @@ describe.each(CHANNELS)("%s", (kind) => {
   });
 
   it("is not read beyond its limit, whatever length it states", async () => {
-    const person = await heard(kind);
+    const person = await lab.heard(kind);
     const body = lab.providers[kind].body({ from: person, text: "x".repeat(5 * 1024 * 1024) });
     const proof = await lab.providers[kind].proof(body, Math.floor(lab.edge.world.now() / 1000));
-    const { counts } = await counted(kind, async () => {
+    const { counts } = await lab.counted(kind, async () => {
       expect((await lab.call(kind, body, proof)).status).toBe(413);
       expect((await lab.call(kind, body, { ...proof, "content-length": "10" })).status).toBe(413);
     });
@@ -118,9 +86,9 @@ describe.each(CHANNELS)("%s", (kind) => {
   });
 
   it("is nobody's way in who calls themselves like one who is heard, and says nothing to them", async () => {
-    const person = await heard(kind);
-    const stranger = someone(kind);
-    const { counts, sent } = await counted(kind, async () => {
+    const person = await lab.heard(kind);
+    const stranger = lab.someone(kind);
+    const { counts, sent } = await lab.counted(kind, async () => {
       const answer = await lab.write(kind, { from: stranger, text: "it is me", name: person });
       expect([answer.status, await answer.text()]).toEqual([200, "{}"]);
     });
@@ -132,8 +100,8 @@ describe.each(CHANNELS)("%s", (kind) => {
   });
 
   it("is not understood where it makes no sense, nor heard where others read along", async () => {
-    const person = await heard(kind);
-    const { counts } = await counted(kind, async () => {
+    const person = await lab.heard(kind);
+    const { counts } = await lab.counted(kind, async () => {
       for (const body of ["", "null", "[]", '{"type":{}}', "\xff"])
         expect((await lab.call(kind, body)).status).toBe(200);
       await lab.write(kind, { from: person, text: "hello all", inGroup: true });
@@ -142,10 +110,10 @@ describe.each(CHANNELS)("%s", (kind) => {
   });
 
   it("ends an exchange of two automata, and its owner may let it go on", async () => {
-    const person = await heard(kind);
+    const person = await lab.heard(kind);
     const began = Math.floor(lab.edge.world.now() / 1000) - 100;
     const before = texts().length;
-    const { counts } = await counted(kind, async () => {
+    const { counts } = await lab.counted(kind, async () => {
       for (let n = 0; n < 14; n++) {
         // Discord's own time stands in the name of the message, Slack's proof is of the moment.
         await lab.write(kind, { from: person, text: `I got your message ${n}`, at: began + n * 5 });
@@ -163,11 +131,11 @@ describe.each(CHANNELS)("%s", (kind) => {
   });
 
   it("is answered in parts that it takes, none twice, though it is too busy for the second one", async () => {
-    const person = await heard(kind);
+    const person = await lab.heard(kind);
     const { maxCharacters } = ADAPTERS[kind];
     const parts = ["a", "b", "c"].map((letter) => letter.repeat(maxCharacters));
     lab.agent.says = () => ({ status: 200, answer: parts.join("") });
-    const { counts, sent } = await counted(kind, async () => {
+    const { counts, sent } = await lab.counted(kind, async () => {
       lab.providers[kind].busy(1, 1);
       await lab.write(kind, { from: person, text: "tell me all" });
       expect((await lab.channel(kind)).waiting).toBe(1);
@@ -179,14 +147,14 @@ describe.each(CHANNELS)("%s", (kind) => {
   });
 
   it("is answered when the agent has thought, as soon as its host says so, and nothing overtakes", async () => {
-    const person = await heard(kind);
+    const person = await lab.heard(kind);
     lab.agent.says = () => ({ status: 202 });
-    const { counts, sent } = await counted(kind, async () => {
+    const { counts, sent } = await lab.counted(kind, async () => {
       await lab.write(kind, { from: person, text: "a long one" });
       await lab.write(kind, { from: person, text: "a short one" });
       expect((await lab.channel(kind)).waiting).toBe(2);
       lab.agent.says = ({ text }) => ({ status: 200, answer: `You said: ${text}` });
-      await tellAnswered();
+      await lab.tellAnswered();
     });
     expect([counts, sent]).toEqual([{ accepted: 2, taken: 2 }, ["You said: a long one", "You said: a short one"]]);
     expect(new Set(lab.agent.questions.map(({ id }) => id)).size).toBe(2);
@@ -196,8 +164,8 @@ describe.each(CHANNELS)("%s", (kind) => {
     const { code } = (await lab.owner.json<{ code: string }>("POST", `${lab.path}/${kind}/pairing`)).body;
     const commands = lab.host.commands.length;
     const before = (await lab.channel(kind)).people.length;
-    const { sent } = await counted(kind, () =>
-      Promise.all([someone(kind), someone(kind)].map((from) => lab.write(kind, { from, text: code }))),
+    const { sent } = await lab.counted(kind, () =>
+      Promise.all([lab.someone(kind), lab.someone(kind)].map((from) => lab.write(kind, { from, text: code }))),
     );
     expect((await lab.channel(kind)).people).toHaveLength(before + 1);
     expect(sent).toEqual([expect.stringContaining("connected")]);
@@ -210,13 +178,13 @@ describe("what only one of them has", () => {
     const discord = lab.providers.discord as Discord;
     expect(discord.endpoint()).toMatch(/^https:\/\/chelar\.example\/hooks\/discord\/chn_/);
     expect(discord.commands[0]).toMatchObject({ name: "ask", contexts: [1] });
-    const person = await heard("discord");
+    const person = await lab.heard("discord");
     lab.agent.says = () => ({ status: 202 });
     const answer = await lab.write("discord", { from: person, text: "think" });
     expect(await answer.json()).toEqual({ type: 5 });
     discord.expire();
     lab.agent.says = () => ({ status: 200, answer: "thought" });
-    await tellAnswered();
+    await lab.tellAnswered();
     expect(sent("discord").at(-1)).toBe("thought");
   });
 
@@ -229,7 +197,7 @@ describe("what only one of them has", () => {
       challenge: (JSON.parse(slack.challenge) as { challenge: string }).challenge,
     });
     expect((await lab.channel("slack")).state).toBe("connected");
-    const { counts } = await counted("slack", () => lab.call("slack", slack.echo("You said: hello")));
+    const { counts } = await lab.counted("slack", () => lab.call("slack", slack.echo("You said: hello")));
     expect([counts, texts()]).toEqual([{}, []]);
   });
 
@@ -237,7 +205,7 @@ describe("what only one of them has", () => {
     const { url = "", word } = (await lab.channel("whatsapp")).setup ?? {};
     const ask = (token: string) =>
       lab.edge.send(`${url}?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=${token}`);
-    const { counts } = await counted("whatsapp", async () => {
+    const { counts } = await lab.counted("whatsapp", async () => {
       expect((await ask("guessed")).status).toBe(401);
       const answer = await ask(word ?? "");
       expect([answer.status, await answer.text()]).toEqual([200, "1158201444"]);
@@ -249,9 +217,9 @@ describe("what only one of them has", () => {
   });
 
   it("Telegram: an answer to somebody who has blocked the bot is given up and counted", async () => {
-    const person = await heard("telegram");
+    const person = await lab.heard("telegram");
     lab.telegram.block(TYPED.telegram.token, Number(person));
-    const { counts } = await counted("telegram", () => lab.write("telegram", { from: person, text: "hello" }));
+    const { counts } = await lab.counted("telegram", () => lab.write("telegram", { from: person, text: "hello" }));
     expect(counts).toEqual({ accepted: 1, unanswered: 1 });
   });
 });

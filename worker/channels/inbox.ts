@@ -1,6 +1,6 @@
 import type { Context } from "hono";
 import { type ChannelName, channelName } from "../../schema/protocol/index.ts";
-import { atomically, isUniqueViolation, type Statement } from "../db.ts";
+import { atomically, isGuardFailure, isUniqueViolation, type Statement } from "../db.ts";
 import { readLimitedBytes } from "../http.ts";
 import { problem, problemResponse } from "../problem.ts";
 import { messagesPerDayOf } from "../tenants/index.ts";
@@ -13,7 +13,7 @@ import type { ChannelsContext } from "./context.ts";
 import { AT_ONCE, drain } from "./deliver.ts";
 import { type ChannelKeys, channelKeys } from "./keys.ts";
 import { isRightCode, pair } from "./pairing.ts";
-import { type Incoming, isTold, judge, MAX_BODY_BYTES, NOTICE_SHARE, type Refusal } from "./rules.ts";
+import { type Incoming, isRecording, isTold, judge, MAX_BODY_BYTES, NOTICE_SHARE, type Refusal } from "./rules.ts";
 import { NONCE_BYTES } from "./seal.ts";
 import * as store from "./store.ts";
 
@@ -63,7 +63,8 @@ export async function receive(context: ChannelsContext, c: Context, later: Backg
       return c.json({});
     case "messages": {
       let isAnswered = false;
-      for (const message of parsed.messages) {
+      for (const spoken of parsed.messages) {
+        const message = { ...spoken, sentAt: spoken.sentAt ?? world.now() };
         isAnswered = (await take(context, { ...found, keys, message, body }, later)) || isAnswered;
       }
       return c.json(isAnswered ? (adapter.promise ?? {}) : {});
@@ -115,7 +116,9 @@ async function take(context: ChannelsContext, it: Case, later: Background): Prom
   const perDay = messagesPerDayOf(tenant.plan);
   const isOpen = channel.pairingHash !== null && (channel.pairingExpiresAt ?? 0) > now;
   const pairing = { isOpen, isRight: isOpen && isRightCode(channel, message.text) };
-  const verdict = judge(message, { ...known, people, digest, perDay, pairing });
+  const needsWords = !isTold(tenant.runtime, channel.kind);
+  const isReplay = known.isReplay || (ADAPTERS[channel.kind].signsNoTime === true && isRecording(message, now));
+  const verdict = judge(message, { ...known, isReplay, people, digest, perDay, pairing, needsWords });
   const refusal = (why: Refusal) => store.refusalStatements(db, channel.id, { why, senderId: message.senderId }, now);
 
   switch (verdict.kind) {
@@ -140,7 +143,7 @@ async function take(context: ChannelsContext, it: Case, later: Background): Prom
       return pair(context, it, later);
     case "take": {
       const place = { channelId: channel.id, updateId: message.updateId };
-      const body = isTold(tenant.runtime, channel.kind) ? it.body : keep(message);
+      const body = needsWords ? keep(message) : it.body;
       const sealed = await keys.messages.seal(body, place, world.random(NONCE_BYTES));
       const { conversation, position, senderId, sentAt } = message;
       const row = { ...place, conversation, position, senderId, sentAt, receivedAt: now, digest, body: sealed };
@@ -151,6 +154,8 @@ async function take(context: ChannelsContext, it: Case, later: Background): Prom
           ...(known.today + 1 >= perDay * NOTICE_SHARE ? noticeOf(context, it, "notice", perDay) : []),
         ]);
       } catch (error) {
+        // Disconnected meanwhile: nobody is there to hear it.
+        if (isGuardFailure(error)) return false;
         // Two at once with the same message: the index decides, and both have been heard.
         if (!isUniqueViolation(error, "channel_messages.channel_id")) throw error;
         await atomically(db, refusal("replayed"));

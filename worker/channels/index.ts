@@ -65,7 +65,7 @@ export function createChannels(options: Omit<ChannelsContext, "call"> & { accoun
       await channelStore.registerAgain(db, now);
       for (const channel of await channelStore.dueRegistrations(db, now, PER_TICK)) await register(context, channel);
       for (const message of await queue.expired(db, now - KEPT_WAITING_MS, PER_TICK)) {
-        await atomically(db, queue.drop(db, message, "expired", now));
+        await atomically(db, queue.end(db, message, "expired", now));
       }
       await atomically(db, [
         ...channelStore.forgetChannels(db, channelStore.ofGoneTenants(db)),

@@ -1,8 +1,15 @@
 import { and, asc, eq, exists, gt, isNull, lt, lte, sql } from "drizzle-orm";
-import { channelConversations, channelMessages, channels, hosts, tenants } from "../../schema/db/index.ts";
+import {
+  channelConversations,
+  channelMessages,
+  channelPeople,
+  channels,
+  hosts,
+  tenants,
+} from "../../schema/db/index.ts";
 import type { Database, Statement } from "../db.ts";
 import type { Refusal } from "./rules.ts";
-import { type ConversationRow, countOne, isIn, type MessageRow } from "./store.ts";
+import { type ConversationRow, countChanged, isIn, type MessageRow } from "./store.ts";
 
 const isWaiting = (db: Database) =>
   exists(
@@ -65,7 +72,7 @@ export async function claim(
 
 /** Everything that is needed to hand over what waits in a conversation, oldest first. */
 export async function readWaiting(db: Database, place: Place, limit: number) {
-  const [about, waiting] = await db.batch([
+  const [about, people, waiting] = await db.batch([
     db
       .select({ channel: channels, tenant: tenants, host: { id: hosts.id, endpoint: hosts.endpoint } })
       .from(channels)
@@ -73,20 +80,24 @@ export async function readWaiting(db: Database, place: Place, limit: number) {
       .innerJoin(hosts, eq(hosts.id, tenants.hostId))
       .where(eq(channels.id, place.channelId)),
     db
+      .select({ senderId: channelPeople.senderId })
+      .from(channelPeople)
+      .where(eq(channelPeople.channelId, place.channelId)),
+    db
       .select()
       .from(channelMessages)
       .where(and(isIn(place), eq(channelMessages.state, "waiting")))
       .orderBy(asc(channelMessages.position), asc(channelMessages.id))
       .limit(limit),
   ]);
-  return about[0] ? { ...about[0], waiting } : null;
+  return about[0] ? { ...about[0], people: new Set(people.map(({ senderId }) => senderId)), waiting } : null;
 }
 
 /** It is with the agent, or it never will be. True while this deliverer's lease still holds. */
 export async function endMessage(
   db: Database,
   message: MessageRow,
-  { state, held, more }: { state: "taken" | "dropped"; held: { lease: string; leaseUntil: number }; more: Statement[] },
+  { what, held, more }: { what: "taken" | Refusal; held: { lease: string; leaseUntil: number }; more: Statement[] },
   now: number,
 ): Promise<boolean> {
   const [extended] = (await db.batch([
@@ -94,10 +105,7 @@ export async function endMessage(
       .update(channelConversations)
       .set({ leaseUntil: held.leaseUntil, attempts: 0, lastError: null })
       .where(and(isPlace(message), eq(channelConversations.lease, held.lease))),
-    db
-      .update(channelMessages)
-      .set({ state, body: null, answer: null, endedAt: now })
-      .where(and(eq(channelMessages.id, message.id), eq(channelMessages.state, "waiting"))),
+    ...end(db, message, what, now),
     ...more,
   ] as [Statement, ...Statement[]])) as [{ rowsAffected: number }];
   return extended.rowsAffected === 1;
@@ -161,11 +169,11 @@ export function expired(db: Database, receivedBefore: number, limit: number): Pr
     .limit(limit);
 }
 
-/** It will not be handed over any more. */
-export const drop = (db: Database, message: MessageRow, why: Refusal, now: number): Statement[] => [
+/** It is with the agent, or will not be handed over any more; whoever is first counts it. */
+export const end = (db: Database, message: MessageRow, what: "taken" | Refusal, now: number): Statement[] => [
   db
     .update(channelMessages)
-    .set({ state: "dropped", body: null, answer: null, endedAt: now })
+    .set({ state: what === "taken" ? "taken" : "dropped", body: null, answer: null, endedAt: now })
     .where(and(eq(channelMessages.id, message.id), eq(channelMessages.state, "waiting"))),
-  countOne(db, message.channelId, why, now),
+  countChanged(db, message.channelId, what, now),
 ];

@@ -8,7 +8,8 @@ const message = (more: Partial<Incoming> = {}): Incoming => ({
 });
 const known = (more: Partial<Known> = {}): Known => ({
   ...{ people: new Set(["7"]), isReplay: false, isStopped: false, bySender: 0, inConversation: 0, today: 0 },
-  ...{ perDay: 100, before: [], digest: "d", pairing: { isOpen: false, isRight: false }, ...more },
+  ...{ perDay: 100, before: [], digest: "d", pairing: { isOpen: false, isRight: false } },
+  ...{ needsWords: false, ...more },
 });
 
 describe("judge", () => {

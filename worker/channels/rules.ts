@@ -35,6 +35,10 @@ export interface Incoming {
   sentAt: number;
 }
 
+/** Signed without a time, a recording is as good as the original: what is older than our memory is one. */
+export const isRecording = ({ sentAt }: Pick<Incoming, "sentAt">, nowMs: number): boolean =>
+  nowMs - sentAt >= REPLAY_KNOWN_MS;
+
 /** Why a message went no further. Whoever sent it hears nothing; the owner sees how many. */
 export const REFUSALS = [
   "forged",
@@ -72,6 +76,8 @@ export interface Known {
   before: readonly Heard[];
   digest: string;
   pairing: { isOpen: boolean; isRight: boolean };
+  /** The agent is asked in words: a picture or a sticker would ask it nothing. */
+  needsWords: boolean;
 }
 
 export interface Heard {
@@ -99,6 +105,7 @@ export function judge(message: Incoming, known: Known): Verdict {
     return known.pairing.isRight ? { kind: "pair" } : refuse("wrong_code");
   }
   if (known.isStopped) return refuse("stopped");
+  if (known.needsWords && message.text.trim() === "") return refuse("unsupported");
   if (message.text.length > MAX_TEXT_CHARACTERS) return refuse("too_long");
   const sign = loopSign(message, known.digest, known.before);
   if (sign) return { kind: "stop", why: sign };

@@ -11,7 +11,7 @@ import {
   user,
 } from "../../schema/db/index.ts";
 import type { World } from "../clock.ts";
-import type { Database, Statement } from "../db.ts";
+import { type Database, insist, type Statement } from "../db.ts";
 import { BEFORE, dayOf, type Incoming, REFUSALS_KEPT, type Refusal } from "./rules.ts";
 import { type MessageKeys, NONCE_BYTES, type Place } from "./seal.ts";
 
@@ -91,12 +91,7 @@ export async function readKnown(db: Database, channel: ChannelRow, message: Inco
   };
 }
 
-export const countOne = (
-  db: Database,
-  channelId: string,
-  what: "accepted" | "taken" | Refusal,
-  now: number,
-): Statement =>
+export const countOne = (db: Database, channelId: string, what: "accepted" | Refusal, now: number): Statement =>
   db
     .insert(channelCounts)
     .values({ channelId, day: dayOf(now), what, n: 1 })
@@ -104,6 +99,12 @@ export const countOne = (
       target: [channelCounts.channelId, channelCounts.day, channelCounts.what],
       set: { n: sql`${channelCounts.n} + 1` },
     });
+
+/** Directly after the UPDATE that makes it so: two who end the same message count it once, and one that is gone nobody. */
+export const countChanged = (db: Database, channelId: string, what: "taken" | Refusal, now: number): Statement =>
+  db.run(sql`insert into ${channelCounts} (channel_id, day, what, n)
+    select ${channelId}, ${dayOf(now)}, ${what}, 1 where changes() = 1
+    on conflict (channel_id, day, what) do update set n = n + 1`);
 
 /** Counted, and among the latest that the owner sees; only so many are kept, since strangers cause them. */
 export function refusalStatements(
@@ -153,6 +154,7 @@ export const insertMessage = (
   db: Database,
   row: Omit<MessageRow, "id" | "endedAt" | "answer" | "answerSent">,
 ): Statement[] => [
+  insist(db, sql`exists (select 1 from ${channels} where ${channels.id} = ${row.channelId})`),
   db.insert(channelMessages).values(row),
   db
     .insert(channelConversations)

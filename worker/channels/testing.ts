@@ -14,6 +14,11 @@ interface Update {
   message: { from: { id: number }; text: string };
 }
 
+interface HostSays {
+  status: number;
+  answer?: string | null;
+}
+
 /** What stands behind the door: writes down what it is handed, and fails as it is told to. */
 export interface RecordingAgent {
   seen: Update[];
@@ -22,7 +27,7 @@ export interface RecordingAgent {
   asked: Headers[];
   /** Where it is asked: what it was asked, and what its host says to it. */
   questions: AgentQuestion[];
-  says: (question: AgentQuestion) => { status: number; answer?: string | null };
+  says: (question: AgentQuestion) => HostSays | Promise<HostSays>;
 }
 
 export interface Lab {
@@ -101,7 +106,7 @@ export async function startLab(
     if (door.headers.get("x-chelar-path") === ASK_PATH) {
       const question = agentQuestion.parse(await request.json());
       agent.questions.push(question);
-      const { status, answer = null } = agent.says(question);
+      const { status, answer = null } = await agent.says(question);
       return Response.json({ answer }, { status });
     }
     const update = (await request.json()) as Update;

@@ -1,6 +1,6 @@
 import { eq } from "drizzle-orm";
 import { channels, tenants } from "../../schema/db/index.ts";
-import type { ChannelName } from "../../schema/protocol/index.ts";
+import { CHANNELS, type ChannelName } from "../../schema/protocol/index.ts";
 import { createDiscord } from "../../test/stand-ins/discord.ts";
 import type { Provider, Written } from "../../test/stand-ins/provider.ts";
 import { createSlack } from "../../test/stand-ins/slack.ts";
@@ -26,13 +26,24 @@ export const PERSON: Readonly<Record<ChannelName, (n: number) => string>> = {
   whatsapp: (n) => String(16_315_550_000 + n),
 };
 
-/** One agent that speaks over all four channels only through the platform, on one edge with four providers around it. */
+/**
+ * One agent that speaks over all four channels only through the platform, all of them connected, on one edge with four
+ * providers around it. Its day has just begun: counts are of a day, and no test reaches over its end.
+ */
 export interface EveryChannel extends Omit<Lab, "write" | "texts" | "token" | "another"> {
   providers: Readonly<Record<ChannelName, Provider>>;
   channel(kind: ChannelName): Promise<ChannelView>;
   /** A webhook call as the provider would make it. */
   call(kind: ChannelName, body: string, proof?: Record<string, string>): Promise<Response>;
   write(kind: ChannelName, written: Written): Promise<Response>;
+  /** Somebody whom nobody knows. */
+  someone(kind: ChannelName): string;
+  /** Somebody who is heard from now on. */
+  heard(kind: ChannelName): Promise<string>;
+  /** By the agent's host: there is an answer, and nobody is on the line. */
+  tellAnswered(): Promise<unknown>;
+  /** What `act` adds to the counts of today, and to what people were sent. */
+  counted(kind: ChannelName, act: () => Promise<unknown>): Promise<{ counts: Record<string, number>; sent: string[] }>;
 }
 
 export async function startEveryChannel(): Promise<EveryChannel> {
@@ -64,26 +75,48 @@ export async function startEveryChannel(): Promise<EveryChannel> {
     const headers = { "content-type": "application/json", ...signed };
     return lab.edge.send(await hookOf(lab, kind), { method: "POST", headers, body });
   }
+  async function channel(kind: ChannelName): Promise<ChannelView> {
+    const found = (await views()).find((one) => one.kind === kind);
+    if (!found) throw new Error(`${kind} is not connected`);
+    return found;
+  }
+  lab.edge.world.forward(Math.ceil(now() / 86_400_000) * 86_400_000 + 3_600_000 - now());
+  for (const kind of CHANNELS) {
+    const connected = await lab.owner.json("PUT", `${lab.path}/${kind}`, TYPED[kind]);
+    if (connected.status !== 200) throw new Error(JSON.stringify(connected.body));
+  }
+  let people = 0;
+  const someone = (kind: ChannelName) => PERSON[kind](++people);
   return {
     ...lab,
     providers: all,
-    async channel(kind) {
-      const found = (await views()).find((one) => one.kind === kind);
-      if (!found) throw new Error(`${kind} is not connected`);
-      return found;
-    },
+    channel,
     call,
+    someone,
+    async heard(kind) {
+      const person = someone(kind);
+      const allowed = await lab.owner.request("PUT", `${lab.path}/${kind}/people/${person}`);
+      if (allowed.status !== 202) throw new Error(await allowed.text());
+      return person;
+    },
+    tellAnswered: async () =>
+      lab.host.post(lab.edge, await lab.host.report({ type: "tenant.answered", at: now(), tenantId: lab.tenantId })),
+    async counted(kind, act) {
+      const [before, already] = [(await channel(kind)).today, all[kind].sent.length];
+      await act();
+      const changed = Object.entries((await channel(kind)).today).flatMap(([what, n]) => {
+        const more = n - (before[what] ?? 0);
+        return more > 0 ? [[what, more]] : [];
+      });
+      return { counts: Object.fromEntries(changed), sent: all[kind].sent.slice(already).map(({ text }) => text) };
+    },
     write: (kind, written) => call(kind, all[kind].body(written)),
   };
 }
 
-const hooks = new Map<string, string>();
 async function hookOf(lab: Pick<Lab, "edge" | "tenantId">, kind: ChannelName): Promise<string> {
-  const known = hooks.get(`${lab.tenantId} ${kind}`);
-  if (known) return known;
   const rows = await lab.edge.db.select().from(channels).where(eq(channels.tenantId, lab.tenantId));
-  for (const { id, kind: name } of rows) hooks.set(`${lab.tenantId} ${name}`, `/hooks/${name}/${id}`);
-  return hooks.get(`${lab.tenantId} ${kind}`) ?? `/hooks/${kind}/chn_${"a".repeat(26)}`;
+  return `/hooks/${kind}/${rows.find((one) => one.kind === kind)?.id}`;
 }
 
 /** Telegram's stand-in, asked like the others. */

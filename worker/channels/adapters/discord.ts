@@ -14,7 +14,8 @@ const NO_PREVIEWS = 4;
 const DISCORD_EPOCH_MS = 1_420_070_400_000;
 const API = "/api/v10";
 
-const snowflake = z.string().regex(/^\d{17,20}$/);
+/** 64 bits, in decimal and without leading zeros: one spelling each. */
+const snowflake = z.string().refine((id) => /^[1-9]\d{16,19}$/.test(id) && BigInt(id) < 2n ** 64n);
 const user = z.object({ id: snowflake, bot: z.boolean().default(false) });
 const interaction = z.object({
   id: snowflake,
@@ -22,9 +23,11 @@ const interaction = z.object({
   type: z.int(),
   token: z
     .string()
-    .regex(/^[\w.-]{1,500}$/)
+    // Part of a path: no `..` of it.
+    .regex(/^[\w-][\w.-]{0,499}$/)
     .optional(),
   channel_id: snowflake.optional(),
+  context: z.int().optional(),
   /** In a server; alone with the bot it is `user`. */
   member: z.object({ user }).optional(),
   user: user.optional(),
@@ -64,6 +67,7 @@ export const discord: Adapter = {
     const parsed = interaction.safeParse(body);
     if (!parsed.success) return { kind: "malformed" };
     const { id, type, channel_id: conversation, member, data, token: reply = null } = parsed.data;
+    const { context = ALONE_WITH_THE_BOT } = parsed.data;
     if (type === PING) return { kind: "handshake", answer: { type: PING } };
     const from = member?.user ?? parsed.data.user;
     const isOurs = parsed.data.application_id === accountId;
@@ -76,7 +80,8 @@ export const discord: Adapter = {
           ...{ updateId: id, conversation, senderId: from.id, isAutomaton: from.bot, text: words.join(" "), reply },
           // Rises with time; the lower bits would not fit a number, and break no ties that matter.
           position: Number(BigInt(id) >> 12n),
-          isPrivate: parsed.data.user !== undefined,
+          // A group's conversation has a `user`, too.
+          isPrivate: parsed.data.user !== undefined && context === ALONE_WITH_THE_BOT,
           sentAt: Number(BigInt(id) >> 22n) + DISCORD_EPOCH_MS,
         },
       ],

@@ -7,7 +7,7 @@ import type { Adapter } from "./types.ts";
 import { whatsapp } from "./whatsapp.ts";
 
 export type { Call, Failure, Told } from "./outside.ts";
-export type { Adapter, Delivered, Parsed, Part, Typed } from "./types.ts";
+export type { Adapter, Delivered, Parsed, Part, Spoken, Typed } from "./types.ts";
 
 /** How each provider proves itself, how its messages read, and how it is answered. A new channel is one row and one file. */
 export const ADAPTERS: Readonly<Record<ChannelName, Adapter>> = { telegram, discord, slack, whatsapp };

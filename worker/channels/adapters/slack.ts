@@ -5,25 +5,28 @@ import { hmacHex, isRecent, isSame } from "./proof.ts";
 import type { Adapter } from "./types.ts";
 
 const handshake = z.object({ type: z.literal("url_verification"), challenge: z.string().max(500) });
-const appId = z.string().max(40).optional();
+const id = z
+  .string()
+  .regex(/^[A-Z0-9]{1,40}$/)
+  .optional();
 const envelope = z.object({
   type: z.literal("event_callback"),
   event_id: z.string().regex(/^[A-Za-z0-9]{6,40}$/),
-  team_id: z.string().max(40).optional(),
-  api_app_id: appId,
+  team_id: id,
+  api_app_id: id,
   event: z.object({
     type: z.string(),
     subtype: z.string().optional(),
-    channel: z.string().max(40).optional(),
+    channel: id,
     channel_type: z.string().optional(),
-    user: z.string().max(40).optional(),
-    bot_id: z.string().optional(),
-    app_id: appId,
-    bot_profile: z.object({ app_id: appId }).optional(),
+    user: id,
+    bot_id: id,
+    app_id: id,
+    bot_profile: z.object({ app_id: id }).optional(),
     text: z.string().default(""),
     ts: z
       .string()
-      .regex(/^\d{1,12}\.\d{1,6}$/)
+      .regex(/^\d{10}\.\d{6}$/)
       .optional(),
   }),
 });
@@ -85,7 +88,7 @@ export const slack: Adapter = {
       messages: [
         {
           ...{ updateId, conversation: channel, senderId: user ?? bot ?? "", text: asWritten(text), reply: null },
-          position: Math.round(Number(ts) * 1_000_000),
+          position: Number(ts.replace(".", "")),
           isAutomaton: bot !== undefined || subtype === "bot_message",
           isPrivate: event.channel_type === "im",
           sentAt: Math.round(Number(ts) * 1000),

@@ -13,6 +13,7 @@ const message = z.object({
   from: person,
   chat,
   date: z.int().min(0),
+  edit_date: z.int().min(0).optional(),
   text: z.string().optional(),
   caption: z.string().optional(),
 });
@@ -70,7 +71,8 @@ export const telegram: Adapter = {
           isPrivate: about.chat.type === "private",
           text: pressed ? (pressed.data ?? "") : (about.text ?? about.caption ?? ""),
           reply: null,
-          sentAt: about.date * 1000,
+          // Of a pressed button there is only the time of the bot's own message.
+          sentAt: pressed ? null : (edited?.edit_date ?? about.date) * 1000,
         },
       ],
     };

@@ -8,8 +8,11 @@ export interface Delivered {
   nowMs: number;
 }
 
+/** `sentAt` null: its provider does not say when. */
+export type Spoken = Omit<Incoming, "sentAt"> & { sentAt: number | null };
+
 export type Parsed =
-  | { kind: "messages"; messages: readonly [Incoming, ...Incoming[]] }
+  | { kind: "messages"; messages: readonly [Spoken, ...Spoken[]] }
   /** What the provider asks to see that it has reached us. */
   | { kind: "handshake"; answer: object }
   /** Nobody's word: a receipt, or what the bot itself has said. */
@@ -63,6 +66,8 @@ export interface Adapter {
 
   /** Whether the provider, and nobody else, sent these bytes (and, where it says when, just now). */
   verify(delivered: Delivered, proof: string): Promise<boolean>;
+  /** What it signs does not say when it was sent, but for the message's own time. */
+  signsNoTime?: true;
   /** `accountId`: of the bot that this address is for; what is for another is `unsupported`. */
   parse(body: unknown, accountId: string): Parsed;
   /** What it hears at once where an answer will follow; absent: nothing but 200. */
