@@ -431,6 +431,43 @@ describe("the journal", () => {
     journal.close();
   });
 
+  test("lists its tenants as they are, after every change and after one that did not come true", async () => {
+    const { edge, open } = await setUp();
+    const { answer, journal } = await open();
+    const { tenants } = journal;
+    const [id, other] = [newId("tnt"), newId("tnt")];
+    const listed = () => tenants.all().find((record) => record.id === id);
+    const bedtime = { tenantId: id, generation: 1, depth: "stopped", sinceMs: NOW, wakeAtMs: null, atMs: NOW } as const;
+    const state = (word: "running" | "purged", generation: number) =>
+      tenants.note({ tenantId: id, generation, atMs: NOW, state: { state: word } });
+    const changes: (() => unknown)[] = [
+      async () => answer(await edge.sign(applyCommand(id), NOW)),
+      () => tenants.place(id, 2),
+      () => state("running", 1),
+      () => tenants.sleep(bedtime),
+      () => tenants.awake(id, { running: true, atMs: NOW }),
+      async () => answer(await edge.sign(applyCommand(id, { generation: 2, restarts: 1 }), NOW)),
+      async () => answer(await edge.sign({ type: "tenant.halt", tenantId: id, generation: 3 }, NOW)),
+      async () => answer(await edge.sign({ type: "tenant.purge", tenantId: id, generation: 4 }, NOW)),
+    ];
+    for (const change of changes) {
+      const before = listed();
+      await change();
+      expect(listed()).toEqual(tenants.get(id));
+      expect(listed()).not.toEqual(before);
+    }
+    const acceptance = { hash: "x".repeat(43), expSeconds: 0, atMs: NOW, command: applyCommand(other) };
+    const broken = [
+      { ...acceptance, jti: "a".repeat(22) },
+      { ...acceptance, jti: null as never },
+    ];
+    expect(() => journal.accept(broken)).toThrow();
+    expect(tenants.all()).toHaveLength(1);
+    state("purged", 4);
+    expect(tenants.all()).toEqual([]);
+    journal.close();
+  });
+
   test("gives no UID twice, also not after the journal was lost and the host enrolled again", async () => {
     const { edge, open, path } = await setUp();
     const { answer, journal } = await open();

@@ -1,33 +1,9 @@
 import type { DatabaseSync } from "node:sqlite";
-import type { ObservedState, StepName, TenantSpec } from "../schema/protocol/index.ts";
+import type { ObservedState, StepName } from "../schema/protocol/index.ts";
+import { type Depth, type TenantRecord, tenantRecords } from "./journal-records.ts";
 import type { ReportRows } from "./journal-reports.ts";
-import { bodyHash, type Goal, lowestFreeSlot, nextSlot, type TenantCommand } from "./journal-rules.ts";
+import { bodyHash, lowestFreeSlot, nextSlot, type TenantCommand } from "./journal-rules.ts";
 import type { Transact } from "./journal-schema.ts";
-
-export interface TenantRecord {
-  id: string;
-  generation: number;
-  bodyHash: string;
-  goal: Goal;
-  /** Null once purged, and for a tenant of which only a purge was ever heard. */
-  spec: TenantSpec | null;
-  secretsJwe: string | null;
-  restarts: number;
-  uid: number | null;
-  slot: number | null;
-  /** What was last reported, and about which generation. */
-  state: ObservedState;
-  stateGeneration: number;
-  detail: string | null;
-  /** Null while it is awake. Of this generation: a newer word wakes. */
-  asleep: Depth | null;
-  asleepSinceMs: number | null;
-  /** When it has to be awake again by itself. */
-  wakeAtMs: number | null;
-}
-
-/** How deep it sleeps: frozen with its memory, or nothing left of it but its volume. */
-export type Depth = "paused" | "stopped";
 
 export interface StepNote {
   step: StepName;
@@ -57,41 +33,36 @@ interface Bedtime {
   atMs: number;
 }
 
-const COLUMNS = `id, tenants.generation, body_hash AS bodyHash, goal, spec, secrets_jwe AS secretsJwe, restarts, uid, slot, state,
-  state_generation AS stateGeneration, detail, asleep.depth AS asleep, asleep.since_ms AS asleepSinceMs,
-  asleep.wake_at_ms AS wakeAtMs
-  FROM tenants LEFT JOIN sleeping AS asleep ON asleep.tenant_id = id AND asleep.generation = tenants.generation`;
-
 /** An edge that repeats itself, as its outbox may, must not fill ours. */
 const REPEAT_EVERY_MS = 60_000;
 
 /** The tenants of this host, their steps, and the numbers given to them. */
 export function tenantRows(db: DatabaseSync, transact: Transact, reports: ReportRows) {
-  const byId = db.prepare(`SELECT ${COLUMNS} WHERE id = ?`);
-  const all = db.prepare(`SELECT ${COLUMNS} WHERE state <> 'purged' ORDER BY id`);
-  const insert = db.prepare(`INSERT INTO tenants (id, generation, body_hash, goal, restarts, state, state_generation)
+  const { get, all, changing } = tenantRecords(db);
+  const insert = changing(`INSERT INTO tenants (id, generation, body_hash, goal, restarts, state, state_generation)
     VALUES (?, ?, ?, ?, 0, ?, ?)`);
-  const applyUpdate = db.prepare(
+  const applyUpdate = changing(
     "UPDATE tenants SET generation = ?, body_hash = ?, goal = ?, restarts = ?, spec = ?, secrets_jwe = ? WHERE id = ?",
   );
-  const purgeUpdate = db.prepare(
+  const purgeUpdate = changing(
     "UPDATE tenants SET generation = ?, body_hash = ?, goal = 'purged', secrets_jwe = NULL WHERE id = ?",
   );
-  const haltUpdate = db.prepare("UPDATE tenants SET generation = ?, body_hash = ?, goal = 'stopped' WHERE id = ?");
-  const stateUpdate = db.prepare("UPDATE tenants SET state = ?, state_generation = ?, detail = ? WHERE id = ?");
-  const placeUpdate = db.prepare("UPDATE tenants SET uid = ?, slot = ? WHERE id = ?");
-  const tombstone = db.prepare("UPDATE tenants SET spec = NULL, secrets_jwe = NULL, slot = NULL WHERE id = ?");
+  const haltUpdate = changing("UPDATE tenants SET generation = ?, body_hash = ?, goal = 'stopped' WHERE id = ?");
+  const stateUpdate = changing("UPDATE tenants SET state = ?, state_generation = ?, detail = ? WHERE id = ?");
+  const placeUpdate = changing("UPDATE tenants SET uid = ?, slot = ? WHERE id = ?");
+  const tombstone = changing("UPDATE tenants SET spec = NULL, secrets_jwe = NULL, slot = NULL WHERE id = ?");
   const stepById = db.prepare("SELECT generation, status FROM steps WHERE tenant_id = ? AND step = ?");
   const stepUpsert = db.prepare(`INSERT INTO steps (tenant_id, step, generation, status, at) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET generation = excluded.generation, status = excluded.status, at = excluded.at`);
-  const sleepUpsert = db.prepare(`INSERT INTO sleeping (tenant_id, generation, depth, since_ms, wake_at_ms)
+  const sleepUpsert = changing(`INSERT INTO sleeping (tenant_id, generation, depth, since_ms, wake_at_ms)
     VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET generation = excluded.generation, depth = excluded.depth,
     since_ms = excluded.since_ms, wake_at_ms = excluded.wake_at_ms`);
-  const sleepDelete = db.prepare("DELETE FROM sleeping WHERE tenant_id = ?");
+  const sleepDelete = changing("DELETE FROM sleeping WHERE tenant_id = ?");
   const isMoved = db.prepare("SELECT 1 AS yes FROM moved WHERE tenant_id = ?");
   const movedInsert = db.prepare("INSERT OR IGNORE INTO moved (tenant_id) VALUES (?)");
   const movedDelete = db.prepare("DELETE FROM moved WHERE tenant_id = ?");
-  const tenantDelete = db.prepare("DELETE FROM tenants WHERE id = ?");
+  const tenantDelete = changing("DELETE FROM tenants WHERE id = ?");
+  const tenantsDelete = changing("DELETE FROM tenants");
   const dataDelete = db.prepare("DELETE FROM data WHERE tenant_id = ?");
   const stepsDelete = db.prepare("DELETE FROM steps WHERE tenant_id = ?");
   const receiptInsert = db.prepare("INSERT OR REPLACE INTO receipts (tenant_id, statement) VALUES (?, ?)");
@@ -105,11 +76,6 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
   const repeatedAtMs = new Map<string, number>();
 
   const takenSlots = (): number[] => slotsTaken.all().map((row) => row.slot as number);
-  const get = (id: string): TenantRecord | undefined => {
-    const row = byId.get(id);
-    return row && toRecord(row);
-  };
-
   /** Must run inside a transaction. A repeated step of one generation is neither written nor reported again. */
   function writeNote({ tenantId, generation, atMs, steps = [], state, receipt }: Note, record: TenantRecord): void {
     for (const { step, status, ...rest } of steps) {
@@ -154,16 +120,15 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
 
   return {
     get,
+    all,
 
     /** What is being removed here lives on another host. */
     isMoved: (id: string): boolean => isMoved.get(id) !== undefined,
 
-    /** All that are not purged. */
-    all: (): TenantRecord[] => all.all().map(toRecord),
-
     /** Must run inside a transaction. */
     forgetAll(): void {
-      db.exec("DELETE FROM sleeping; DELETE FROM steps; DELETE FROM data; DELETE FROM moved; DELETE FROM tenants");
+      db.exec("DELETE FROM sleeping; DELETE FROM steps; DELETE FROM data; DELETE FROM moved");
+      tenantsDelete.run();
     },
 
     /** Must run inside the transaction that accepts the command. */
@@ -171,7 +136,7 @@ export function tenantRows(db: DatabaseSync, transact: Transact, reports: Report
       const { generation } = command;
       const id = command.type === "tenant.apply" ? command.tenant.id : command.tenantId;
       const hash = bodyHash(command);
-      const isNew = !byId.get(id);
+      const isNew = !get(id);
       if (isNew) insert.run(id, generation, hash, "running", "creating", 0);
       if (command.type === "tenant.apply") {
         const { tenant, desired, restarts, secretsJwe } = command;
@@ -263,7 +228,3 @@ interface Place {
 }
 
 const ascending = (a: number, b: number) => a - b;
-
-function toRecord(row: Record<string, unknown>): TenantRecord {
-  return { ...row, spec: row.spec === null ? null : JSON.parse(row.spec as string) } as unknown as TenantRecord;
-}

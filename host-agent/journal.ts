@@ -7,7 +7,8 @@ import { bodyHash, judgeHostCommand, judgeTenantCommand, type KnownHost } from "
 import { openDatabase, transactions } from "./journal-schema.ts";
 import { tenantRows } from "./journal-tenants.ts";
 
-export type { Depth, Note, StepNote, TenantRecord } from "./journal-tenants.ts";
+export type { Depth, TenantRecord } from "./journal-records.ts";
+export type { Note, StepNote } from "./journal-tenants.ts";
 
 /** A verified command on its way into the journal. */
 export interface Acceptance {

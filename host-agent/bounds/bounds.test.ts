@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { Kept } from "../journal-data.ts";
-import type { TenantRecord } from "../journal-tenants.ts";
+import type { TenantRecord } from "../journal-records.ts";
 import { createLog } from "../log.ts";
 import { tenantLayout } from "../tenants/layout.ts";
 import { startBounds } from "./index.ts";

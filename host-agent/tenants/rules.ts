@@ -1,6 +1,6 @@
 import type { ObservedState, StepName } from "../../schema/protocol/index.ts";
+import type { Depth } from "../journal-records.ts";
 import type { Goal } from "../journal-rules.ts";
-import type { Depth } from "../journal-tenants.ts";
 import type { ContainerFacts } from "./ports.ts";
 
 /**

@@ -1,6 +1,7 @@
 import type { CryptoKey } from "jose";
 import type { DeletionStep, TenantSpec } from "../../schema/protocol/index.ts";
-import type { StepNote, TenantRecord } from "../journal-tenants.ts";
+import type { TenantRecord } from "../journal-records.ts";
+import type { StepNote } from "../journal-tenants.ts";
 import { orAborted } from "../waiting.ts";
 import { type Tenant, type TenantLayout, tenantLayout } from "./layout.ts";
 import {

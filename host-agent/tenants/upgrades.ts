@@ -1,5 +1,5 @@
 import type { DataRows } from "../journal-data.ts";
-import type { TenantRecord } from "../journal-tenants.ts";
+import type { TenantRecord } from "../journal-records.ts";
 import type { Log } from "../log.ts";
 import { snapshotNameAt } from "../storage/index.ts";
 import type { Tenant } from "./layout.ts";
