@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { newId } from "../../schema/protocol/index.ts";
 import { type AgentLab, gone, whole } from "../system/agent-lab.ts";
@@ -47,7 +47,58 @@ export async function engineForgets(lab: AgentLab): Promise<Tally> {
   return tally;
 }
 
-/** The least patience that covers what the agent has with an engine: a minute for each call, and what a stop may take. */
+/**
+ * The engine hangs at a later moment of the creation each time, until the agent takes it for away; then it goes on, also with
+ * what it had been told before.
+ */
+export async function engineHungAtStart(lab: AgentLab, moments: readonly number[]): Promise<Tally> {
+  const tally = emptyTally("dockerd hung in the middle of a creation");
+  const engine = engineOf(lab);
+  await lab.start();
+  for (const afterMs of moments) {
+    const id = newId("tnt");
+    const from = lab.edge.reports.length;
+    const isAway = () =>
+      lab.edge.reports.slice(from).some((one) => one.type === "host.inventory" && one.engine === "away");
+    await tell(lab, id, runs);
+    await sleep(afterMs);
+    process.kill(engine, "SIGSTOP");
+    try {
+      await insist("the word that the engine is away", isAway);
+    } finally {
+      process.kill(engine, "SIGCONT");
+    }
+    await judge(lab, tally, id, { last: runs, left: whole });
+  }
+  await lab.kill("SIGTERM");
+  return tally;
+}
+
+/**
+ * What containerd keeps of a start whose engine was killed: the directory that the next start would make. No kill has left it
+ * when it was wanted, so it is put there, while the agent is suspended.
+ */
+export async function engineLeftovers(lab: AgentLab): Promise<Tally> {
+  const tally = emptyTally("containerd kept the directory of a killed start");
+  const woken: Word = { generation: 3 };
+  await lab.start();
+  const id = newId("tnt");
+  await reach(lab, id, runs);
+  await reach(lab, id, { generation: 2, wish: "suspended" });
+  const { Id } = await lab.host.docker.inspectContainer(`chelar-${id}`);
+  const { dir, namespace } = lab.host;
+  mkdirSync(`${dir}/x/containerd/daemon/io.containerd.runtime.v2.task/${namespace}/${Id}`);
+  const from = lab.log().length;
+  await tell(lab, id, woken);
+  await judge(lab, tally, id, { last: woken, left: whole });
+  if (!/mkdir .*file exists/.test(lab.log().slice(from))) throw new Error(`nothing kept ${Id} from starting`);
+  await lab.kill("SIGTERM");
+  return tally;
+}
+
+const engineOf = (lab: AgentLab): number => Number(readFileSync(`${lab.host.dir}/d.pid`, "utf8"));
+
+/** The least patience that covers what the agent has with an engine: a sign of life for each step, and what a stop may take. */
 const GIVES_UP_WITHIN_SECONDS = 300;
 
 /**
@@ -56,7 +107,7 @@ const GIVES_UP_WITHIN_SECONDS = 300;
  */
 export async function engineHung(lab: AgentLab, longer: boolean): Promise<Tally> {
   const tally = emptyTally("dockerd hung in the middle of a deletion");
-  const engine = Number(readFileSync(`${lab.host.dir}/d.pid`, "utf8"));
+  const engine = engineOf(lab);
   const purge: Word = { generation: 2, wish: "purged" };
   await lab.start();
   // Before the deletion, and while its first steps are under way.

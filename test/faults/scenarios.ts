@@ -1,7 +1,7 @@
 import { type AgentLab, createAgentLab } from "../system/agent-lab.ts";
 import { clockOff } from "./clock-faults.ts";
 import { diskFull } from "./disk-faults.ts";
-import { engineForgets, engineHung, engineKilled } from "./engine-faults.ts";
+import { engineForgets, engineHung, engineHungAtStart, engineKilled, engineLeftovers } from "./engine-faults.ts";
 import { edgeAway, journalRestored } from "./journal-faults.ts";
 import { ALL, killEverywhere, type Say, sampleOf } from "./kills.ts";
 import { type Product, startProduct } from "./product.ts";
@@ -17,6 +17,8 @@ export interface Depth {
 
 interface Part {
   name: string;
+  /** Of `npm run faults` alone: it takes minutes, and a system test has one case of it. */
+  isLong?: true;
   play(depth: Depth): Promise<Tally>;
 }
 
@@ -66,6 +68,16 @@ const hostFaults: readonly Act[] = [
         engineKilled(lab(), brief ? [150, 350] : Array.from({ length: 20 }, (_, step) => 60 + 30 * step)),
     },
     { name: "dockerd forgot a start", play: () => engineForgets(lab()) },
+    { name: "containerd's leftovers", play: () => engineLeftovers(lab()) },
+    {
+      name: "dockerd hung at a start",
+      isLong: true,
+      play: () =>
+        engineHungAtStart(
+          lab(),
+          Array.from({ length: 12 }, (_, step) => 40 + 50 * step),
+        ),
+    },
     { name: "dockerd hung", play: ({ brief }) => engineHung(lab(), !brief) },
     { name: "clock", play: () => clockOff(lab()) },
     { name: "edge away", play: () => edgeAway(lab()) },
