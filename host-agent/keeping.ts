@@ -7,6 +7,8 @@ import type { Tenant } from "./tenants/layout.ts";
 import type { VolumeUsage } from "./tenants/ports.ts";
 
 const EVERY_MS = 30_000;
+/** Of those who sleep with their volume shut, this part in each round: nothing of theirs changes but by the calendar. */
+const SLEEPERS_PART = 10;
 /** For this long neighbours may feel somebody who has just reached the end of its volume. */
 const RESTRAIN_EVERY_MS = 500;
 
@@ -40,6 +42,10 @@ export function startKeeping({ journal, ports, tenantOf, keyOf, log, nowMs }: Ke
   const isKept = (record: TenantRecord) =>
     record.goal !== "purged" && record.uid !== null && record.slot !== null && record.spec !== null;
 
+  /** Once more after it fell asleep: what it wrote last. */
+  const isShut = ({ asleep, asleepSinceMs }: TenantRecord) =>
+    asleep === "stopped" && nowMs() - (asleepSinceMs ?? nowMs()) > 2 * EVERY_MS;
+
   const tell = (tenantId: string, facts: StorageFacts) =>
     journal.data.put(tenantId, { told: facts }, { type: "tenant.storage", at: nowMs(), tenantId, ...facts });
 
@@ -51,7 +57,8 @@ export function startKeeping({ journal, ports, tenantOf, keyOf, log, nowMs }: Ke
     // One tenant's files per round: a walk over all of a large host's would be felt.
     const swept = records[turn++ % records.length];
     if (swept) await tried(swept, "sweep", () => sweep(swept));
-    for (const record of records) {
+    for (const [index, record] of records.entries()) {
+      if (isShut(record) && index % SLEEPERS_PART !== turn % SLEEPERS_PART) continue;
       const used = usage.get(record.id);
       if (used) await tried(record, "look", () => lookAt(record, used));
     }
@@ -64,13 +71,14 @@ export function startKeeping({ journal, ports, tenantOf, keyOf, log, nowMs }: Ke
     const { spec, layout } = tenantOf(record);
     await volumes.freeze(layout, usage);
     const plan = spec.data;
-    const last = (await volumes.snapshots.list(layout)).at(-1);
+    let snapshots = await volumes.snapshots.list(layout);
+    const last = snapshots.at(-1);
     if (plan && plan.snapshots > 0 && isDue(last ? snapshotTimeMs(last) : null, plan.snapshotMinutes, nowMs())) {
       await volumes.snapshots.take(layout, snapshotNameAt(nowMs()));
       await volumes.snapshots.thin(layout, plan.snapshots);
+      snapshots = await volumes.snapshots.list(layout);
     }
     const { told, backup, restored, strays } = journal.data.get(record.id);
-    const snapshots = await volumes.snapshots.list(layout);
     const facts: StorageFacts = { ...usage, strays, snapshots, backup, restored };
     if (isNews(told, facts)) tell(record.id, facts);
   }
