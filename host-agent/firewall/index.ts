@@ -3,9 +3,10 @@ import { type Firewall, StepError } from "../tenants/ports.ts";
 import { readHostFacts } from "./facts.ts";
 import type { Wall } from "./guard.ts";
 import { describeRefusal, type PolicyInputsGiven, parseInputs, refuseInputs, refuseOpenings } from "./inputs.ts";
-import { applyRuleSets, verifyRuleSets } from "./iptables.ts";
+import { applyRuleSets, tableDifferences } from "./iptables.ts";
+import { readKernel } from "./kernel.ts";
 import { firewallPolicy } from "./policy.ts";
-import { applyRouting, routingPolicy, verifyRouting } from "./routing.ts";
+import { applyRouting, routingDifferences, routingPolicy } from "./routing.ts";
 import { hostRun, type Run } from "./run.ts";
 
 export { createHetznerWall, HetznerError, type HetznerOptions } from "./cloud/hetzner.ts";
@@ -65,8 +66,8 @@ export function createFirewall({ inputs: given, run = hostRun() }: FirewallOptio
   let plan = planOf(given);
 
   const verify = async (): Promise<string[]> => {
-    const found = await Promise.all([verifyRuleSets(run, plan.ruleSets), verifyRouting(run, plan.routing)]);
-    return found.flat();
+    const kernel = await readKernel(run);
+    return [...tableDifferences(kernel, plan.ruleSets), ...routingDifferences(plan.routing, kernel.routing)];
   };
   const mayChange = async (): Promise<void> => {
     const refusals = refuseInputs(plan.inputs, await readHostFacts(run));

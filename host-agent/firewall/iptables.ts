@@ -1,3 +1,4 @@
+import { type KernelRules, readKernel } from "./kernel.ts";
 import type { RuleSet } from "./policy.ts";
 import { CommandFailed, type Run } from "./run.ts";
 import { differences, parseSavedTable, repairScript, type SavedTable } from "./saved.ts";
@@ -24,20 +25,19 @@ interface Drifted {
   differences: string[];
 }
 
-/**
- * Reads every table of a family at once: a look costs one process per family, however much it compares. Empty: all
- * stands.
- */
-async function look(run: Run, family: Family, ruleSets: readonly RuleSet[]): Promise<Drifted[]> {
-  const text = await run(TOOLS[family].save, []);
-  return ruleSets
-    .filter((ruleSet) => ruleSet.family === family)
+const driftedIn = (tables: KernelRules["tables"], ruleSets: readonly RuleSet[]): Drifted[] =>
+  ruleSets
     .map((ruleSet) => {
-      const have = parseSavedTable(text, ruleSet.table);
+      const have = parseSavedTable(tables[ruleSet.family], ruleSet.table);
       return { ruleSet, have, differences: differences(ruleSet, have) };
     })
     .filter((table) => table.differences.length > 0);
-}
+
+const inWords = (drifted: readonly Drifted[]): string[] => drifted.flatMap((table) => table.differences);
+
+/** What differs, in words; empty: all stands. */
+export const tableDifferences = ({ tables }: KernelRules, ruleSets: readonly RuleSet[]): string[] =>
+  inWords(driftedIn(tables, ruleSets));
 
 /**
  * Brings the kernel to the rule sets; what already stands is not touched. `mayChange` is asked before the first change
@@ -48,29 +48,26 @@ export async function applyRuleSets(
   ruleSets: readonly RuleSet[],
   mayChange: () => Promise<void> = async () => {},
 ): Promise<string[]> {
-  const drifted = await Promise.all(FAMILIES.map((family) => look(run, family, ruleSets)));
-  if (drifted.every((tables) => tables.length === 0)) return [];
+  const drifted = driftedIn((await readKernel(run)).tables, ruleSets);
+  if (drifted.length === 0) return [];
   await mayChange();
-  await Promise.all(FAMILIES.map((family, i) => restore(run, family, ruleSets, drifted[i] as Drifted[])));
-  return drifted.flat().flatMap((table) => table.differences);
+  await Promise.all(FAMILIES.map((family) => restore(run, family, drifted)));
+  return inWords(drifted);
 }
 
-async function restore(run: Run, family: Family, ruleSets: readonly RuleSet[], drifted: Drifted[]): Promise<void> {
-  if (drifted.length === 0) return;
-  const write = (tables: Drifted[]) => {
+async function restore(run: Run, family: Family, drifted: readonly Drifted[]): Promise<void> {
+  const mine = drifted.filter(({ ruleSet }) => ruleSet.family === family);
+  if (mine.length === 0) return;
+  const write = (tables: readonly Drifted[]) => {
     const script = tables.map(({ ruleSet, have }) => repairScript(ruleSet, have)).join("");
     return run(TOOLS[family].restore, ["--wait", LOCK_WAIT_SECONDS, "--noflush"], script);
   };
   try {
-    await write(drifted);
+    await write(mine);
   } catch (error) {
     if (!(error instanceof CommandFailed) || error.missing) throw error;
     // Docker changed a table between our look and our write, and a jump we wanted to move was gone: look again.
-    await write(await look(run, family, ruleSets));
+    const ruleSets = mine.map(({ ruleSet }) => ruleSet);
+    await write(driftedIn((await readKernel(run)).tables, ruleSets));
   }
-}
-
-export async function verifyRuleSets(run: Run, ruleSets: readonly RuleSet[]): Promise<string[]> {
-  const drifted = await Promise.all(FAMILIES.map((family) => look(run, family, ruleSets)));
-  return drifted.flat().flatMap((table) => table.differences);
 }

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { type Network, overlaps, parseNetwork } from "./addresses.ts";
 import { policyInputs } from "./inputs.ts";
+import { parseRoutingRules } from "./kernel.ts";
 import { firewallPolicy, METADATA, ruleArguments, SPECIAL_RANGES } from "./policy.ts";
-import { parseRoutingRules, routingDifferences, routingPolicy } from "./routing.ts";
+import { routingDifferences, routingPolicy } from "./routing.ts";
 import { canonicalLine, differences, parseSavedTable, repairScript } from "./saved.ts";
 
 const inputs = policyInputs.parse({ pool: "10.213.0.0/16", resolvers: ["9.9.9.9", "169.254.169.254"] });

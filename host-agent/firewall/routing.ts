@@ -1,4 +1,5 @@
 import type { PolicyInputs } from "./inputs.ts";
+import { readKernel } from "./kernel.ts";
 import { METADATA } from "./policy.ts";
 import type { Run } from "./run.ts";
 
@@ -50,12 +51,6 @@ const line = ({ priority, selector, action }: RoutingRule): string =>
 const priorityOf = (row: string): number => Number.parseInt(row, 10);
 const isOurs = (row: string): boolean => row.endsWith(` proto ${PROTOCOL}`);
 
-/** Lines of `ip rule`. */
-export function parseRoutingRules(text: string): string[] {
-  const rows = text.split("\n").map((row) => row.trim().replace(/\s+/g, " "));
-  return rows.filter((row) => row !== "");
-}
-
 export function routingDifferences(want: readonly RoutingRule[], have: readonly string[]): string[] {
   const lines = want.map(line);
   const last = want.at(-1)?.priority ?? 0;
@@ -73,8 +68,6 @@ function stale(want: readonly RoutingRule[], have: readonly string[]): string[] 
   return have.filter((row, i) => isOurs(row) && (!lines.includes(row) || have.indexOf(row) !== i));
 }
 
-const readRules = async (run: Run): Promise<string[]> => parseRoutingRules(await run("ip", ["-4", "rule", "show"]));
-
 /**
  * Adds before it removes, so that no moment is without the lock; `ip rule` has no transactions. Rules that are not ours
  * stay, and go on being reported where they stand before ours. Resolves with what had differed.
@@ -84,7 +77,7 @@ export async function applyRouting(
   want: readonly RoutingRule[],
   mayChange: () => Promise<void> = async () => {},
 ): Promise<string[]> {
-  const have = await readRules(run);
+  const have = (await readKernel(run)).routing;
   const found = routingDifferences(want, have);
   if (found.length > 0) await mayChange();
   for (const rule of want.filter((candidate) => !have.includes(line(candidate)))) {
@@ -96,8 +89,4 @@ export async function applyRouting(
     await run("ip", ["-4", "rule", "del", "priority", priority, ...words.with(-2, "protocol")]);
   }
   return found;
-}
-
-export async function verifyRouting(run: Run, want: readonly RoutingRule[]): Promise<string[]> {
-  return routingDifferences(want, await readRules(run));
 }
