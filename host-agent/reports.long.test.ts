@@ -93,6 +93,15 @@ test("delivers in order, without gaps, and keeps nothing that was acknowledged",
   await until(() => expect(journal.reports.pending(1, 1e6)).toEqual([]));
 });
 
+test("brings home what waited for an outage's end in few calls: 1,000 of the longest words in twenty", async () => {
+  const { journal, batches, start, calls } = await setUp();
+  const longest = { ...progress(1), detail: "x".repeat(500) } as UnnumberedReport;
+  for (let n = 0; n < 1_000; n++) journal.reports.add(longest);
+  start();
+  await until(() => expect(batches.flat()).toHaveLength(1_000));
+  expect(calls()).toBeLessThanOrEqual(20);
+});
+
 test("sends what is new at once, and what came meanwhile together", async () => {
   const { journal, batches, start } = await setUp();
   start();
@@ -119,7 +128,8 @@ test("a step waits for the word that comes right behind it, and nothing else wai
 });
 
 test("repeats until the edge has acknowledged: refusals, errors and lost answers lose nothing", async () => {
-  const faults = [new Response("", { status: 503 }), new Response("", { status: 403 }), "lose answer" as const];
+  const refusals = [503, 429, 403].map((status) => new Response("", { status }));
+  const faults = [...refusals, "lose answer" as const];
   const { journal, batches, start } = await setUp((call) => faults[call - 1] ?? null);
   journal.reports.add(progress(1));
   start();

@@ -6,7 +6,7 @@ import { createAccess } from "./access/index.ts";
 import { accountApi, createAccounts, Limits, peopleRoutes, socialOrigins } from "./accounts/index.ts";
 import { DOCUMENT_PATH, documentOf } from "./api/document.ts";
 import { createIdempotency } from "./api/idempotency.ts";
-import { turns } from "./api/turns.ts";
+import { byCredential, turns } from "./api/turns.ts";
 import { createBilling, WEBHOOK_PATH } from "./billing/index.ts";
 import { billingApi } from "./billing/routes.ts";
 import { createChannels, HOOKS_PATH } from "./channels/index.ts";
@@ -15,7 +15,7 @@ import { createData, receiptsOf } from "./data/index.ts";
 import { type Database, openDatabase } from "./db.ts";
 import type { Config } from "./env.ts";
 import { isOperator } from "./hosts/enrol.ts";
-import { createHosts } from "./hosts/index.ts";
+import { createHosts, hostCalls } from "./hosts/index.ts";
 import {
   backgroundOf,
   browserSafety,
@@ -155,8 +155,13 @@ export function createEdge(config: Config, outside: Outside = {}) {
   if (config.authRateLimit)
     app.use(
       "/api/v1/*",
-      turns(world, (authorization) => isOperator(authorization, config.operatorToken)),
+      turns(
+        world,
+        byCredential((authorization) => isOperator(authorization, config.operatorToken)),
+      ),
     );
+  // Before a body is read or a signature checked, which anybody may ask for.
+  if (config.authRateLimit) app.use("/api/hosts/*", turns(world, hostCalls));
   app.use("/api/v1/*", idempotency.middleware);
 
   app.route("/api/auth", accounts.routes);

@@ -10,6 +10,7 @@ import { isLost, watchSilence } from "./silence.ts";
 import * as store from "./store.ts";
 import { watchDeletions } from "./waiting.ts";
 
+export { hostCalls } from "./calls.ts";
 export type { HostDesk, HostOnDesk, OutboxOnDesk } from "./desk.ts";
 
 const TRIES = 4;
