@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, lstatSync, readFileSync } from "node:fs";
 import { mkdir, open as openFile, readdir, readFile, writeFile } from "node:fs/promises";
@@ -10,6 +10,7 @@ import type { Volumes } from "../../host-agent/tenants/ports.ts";
 import { newId } from "../../schema/protocol/index.ts";
 import type { TestHost } from "../hosts/index.ts";
 import { QUOTA_MIB, type StorageLab, storageLab } from "./storage-lab.ts";
+import { WAYS } from "./storage-ways.ts";
 
 const MIB = 2 ** 20;
 let lab: StorageLab;
@@ -104,16 +105,37 @@ describe("volumes", () => {
     expect(lost).toBeLessThanOrEqual(1);
   });
 
-  it("are counted on when a neighbour's full volume is destroyed", async () => {
-    const [layout, gone] = [newLayout(), newLayout()];
+  it("refuse what is asked for beyond them in any other way, and neither neighbour nor host feels it", async () => {
+    const [layout, neighbour] = [newLayout(), newLayout()];
     await open(layout);
-    await open(gone);
-    await writeFile(`${gone.dataDir}/large`, randomBytes(48 * MIB), { flush: true });
-    await volumes.destroy(gone);
-    await writeFile(`${layout.dataDir}/kept`, randomBytes(8 * MIB), { flush: true });
-    expect((await volumes.usage()).get(layout.tenantId)?.usedBytes).toBeGreaterThan(8 * MIB);
-    const groups = countsOf(stateDir);
-    expect(readFileSync(`${groups}/inconsistent`, "utf8").trim()).toBe("0");
+    await open(neighbour);
+    const asTenant = (...command: string[]) => {
+      const ids = [`--reuid=${layout.uid}`, `--regid=${layout.uid}`, "--clear-groups"];
+      return spawnSync("setpriv", [...ids, ...command], { cwd: layout.dataDir, encoding: "utf8" });
+    };
+    const almost = `of=${QUOTA_MIB - 2}-MiB`;
+    expect(asTenant("dd", "if=/dev/urandom", almost, "bs=1M", `count=${QUOTA_MIB - 2}`, "conv=fsync").status).toBe(0);
+    const device = execFileSync("findmnt", ["-no", "SOURCE", `${stateDir}/volumes`], { encoding: "utf8" }).trim();
+    const complaints = () =>
+      execFileSync("dmesg", { encoding: "utf8", maxBuffer: 64 * MIB })
+        .split("\n")
+        .filter((line) => line.includes(`device ${device.slice("/dev/".length)}`));
+    const before = complaints();
+    const kept = randomBytes(MIB);
+    for (const { how, command } of WAYS) {
+      const { status, stderr } = asTenant(...command);
+      expect(stderr, how).toContain("Disk quota exceeded");
+      expect(status, how).not.toBe(0);
+      expect((await volumes.usage()).get(layout.tenantId)?.usedBytes, how).toBeLessThan(QUOTA_MIB * MIB * 1.02);
+      await writeFile(`${neighbour.dataDir}/kept`, kept, { flush: true });
+      // What it made it can also remove.
+      const removed = asTenant("find", ".", "-type", "f", "!", "-name", "*-MiB", "-delete");
+      expect([how, removed.status, removed.stderr]).toEqual([how, 0, ""]);
+      execFileSync("sync", ["--file-system", layout.volumeDir]);
+    }
+    expect((await readFile(`${neighbour.dataDir}/kept`)).equals(kept)).toBe(true);
+    expect(complaints()).toEqual(before);
+    expect(readFileSync(`${countsOf(stateDir)}/inconsistent`, "utf8").trim()).toBe("0");
   });
 
   it("are counted anew where the file system has stopped counting, and end at their quota again", async () => {
