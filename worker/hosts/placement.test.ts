@@ -48,6 +48,35 @@ describe("a new agent", () => {
     await setHost(far, { state: "enrolled", memoryMiB });
   });
 
+  it("that was placed before its server began to drain, and is written after, goes elsewhere or nowhere", async () => {
+    const [chosen, drained] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let waiting = 0;
+    const slow = await startTestEdge({
+      fetch: far.fetch as typeof fetch,
+      async onWrite(statements) {
+        if (!statements.some((sql) => /insert into .{0,3}tenants\b/i.test(sql))) return;
+        if (++waiting === 2) chosen.resolve();
+        await drained.promise;
+      },
+    });
+    const [{ memoryMiB } = { memoryMiB: 0 }] = await edge.db.select().from(hosts).limit(1);
+    await setHost(far, { memoryMiB: 10_000_000 });
+    const creations = [{ region: "far" }, {}].map(async (where) =>
+      (await new Client(slow).signUp()).create(undefined, where),
+    );
+    await chosen.promise;
+    const drain = (action: string) =>
+      edge.send(`/api/v1/operator/hosts/${far.enrolment.hostId}/${action}`, { method: "POST", ...operator });
+    expect((await drain("drain")).status).toBe(200);
+    drained.resolve();
+    const [there, anywhere] = await Promise.all(creations);
+    // It was the only one in its region, so there is no such region any more.
+    expect(there?.body.code).toBe("unknown_region");
+    expect(await hostOf(anywhere?.body.id ?? "")).toBe(near.enrolment.hostId);
+    expect((await drain("reopen")).status).toBe(200);
+    await setHost(far, { memoryMiB });
+  });
+
   it("is refused for a region without a server, which are named, and for one that is no region", async () => {
     const nowhere = await owner.create(undefined, { region: "nowhere" });
     expect(nowhere).toMatchObject({ status: 422, body: { code: "unknown_region" } });

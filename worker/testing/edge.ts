@@ -84,8 +84,8 @@ export async function startTestEdge(
     bindings?: Record<string, string>;
     fetch?: typeof fetch;
     onStatement?: (sql: string) => void;
-    /** Before each call that may change the database; one that throws keeps it from being made. */
-    onWrite?: () => void;
+    /** Before each call that may change the database; one that throws keeps it from being made, a promise holds it up. */
+    onWrite?: (statements: readonly string[]) => void | Promise<void>;
   } = {},
 ): Promise<TestEdge> {
   const config = parseEnv({ ...(await testBindings()), ...options.bindings });
@@ -97,7 +97,7 @@ export async function startTestEdge(
       const found = (await request.clone().text()).matchAll(/"sql":"((?:[^"\\]|\\.)*)"/g);
       const statements = [...found].map(([, sql = ""]) => sql);
       for (const sql of statements) onStatement?.(sql);
-      if (statements.some((sql) => !CHANGES_NOTHING.test(sql))) onWrite?.();
+      if (statements.some((sql) => !CHANGES_NOTHING.test(sql))) await onWrite?.(statements);
     }
     return fetch(request);
   });
