@@ -75,7 +75,7 @@ const hostFaults: readonly Act[] = [
       play: () =>
         engineHungAtStart(
           lab(),
-          Array.from({ length: 12 }, (_, step) => 40 + 50 * step),
+          Array.from({ length: 6 }, (_, step) => 40 + 100 * step),
         ),
     },
     { name: "dockerd hung", play: ({ brief }) => engineHung(lab(), !brief) },

@@ -1,8 +1,10 @@
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { mkdir, open, rm } from "node:fs/promises";
+import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
 import { createVolumes } from "../../host-agent/storage/index.ts";
 import { type TenantLayout, tenantLayout } from "../../host-agent/tenants/layout.ts";
 import type { Volumes } from "../../host-agent/tenants/ports.ts";
@@ -175,6 +177,8 @@ async function besideFlood(volumes: Volumes, layoutOf: (slot: number) => TenantL
   const beside: Latencies = { writes: [], syncs: [] };
   const keeping = setInterval(() => void volumes.restrain(), RESTRAIN_EVERY_MS);
   for (let turn = 0; turn < NEIGHBOUR_TURNS; turn++) {
+    // What is destroyed goes for a while yet: alone is when nothing of it is left.
+    await promisify(execFile)("btrfs", ["subvolume", "sync", dirname(quiet.volumeDir)]);
     measure(alone, quiet.dataDir);
     // A new one in each turn: nobody is held already for what was before.
     const flooder = layoutOf(2 + turn);
@@ -189,7 +193,6 @@ async function besideFlood(volumes: Volumes, layoutOf: (slot: number) => TenantL
     flood.kill("SIGKILL");
     await ended;
     await volumes.destroy(flooder);
-    await sleep(2 * RESTRAIN_EVERY_MS);
   }
   clearInterval(keeping);
   await volumes.destroy(quiet);
