@@ -141,6 +141,21 @@ it("a sticker asks an agent nothing, a group of people is not alone with the bot
   expect([group.counts, texts()]).toEqual([{ unsupported: 1 }, []]);
 });
 
+it("any number of automata are stopped, and their owner is told of the first five of a day", async () => {
+  const { counts } = await lab.counted("slack", async () => {
+    for (let n = 0; n < 7; n++) {
+      const body = bodyOf("slack", await lab.heard("slack")).replace(
+        '"type":"message"',
+        '"type":"message","bot_id":"B1"',
+      );
+      await lab.call("slack", body);
+    }
+  });
+  await lab.edge.tick();
+  const told = lab.edge.letters.filter(({ subject }) => subject.includes("was stopped"));
+  expect([counts, texts(), told.length]).toEqual([{ loop: 7 }, [], 5]);
+});
+
 it("whoever has lost a conversation to another deliverer goes away, also when nothing waits any more", async () => {
   const person = await lab.heard("slack");
   // Between our word that it is taken and our next look another one has held the conversation, and let it go.

@@ -13,7 +13,16 @@ import type { ChannelsContext } from "./context.ts";
 import { AT_ONCE, drain } from "./deliver.ts";
 import { type ChannelKeys, channelKeys } from "./keys.ts";
 import { isRightCode, pair } from "./pairing.ts";
-import { type Incoming, isRecording, isTold, judge, MAX_BODY_BYTES, NOTICE_SHARE, type Refusal } from "./rules.ts";
+import {
+  type Incoming,
+  isRecording,
+  isTold,
+  judge,
+  LOOPS_TOLD_PER_DAY,
+  MAX_BODY_BYTES,
+  NOTICE_SHARE,
+  type Refusal,
+} from "./rules.ts";
 import { NONCE_BYTES } from "./seal.ts";
 import * as store from "./store.ts";
 
@@ -134,8 +143,12 @@ async function take(context: ChannelsContext, it: Case, later: Background): Prom
       await atomically(db, [
         ...refusal("loop"),
         ...store.stopConversation(db, place, verdict.why, now),
-        ...store.tellLoop(db, tenant, channel, now),
-        context.post.posting(loopMail(it, context.config.dashboardOrigin)),
+        ...(known.loops < LOOPS_TOLD_PER_DAY
+          ? [
+              ...store.tellLoop(db, tenant, channel, now),
+              context.post.posting(loopMail(it, context.config.dashboardOrigin)),
+            ]
+          : []),
       ]);
       return false;
     }
@@ -167,7 +180,7 @@ async function take(context: ChannelsContext, it: Case, later: Background): Prom
   }
 }
 
-/** Once for each conversation that stops: it does not go on before its owner has looked. */
+/** For a conversation that stops: it does not go on before its owner has looked. */
 const loopMail = ({ tenant, channel, ownerEmail }: Case, dashboardOrigin: string) => ({
   to: ownerEmail,
   subject: `A conversation of ${tenant.slug} was stopped`,

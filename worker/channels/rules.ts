@@ -115,6 +115,9 @@ export function judge(message: Incoming, known: Known): Verdict {
   return { kind: "take" };
 }
 
+/** Of one channel in a day: whoever can make conversations can have as many stopped as they like. */
+export const LOOPS_TOLD_PER_DAY = 5;
+
 /** Two automata that answer each other: how it shows. */
 export type LoopSign = "automaton" | "repeats" | "no_pause" | "steady";
 

@@ -42,7 +42,7 @@ export async function readKnown(db: Database, channel: ChannelRow, message: Inco
   const place = { channelId: channel.id, conversation: message.conversation };
   const minute = and(gt(sentAt, message.sentAt - 60_000), lte(sentAt, message.sentAt));
   const ofTenant = db.select({ id: channels.id }).from(channels).where(eq(channels.tenantId, channel.tenantId));
-  const [replays, stops, bySender, inConversation, today, before] = await db.batch([
+  const [replays, stops, bySender, inConversation, today, loops, before] = await db.batch([
     db
       .select({ id: channelMessages.id })
       .from(channelMessages)
@@ -75,6 +75,12 @@ export async function readKnown(db: Database, channel: ChannelRow, message: Inco
         ),
       ),
     db
+      .select({ n: channelCounts.n })
+      .from(channelCounts)
+      .where(
+        and(eq(channelCounts.channelId, channel.id), eq(channelCounts.day, dayOf(now)), eq(channelCounts.what, "loop")),
+      ),
+    db
       .select({ senderId, sentAt, digest, receivedAt })
       .from(channelMessages)
       .where(isIn(place))
@@ -87,6 +93,7 @@ export async function readKnown(db: Database, channel: ChannelRow, message: Inco
     bySender: bySender[0]?.n ?? 0,
     inConversation: inConversation[0]?.n ?? 0,
     today: today[0]?.n ?? 0,
+    loops: loops[0]?.n ?? 0,
     before: before.filter(({ receivedAt }) => receivedAt > (stops[0]?.resumedAt ?? 0)),
   };
 }
