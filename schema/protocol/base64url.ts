@@ -1,13 +1,14 @@
 /** The engine's own where it has one (workerd does, Node 24 does not): many times as fast. */
 interface NativeBase64 {
-  toBase64?(options: { alphabet: "base64url"; omitPadding: true }): string;
+  toBase64?(options: typeof SPELLING): string;
 }
 interface FromNativeBase64 {
-  fromBase64?(text: string, options: { alphabet: "base64url" }): Uint8Array;
+  fromBase64?(text: string, options: typeof SPELLING): Uint8Array;
 }
+const SPELLING = { alphabet: "base64url", omitPadding: true } as const;
 
 export function toBase64url(bytes: Uint8Array): string {
-  const native = (bytes as NativeBase64).toBase64?.({ alphabet: "base64url", omitPadding: true });
+  const native = (bytes as NativeBase64).toBase64?.(SPELLING);
   if (native !== undefined) return native;
   let binary = "";
   for (const byte of bytes) binary += String.fromCharCode(byte);
@@ -35,7 +36,7 @@ function nativeBytes(text: string): Uint8Array | null | undefined {
   const { fromBase64 } = Uint8Array as FromNativeBase64;
   if (!fromBase64) return undefined;
   try {
-    const bytes = fromBase64(text, { alphabet: "base64url" });
+    const bytes = fromBase64(text, SPELLING);
     return bytes.length === (text.length * 3) >> 2 ? bytes : null;
   } catch {
     return null;

@@ -44,23 +44,20 @@ export const newSalt = (random: Random): string => toBase64url(random(SALT_BYTES
  */
 export function tenantKeys(ring: Keyring, tenantId: string, salt: string | null) {
   const bound = boundTo(tenantId);
-  const derived = new Map<string, Wrapping | Promise<Wrapping>>();
-  function wrappingOf(format: number, keyVersion: number): Wrapping | Promise<Wrapping> {
-    const name = `${format} ${keyVersion}`;
-    const known = derived.get(name);
-    if (known) return known;
-    const making = makeWrapping(ring, { tenantId, salt, format, keyVersion }).then((made) => {
-      derived.set(name, made);
-      return made;
-    });
-    derived.set(name, making);
-    return making;
+  const derived = new Map<string, Wrapping>();
+  const nameOf = (format: number, keyVersion: number) => `${format} ${keyVersion}`;
+  const known = (format: number, keyVersion: number) => derived.get(nameOf(format, keyVersion));
+  async function derive(format: number, keyVersion: number): Promise<Wrapping> {
+    const wrapping = await makeWrapping(ring, { tenantId, salt, format, keyVersion });
+    derived.set(nameOf(format, keyVersion), wrapping);
+    return wrapping;
   }
 
-  /** What a row says that it is wrapped under; throws where that may not be. Only {@link UNREADABLE} leaves this file. */
-  function wrappingNamedBy({ format, keyVersion }: Envelope): Wrapping | Promise<Wrapping> {
+  /** Where a row says the truth about what it is wrapped under, and may be; throws otherwise. */
+  function committed({ keyVersion, keyCommitment }: Envelope, { key, commitment }: Wrapping): CryptoKey {
     if (keyVersion < ring.floor) throw new Error("below the floor");
-    return wrappingOf(format, keyVersion);
+    if (commitment !== keyCommitment) throw new Error("another wrapping key");
+    return key;
   }
 
   async function seal(secret: Secret, place: SecretPlace, random: Random): Promise<Envelope> {
@@ -70,7 +67,7 @@ export function tenantKeys(ring: Keyring, tenantId: string, salt: string | null)
     const wrapNonce = fresh.subarray(DATA_KEY_BYTES + NONCE_BYTES);
     const keyVersion = ring.current;
     const to = bound(place, keyVersion);
-    const wrapping = await wrappingOf(FORMAT, keyVersion);
+    const wrapping = known(FORMAT, keyVersion) ?? (await derive(FORMAT, keyVersion));
     const key = await importKey(dataKey, ["encrypt"]);
     const value = await crypto.subtle.encrypt(gcm(nonce, to.value), key, utf8(secret.reveal()));
     const wrapped = await crypto.subtle.encrypt(gcm(wrapNonce, to.key), wrapping.key, dataKey);
@@ -90,8 +87,10 @@ export function tenantKeys(ring: Keyring, tenantId: string, salt: string | null)
   /** Wrong tag, wrong or retired key, moved, truncated or made-up row, destroyed salt: one and the same failure. */
   async function open(envelope: Envelope, place: SecretPlace): Promise<Opened> {
     try {
+      const { format, keyVersion } = envelope;
       const { key, value } = halvesOf(envelope, tenantId, place, bound);
-      const dataKey = await unwrapped(committed(envelope, await wrappingNamedBy(envelope)), key, false);
+      const wrapping = known(format, keyVersion) ?? (await derive(format, keyVersion));
+      const dataKey = await unwrapped(committed(envelope, wrapping), key, false);
       const text = await crypto.subtle.decrypt(gcm(value.nonce, value.bound), dataKey, value.sealed);
       return { ok: true, secret: new Secret(decoder.decode(text)) };
     } catch {
@@ -114,10 +113,10 @@ export function tenantKeys(ring: Keyring, tenantId: string, salt: string | null)
     }
     try {
       const { key } = halvesOf(envelope, tenantId, place, bound);
-      const by = committed(envelope, await wrappingNamedBy(envelope));
-      const dataKey = await rawKey(await unwrapped(by, key, true));
+      const before = known(FORMAT, envelope.keyVersion) ?? (await derive(FORMAT, envelope.keyVersion));
+      const dataKey = await rawKey(await unwrapped(committed(envelope, before), key, true));
       const keyVersion = ring.current;
-      const wrapping = await wrappingOf(FORMAT, keyVersion);
+      const wrapping = known(FORMAT, keyVersion) ?? (await derive(FORMAT, keyVersion));
       const nonce = random(NONCE_BYTES);
       const to = bound(place, keyVersion);
       const wrapped = await crypto.subtle.encrypt(gcm(nonce, to.key), wrapping.key, dataKey);
@@ -140,11 +139,6 @@ interface Wrapping {
   key: CryptoKey;
   /** Null where the ring's key itself wraps. */
   commitment: string | null;
-}
-
-function committed({ keyCommitment }: Envelope, { key, commitment }: Wrapping): CryptoKey {
-  if (commitment !== keyCommitment) throw new Error("another wrapping key");
-  return key;
 }
 
 /** One derivation gives the key and, from an independent half, what may be told of it. Each format has a key of its own. */
