@@ -35,17 +35,20 @@ export async function edgeAway(lab: AgentLab): Promise<Tally> {
 
 const JOURNAL_FILES = ["journal.db", "journal.db-wal", "journal.db-shm"];
 
+/** Copies a journal that nobody has open; `from` and `to` stand before the names of its files, nothing for the live one. */
+export function copyJournal(stateDir: string, from: string, to: string): void {
+  for (const name of JOURNAL_FILES) {
+    rmSync(`${stateDir}/${to}${name}`, { force: true });
+    const source = `${stateDir}/${from}${name}`;
+    if (existsSync(source)) copyFileSync(source, `${stateDir}/${to}${name}`);
+  }
+}
+
 /** The journal is put back from a copy: of the same epoch, and of an older one. Neither takes another word. */
 export async function journalRestored(lab: AgentLab): Promise<Tally> {
   const tally = emptyTally("journal restored from an old copy");
   const [kept, deleted, later] = [newId("tnt"), newId("tnt"), newId("tnt")];
-  const move = (from: string, to: string) => {
-    for (const name of JOURNAL_FILES) {
-      rmSync(`${lab.stateDir}/${to}${name}`, { force: true });
-      const source = `${lab.stateDir}/${from}${name}`;
-      if (existsSync(source)) copyFileSync(source, `${lab.stateDir}/${to}${name}`);
-    }
-  };
+  const move = (from: string, to: string) => copyJournal(lab.stateDir, from, to);
   await lab.start();
   for (const id of [kept, deleted]) await reach(lab, id, runs);
   await lab.kill("SIGTERM");

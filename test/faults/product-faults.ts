@@ -1,10 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { copyJournal } from "./journal-faults.ts";
 import { type Action, insistOn, type Product } from "./product.ts";
 import { emptyTally, eventually, insist, type Tally } from "./tally.ts";
 import { WIRE_FAULTS } from "./wire.ts";
 
 /** Scenarios on the whole product: the real edge, its database, a host with real containers. */
 
+const HOST_AGENT = fileURLToPath(new URL("../../host-agent/main.ts", import.meta.url));
 const LIFE: readonly Action[] = ["create", "restart", "stop", "start", "delete"];
 
 /** Each delivery of an agent's life is lost, answered in vain, doubled, late, or overtaken by the next. */
@@ -90,4 +93,47 @@ export async function databaseAway(product: Product, awayMs: number): Promise<Ta
   }
   await insist("the end of all agents", async () => (await product.rows()).every(({ purged }) => purged));
   return tally;
+}
+
+/**
+ * A host's journal is put back from an old copy under the real edge: its operator is told, the host gets no word through
+ * until it is enrolled again, and then all that was promised meanwhile. Before it, nothing raises that alert.
+ */
+export async function journalPutBack(product: Product): Promise<Tally> {
+  const tally = emptyTally("journal put back under the real edge");
+  const { edge, host, server } = product.platform;
+  const { dir } = host.place;
+  const name = "put-back";
+  const operator = { authorization: `Bearer ${edge.operatorToken}` };
+  const isTold = async () => {
+    const response = await fetch(`${edge.dashboard}/api/v1/operator/alerts`, { headers: operator });
+    const { alerts } = (await response.json()) as { alerts: { kind: string }[] };
+    return alerts.some(({ kind }) => kind === "host_rolled_back");
+  };
+  const restartHost = async (between: () => unknown) => {
+    await host.killAgent();
+    await between();
+    await host.startAgent();
+  };
+  const heard = (generation: number) =>
+    insist(`generation ${generation}`, async () => (await product.row(name))?.observedGeneration === generation);
+  await insistOn(product, "create", name);
+  await heard(1);
+  await restartHost(() => copyJournal(dir, "", "copy-of-"));
+  await insistOn(product, "restart", name);
+  await heard(2);
+  const falselyTold = await isTold();
+  await restartHost(() => copyJournal(dir, "copy-of-", ""));
+  await insist("the operator's alert", isTold);
+  const acknowledged = await product.ask("restart", name);
+  await edge.tick();
+  const held = (await product.row(name))?.observedGeneration === 2;
+  const tokens = `${edge.dashboard}/api/v1/operator/hosts/tokens`;
+  const { token } = (await (await fetch(tokens, { method: "POST", headers: operator })).json()) as { token: string };
+  const enrol = [HOST_AGENT, "enrol", "--config", `${dir}/config.json`, "--token", token];
+  await restartHost(() => server.run(process.execPath, enrol));
+  await edge.tick();
+  await product.judge(tally, name, { action: "restart", acknowledged });
+  await product.judge(tally, name, { action: "delete", acknowledged: await product.ask("delete", name) });
+  return held && !falselyTold && !(await isTold()) ? tally : { ...tally, converged: 0 };
 }

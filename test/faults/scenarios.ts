@@ -5,7 +5,7 @@ import { engineForgets, engineHung, engineHungAtStart, engineKilled, engineLefto
 import { edgeAway, journalRestored } from "./journal-faults.ts";
 import { ALL, killEverywhere, type Say, sampleOf } from "./kills.ts";
 import { type Product, startProduct } from "./product.ts";
-import { databaseAway, deliveriesFail, edgeKilled } from "./product-faults.ts";
+import { databaseAway, deliveriesFail, edgeKilled, journalPutBack } from "./product-faults.ts";
 import { STORIES } from "./stories.ts";
 import type { Tally } from "./tally.ts";
 
@@ -98,6 +98,7 @@ function productFaults(): Act {
       { name: "deliveries", play: ({ brief }) => deliveriesFail(present(), brief) },
       { name: "edge killed", play: ({ brief }) => edgeKilled(present(), brief) },
       { name: "database away", play: ({ brief }) => databaseAway(present(), brief ? 4_000 : 30_000) },
+      { name: "old journal", isLong: true, play: () => journalPutBack(present()) },
     ],
     async begin() {
       product = await startProduct();
