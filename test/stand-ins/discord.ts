@@ -2,7 +2,7 @@ import { type Call, crowd, hex, type Provider, type Reply, utf8, type Written } 
 
 const EPOCH_MS = 1_420_070_400_000;
 const LASTS_MS = 15 * 60_000;
-const RETRY_AFTER_SECONDS = 1.5;
+const RETRY_AFTER_SECONDS = 4.5;
 const error = (status: number, code: number, message: string): Reply => ({ status, body: { code, message } });
 
 export interface Discord extends Provider {
