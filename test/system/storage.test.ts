@@ -51,6 +51,16 @@ describe("volumes", () => {
     expect(await readdir(layout.dataDir)).toEqual(["kept"]);
   });
 
+  it("are in memory once, and not a second time as the file that all of them lie in", async () => {
+    const layout = newLayout();
+    await open(layout);
+    const loop = execFileSync("findmnt", ["-no", "SOURCE", `${stateDir}/volumes`], { encoding: "utf8" }).trim();
+    expect(await readFile(`/sys/block/${loop.slice("/dev/".length)}/loop/dio`, "utf8")).toBe("1\n");
+    await writeFile(`${layout.dataDir}/large`, randomBytes(48 * 2 ** 20), { flush: true });
+    const image = ["--noheadings", "--bytes", "--output", "RES", `${stateDir}/volumes.img`];
+    expect(Number(execFileSync("fincore", image, { encoding: "utf8" }))).toBeLessThan(16 * 2 ** 20);
+  });
+
   it("stay readable to their tenant when a host that lost its journal gives it another UID", async () => {
     const layout = newLayout();
     await open(layout);
