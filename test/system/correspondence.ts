@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { createClient } from "@libsql/client/http";
 import { Account, expectStatus } from "../../stack/client.ts";
 import { insist } from "../faults/tally.ts";
@@ -59,7 +60,8 @@ export async function writeToSleeper(
   telegram.write(TOKEN, { id: 666, username: "ada" }, UNHEARD);
   const sent = telegram.sent(TOKEN);
   let asked = 0;
-  // On a machine that stalls OpenClaw may say that its model does not answer: then a person asks again.
+  // Seen once, and not again in 22 turns meant to provoke it (loads up to 27, up to 92 seconds of stalls in one turn): OpenClaw
+  // says that its model is unavailable. Then a person asks again, and what it logged is kept for whoever looks for the cause.
   while (asked < PATIENT_TIMES && sent.at(-1)?.text !== answer) {
     const before = sent.length;
     telegram.write(TOKEN, { id: ADA }, ASKED);
@@ -68,6 +70,11 @@ export async function writeToSleeper(
     say("the edge has what was written");
     await wait("an answer", () => sent.length > before);
     say(`it has answered: ${sent.at(-1)?.text}`);
+    if (sent.at(-1)?.text !== answer) {
+      const calls = model.seen.map(({ method, path }) => `${method} ${path}`);
+      const log = (await docker("inspect", "--format", "{{.LogPath}}", `chelar-${id}`)).trim();
+      say(`its model was asked: ${calls.join(", ") || "nothing"}\n${(await readFile(log, "utf8")).slice(-20_000)}`);
+    }
   }
   await untilAsleep();
   const { channels } = (await owner.api(`/api/v1/tenants/${id}/channels`)).json<{
