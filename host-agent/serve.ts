@@ -35,7 +35,7 @@ import {
   placedTenant,
   prebuildImages,
 } from "./tenants/index.ts";
-import { parsePool, slotNetwork } from "./tenants/layout.ts";
+import { parsePool, slotNetwork, type Tenant } from "./tenants/layout.ts";
 import { createTestimony } from "./testimony.ts";
 import { withinMs } from "./waiting.ts";
 
@@ -101,7 +101,12 @@ export async function serve(
     testify: createTestimony({ identity, nowMs }),
     place: spares.place,
   });
-  const tenantOf = (record: TenantRecord) => placedTenant(record, config);
+  const placed = new WeakMap<TenantRecord, Tenant>();
+  const tenantOf = (record: TenantRecord) => {
+    const tenant = placed.get(record) ?? placedTenant(record, config);
+    placed.set(record, tenant);
+    return tenant;
+  };
   const slumber = createSlumber({ ports, nowMs, tenantOf });
   const bounds = startBounds({ journal, tenantOf, run: hostRun(), log, nowMs });
   const status = startStatus({ bounds, journal, ...ports, gate: ingress.gate, tenantOf, log, nowMs });

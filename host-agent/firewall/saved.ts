@@ -58,6 +58,17 @@ export const canonicalLine = (line: string): string => canonicalRule(tokenize(li
 const wanted = (rule: Rule): string => canonicalRule(ruleArguments(rule));
 const jumpRule = (to: string): string => `-j ${to}`;
 
+/** What was printed of a chain when it was found to be as wanted: the same again need not be taken apart. */
+const stood = new WeakMap<readonly Rule[], string>();
+
+function firstWrong(rules: readonly Rule[], kernel: readonly string[]): number {
+  const printed = kernel.join("\n");
+  if (stood.get(rules) === printed) return -1;
+  const wrong = rules.findIndex((rule, i) => canonicalLine(kernel[i] ?? "") !== wanted(rule));
+  if (wrong < 0 && kernel.length === rules.length) stood.set(rules, printed);
+  return wrong;
+}
+
 /** What the kernel holds beside what the policy says, in words for an operator. Empty: the policy stands. */
 export function differences(want: RuleSet, have: SavedTable): string[] {
   const found: string[] = [];
@@ -71,7 +82,7 @@ export function differences(want: RuleSet, have: SavedTable): string[] {
     if (kernel.length !== rules.length) {
       found.push(`${where} ${chain}: ${kernel.length} rules stand, ${rules.length} should`);
     }
-    const wrong = rules.findIndex((rule, i) => canonicalLine(kernel[i] ?? "") !== wanted(rule));
+    const wrong = firstWrong(rules, kernel);
     if (wrong >= 0) {
       const stands = kernel[wrong] ?? "nothing";
       found.push(`${where} ${chain}: rule ${wrong + 1} (${rules[wrong]?.id}) is not ours: ${stands}`);

@@ -29,8 +29,12 @@ export function limitsOn(backing: Backing) {
     return seen.usage;
   }
 
+  /** What was seen when nobody had to be held: as long as nothing else is seen, nobody has to be. */
+  let rested: ReadonlyMap<string, VolumeUsage> | null = null;
+
   /** Its process is another one: what was told to the one before does not hold for it. */
   function reopened(tenantId: string): void {
+    rested = null;
     held.delete(tenantId);
     limited.delete(tenantId);
   }
@@ -59,7 +63,9 @@ export function limitsOn(backing: Backing) {
 
     /** Holds the processes of volumes at their limit, and lets go those that have had room for a while. */
     async restrain(): Promise<void> {
-      for (const [tenantId, usage] of await backing.glance()) {
+      const glanced = await backing.glance();
+      if (glanced === rested) return;
+      for (const [tenantId, usage] of glanced) {
         const before = held.get(tenantId);
         const looks = looksHeld(before, isAtLimit(usage));
         // A volume that is not open has no process.
@@ -67,6 +73,8 @@ export function limitsOn(backing: Backing) {
         if (before === undefined || before > 0 !== looks > 0) await hold();
         held.set(tenantId, looks);
       }
+      const isQuiet = [...glanced.keys()].every((tenantId) => held.get(tenantId) === 0);
+      rested = isQuiet ? glanced : null;
     },
 
     /** For a backing without limits of its own: whoever is above the limit can only read, until there is room again. */
