@@ -58,14 +58,14 @@ export const canonicalLine = (line: string): string => canonicalRule(tokenize(li
 const wanted = (rule: Rule): string => canonicalRule(ruleArguments(rule));
 const jumpRule = (to: string): string => `-j ${to}`;
 
-/** What was printed of a chain when it was found to be as wanted: the same again need not be taken apart. */
+/** What was printed of a chain when none of its rules was wrong: the same again need not be taken apart. */
 const stood = new WeakMap<readonly Rule[], string>();
 
 function firstWrong(rules: readonly Rule[], kernel: readonly string[]): number {
   const printed = kernel.join("\n");
   if (stood.get(rules) === printed) return -1;
   const wrong = rules.findIndex((rule, i) => canonicalLine(kernel[i] ?? "") !== wanted(rule));
-  if (wrong < 0 && kernel.length === rules.length) stood.set(rules, printed);
+  if (wrong < 0) stood.set(rules, printed);
   return wrong;
 }
 
