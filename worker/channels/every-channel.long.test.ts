@@ -12,13 +12,8 @@ let lab: EveryChannel;
 beforeAll(async () => {
   lab = await startEveryChannel();
 });
-beforeEach(() => {
-  lab.agent.questions.length = 0;
-  lab.agent.says = ({ text }) => ({ status: 200, answer: `You said: ${text}` });
-  lab.edge.world.forward(61_000);
-});
+beforeEach(() => lab.begin());
 
-const texts = () => lab.agent.questions.map(({ text }) => text);
 const sent = (kind: ChannelName) => lab.providers[kind].sent.map(({ text }) => text);
 
 describe.each(CHANNELS)("%s", (kind) => {
@@ -49,7 +44,7 @@ describe.each(CHANNELS)("%s", (kind) => {
       for (const headers of [{}, forged]) expect((await lab.call(kind, body, headers)).status).toBe(401);
       expect((await lab.call(kind, `${body} `, over)).status).toBe(401);
     });
-    expect([counts, sent, texts()]).toEqual([{ forged: 3 }, [], []]);
+    expect([counts, sent, lab.texts()]).toEqual([{ forged: 3 }, [], []]);
   });
 
   it.runIf(kind === "slack" || kind === "discord")("is not believed five minutes late", async () => {
@@ -61,7 +56,7 @@ describe.each(CHANNELS)("%s", (kind) => {
         expect((await lab.call(kind, body, await lab.providers[kind].proof(body, at))).status).toBe(401);
       }
     });
-    expect([counts, texts()]).toEqual([{ forged: 2 }, []]);
+    expect([counts, lab.texts()]).toEqual([{ forged: 2 }, []]);
   });
 
   it("is heard once, however often and at once it says the same", async () => {
@@ -71,7 +66,7 @@ describe.each(CHANNELS)("%s", (kind) => {
       await Promise.all(Array.from({ length: 3 }, () => lab.call(kind, body)));
       expect((await lab.call(kind, body)).status).toBe(200);
     });
-    expect([counts, sent, texts()]).toEqual([{ accepted: 1, taken: 1, replayed: 3 }, ["You said: once"], ["once"]]);
+    expect([counts, sent, lab.texts()]).toEqual([{ accepted: 1, taken: 1, replayed: 3 }, ["You said: once"], ["once"]]);
   });
 
   it("is not read beyond its limit, whatever length it states", async () => {
@@ -82,7 +77,7 @@ describe.each(CHANNELS)("%s", (kind) => {
       expect((await lab.call(kind, body, proof)).status).toBe(413);
       expect((await lab.call(kind, body, { ...proof, "content-length": "10" })).status).toBe(413);
     });
-    expect([counts, texts()]).toEqual([{ too_large: 2 }, []]);
+    expect([counts, lab.texts()]).toEqual([{ too_large: 2 }, []]);
   });
 
   it("is nobody's way in who calls themselves like one who is heard, and says nothing to them", async () => {
@@ -92,7 +87,7 @@ describe.each(CHANNELS)("%s", (kind) => {
       const answer = await lab.write(kind, { from: stranger, text: "it is me", name: person });
       expect([answer.status, await answer.text()]).toEqual([200, "{}"]);
     });
-    expect([counts, sent, texts()]).toEqual([{ not_allowed: 1 }, [], []]);
+    expect([counts, sent, lab.texts()]).toEqual([{ not_allowed: 1 }, [], []]);
     expect((await lab.channel(kind)).refusals[0]).toMatchObject({ why: "not_allowed", senderId: stranger });
     expect((await lab.owner.request("PUT", `${lab.path}/${kind}/people/${encodeURIComponent("@ada")}`)).status).toBe(
       400,
@@ -106,20 +101,20 @@ describe.each(CHANNELS)("%s", (kind) => {
         expect((await lab.call(kind, body)).status).toBe(200);
       await lab.write(kind, { from: person, text: "hello all", inGroup: true });
     });
-    expect([counts, texts()]).toEqual([{ malformed: 5, unsupported: 1 }, []]);
+    expect([counts, lab.texts()]).toEqual([{ malformed: 5, unsupported: 1 }, []]);
   });
 
   it("ends an exchange of two automata, and its owner may let it go on", async () => {
     const person = await lab.heard(kind);
     const began = Math.floor(lab.edge.world.now() / 1000) - 100;
-    const before = texts().length;
+    const before = lab.texts().length;
     const { counts } = await lab.counted(kind, async () => {
       for (let n = 0; n < 14; n++) {
         // Discord's own time stands in the name of the message, Slack's proof is of the moment.
         await lab.write(kind, { from: person, text: `I got your message ${n}`, at: began + n * 5 });
       }
     });
-    const heardOf = texts().length - before;
+    const heardOf = lab.texts().length - before;
     expect(heardOf).toBeLessThan(14);
     expect(counts).toMatchObject({ loop: 1, stopped: 14 - heardOf - 1 });
     const [stopped] = (await lab.channel(kind)).stopped;
@@ -127,7 +122,7 @@ describe.each(CHANNELS)("%s", (kind) => {
     const { conversation } = stopped as { conversation: string };
     expect((await lab.owner.request("POST", `${lab.path}/${kind}/resume`, { conversation })).status).toBe(202);
     await lab.write(kind, { from: person, text: "that was my script" });
-    expect(texts().at(-1)).toBe("that was my script");
+    expect(lab.texts().at(-1)).toBe("that was my script");
   });
 
   it("is answered in parts that it takes, none twice, though it is too busy for the second one", async () => {
@@ -198,7 +193,7 @@ describe("what only one of them has", () => {
     });
     expect((await lab.channel("slack")).state).toBe("connected");
     const { counts } = await lab.counted("slack", () => lab.call("slack", slack.echo("You said: hello")));
-    expect([counts, texts()]).toEqual([{}, []]);
+    expect([counts, lab.texts()]).toEqual([{}, []]);
   });
 
   it("WhatsApp sees by the word that the address is ours, and its receipts are no messages", async () => {

@@ -16,12 +16,7 @@ let lab: EveryChannel;
 beforeAll(async () => {
   lab = await startEveryChannel();
 });
-beforeEach(() => {
-  lab.agent.questions.length = 0;
-  lab.agent.says = ({ text }) => ({ status: 200, answer: `You said: ${text}` });
-  lab.edge.world.forward(61_000);
-});
-const texts = () => lab.agent.questions.map(({ text }) => text);
+beforeEach(() => lab.begin());
 const bodyOf = (kind: ChannelName, from: string, text = "hello") => lab.providers[kind].body({ from, text });
 
 describe.each(CHANNELS)("%s, with a true proof over", (kind) => {
@@ -48,7 +43,7 @@ describe.each(CHANNELS)("%s, with a true proof over", (kind) => {
       }
     });
     const { malformed = 0, not_allowed: unknown = 0 } = counts;
-    expect([malformed + unknown, sent, texts()]).toEqual([9, [], []]);
+    expect([malformed + unknown, sent, lab.texts()]).toEqual([9, [], []]);
     for (const other of lookalikes) {
       const path = `${lab.path}/${kind}/people/${encodeURIComponent(other)}`;
       expect([400, 404], other).toContain((await lab.owner.request("PUT", path)).status);
@@ -66,7 +61,7 @@ describe.each(CHANNELS)("%s, with a true proof over", (kind) => {
       lab.edge.world.forward(11 * 60_000);
       await lab.edge.tick();
     });
-    expect([counts, sent, texts()]).toEqual([{ accepted: 1, not_allowed: 1 }, [], []]);
+    expect([counts, sent, lab.texts()]).toEqual([{ accepted: 1, not_allowed: 1 }, [], []]);
   });
 
   it("what another edge would bring while one does: asked once, answered once", async () => {
@@ -83,7 +78,7 @@ describe.each(CHANNELS)("%s, with a true proof over", (kind) => {
       lab.edge.world.forward(11 * 60_000);
       await lab.tellAnswered();
     });
-    expect([counts, sent, texts()]).toEqual([{ accepted: 2, taken: 2 }, ["one", "two"], ["one", "two"]]);
+    expect([counts, sent, lab.texts()]).toEqual([{ accepted: 2, taken: 2 }, ["one", "two"], ["one", "two"]]);
   });
 
   it("what is under way when its owner disconnects: nobody is answered, and no row of it stays", async () => {
@@ -121,7 +116,7 @@ it("a recording of WhatsApp's, who sign no time, is one for ever: also when its 
   const known = await lab.edge.db.select().from(channelMessages).where(eq(channelMessages.senderId, person));
   expect(known).toEqual([]);
   const again = await lab.counted("whatsapp", () => lab.call("whatsapp", body));
-  expect([again, texts()]).toEqual([{ counts: { replayed: 1 }, sent: [] }, ["hello"]]);
+  expect([again, lab.texts()]).toEqual([{ counts: { replayed: 1 }, sent: [] }, ["hello"]]);
 });
 
 it("a sticker asks an agent nothing, a group of people is not alone with the bot, no message is named like an answer", async () => {
@@ -134,11 +129,11 @@ it("a sticker asks an agent nothing, a group of people is not alone with the bot
     const id = "answer to wamid.1";
     await lab.call("whatsapp", lab.providers.whatsapp.body({ from: whatsapp, text: "hello", id }));
   });
-  expect([words.counts, texts()]).toEqual([{ unsupported: 1, malformed: 1 }, []]);
+  expect([words.counts, lab.texts()]).toEqual([{ unsupported: 1, malformed: 1 }, []]);
   const group = await lab.counted("discord", () =>
     lab.call("discord", bodyOf("discord", discord).replace('"version":1', '"version":1,"context":2')),
   );
-  expect([group.counts, texts()]).toEqual([{ unsupported: 1 }, []]);
+  expect([group.counts, lab.texts()]).toEqual([{ unsupported: 1 }, []]);
 });
 
 it("any number of automata are stopped, and their owner is told of the first five of a day", async () => {
@@ -153,7 +148,7 @@ it("any number of automata are stopped, and their owner is told of the first fiv
   });
   await lab.edge.tick();
   const told = lab.edge.letters.filter(({ subject }) => subject.includes("was stopped"));
-  expect([counts, texts(), told.length]).toEqual([{ loop: 7 }, [], 5]);
+  expect([counts, lab.texts(), told.length]).toEqual([{ loop: 7 }, [], 5]);
 });
 
 it("whoever has lost a conversation to another deliverer goes away, also when nothing waits any more", async () => {

@@ -12,17 +12,9 @@ import * as channelStore from "./channel-store.ts";
 import type { ChannelsContext } from "./context.ts";
 import { AT_ONCE, drain } from "./deliver.ts";
 import { type ChannelKeys, channelKeys } from "./keys.ts";
+import { LOOPS_TOLD_PER_DAY } from "./loops.ts";
 import { isRightCode, pair } from "./pairing.ts";
-import {
-  type Incoming,
-  isRecording,
-  isTold,
-  judge,
-  LOOPS_TOLD_PER_DAY,
-  MAX_BODY_BYTES,
-  NOTICE_SHARE,
-  type Refusal,
-} from "./rules.ts";
+import { type Incoming, isRecording, isTold, judge, MAX_BODY_BYTES, NOTICE_SHARE, type Refusal } from "./rules.ts";
 import { NONCE_BYTES } from "./seal.ts";
 import * as store from "./store.ts";
 

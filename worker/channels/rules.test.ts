@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { codeFrom, codeIn, type Heard, type Incoming, judge, type Known, loopSign, pauseMs } from "./rules.ts";
+import { loopSign } from "./loops.ts";
+import { codeFrom, codeIn, type Heard, type Incoming, judge, type Known, pauseMs } from "./rules.ts";
 
 const message = (more: Partial<Incoming> = {}): Incoming => ({
   ...{ updateId: "1", position: 1, conversation: "7", senderId: "7", isAutomaton: false, isPrivate: true, reply: null },

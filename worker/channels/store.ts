@@ -12,7 +12,8 @@ import {
 } from "../../schema/db/index.ts";
 import type { World } from "../clock.ts";
 import { type Database, insist, type Statement } from "../db.ts";
-import { BEFORE, dayOf, type Incoming, REFUSALS_KEPT, type Refusal } from "./rules.ts";
+import { BEFORE } from "./loops.ts";
+import { dayOf, type Incoming, REFUSALS_KEPT, type Refusal } from "./rules.ts";
 import { type MessageKeys, NONCE_BYTES, type Place } from "./seal.ts";
 
 export type ChannelRow = typeof channels.$inferSelect;

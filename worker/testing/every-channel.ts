@@ -36,6 +36,10 @@ export interface EveryChannel extends Omit<Lab, "write" | "texts" | "token" | "a
   /** A webhook call as the provider would make it. */
   call(kind: ChannelName, body: string, proof?: Record<string, string>): Promise<Response>;
   write(kind: ChannelName, written: Written): Promise<Response>;
+  /** Nobody was asked yet, the agent answers everybody, and what counts by the minute begins anew. */
+  begin(): void;
+  /** What the agent was asked since then. */
+  texts(): string[];
   /** Somebody whom nobody knows. */
   someone(kind: ChannelName): string;
   /** Somebody who is heard from now on. */
@@ -92,6 +96,12 @@ export async function startEveryChannel(): Promise<EveryChannel> {
     providers: all,
     channel,
     call,
+    begin() {
+      lab.agent.questions.length = 0;
+      lab.agent.says = ({ text }) => ({ status: 200, answer: `You said: ${text}` });
+      lab.edge.world.forward(61_000);
+    },
+    texts: () => lab.agent.questions.map(({ text }) => text),
     someone,
     async heard(kind) {
       const person = someone(kind);
