@@ -2,6 +2,8 @@ import { type ChannelName, HAND_OVER, type RuntimeName, type TenantChannels } fr
 import { type LoopSign, loopSign } from "./loops.ts";
 import { VAULT_NAMES } from "./names.ts";
 
+export type { LoopSign } from "./loops.ts";
+
 /** No provider sends more of what an agent could use; beyond it nothing is even parsed. */
 export const MAX_BODY_BYTES = 256 * 1024;
 export const MAX_TEXT_CHARACTERS = 8_192;

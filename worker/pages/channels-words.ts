@@ -1,5 +1,4 @@
-import type { LoopSign } from "../channels/loops.ts";
-import type { Refusal } from "../channels/rules.ts";
+import type { LoopSign, Refusal } from "../channels/rules.ts";
 
 /** Every reason by which a message went no further, as its owner reads it. */
 export const COUNT_WORDS: Record<Refusal, string> = {
