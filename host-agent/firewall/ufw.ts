@@ -33,11 +33,12 @@ export function createUfw(openings: readonly Opening[], run: Run): Wall {
     repair: async () => {
       const found = await verify();
       if (found.length === 0) return found;
+      // Before the switch: on half of its chains UFW cannot be switched on.
+      const emptied = await Promise.all(FAMILIES.map((family) => repairChains(run, family)));
       await repairConfiguration(plan, run);
       for (const family of FAMILIES) await removeAccepting(run, family);
-      const left = await Promise.all(FAMILIES.map((family) => repairJumps(run, family)));
       // A reload leaves the host without UFW for a moment, so only where the kernel still differs.
-      if (left.includes(true) || (await verify()).length > 0) await run("ufw", ["reload"]);
+      if (emptied.includes(true) || (await verify()).length > 0) await run("ufw", ["reload"]);
       return found;
     },
   };
@@ -93,17 +94,21 @@ async function readKernel(run: Run, family: Family): Promise<Kernel> {
 }
 
 /**
- * After `iptables -F` UFW's chains are still there, and it never adds its jumps to them again, not by `reload` and not
- * by `enable`: a host that looks active and filters nothing. Resolves with whether jumps were put back.
+ * UFW makes its chains and the jumps to them only where the first of them is missing, and then all: after `iptables -F`,
+ * or an `iptables -X` that took some, neither `reload` nor `enable` ever does it again. The first leaves a host that
+ * looks active and filters nothing, the second one where UFW cannot start. Where none is left, it is UFW's work.
+ * Resolves with whether something was put back, which is still empty.
  */
-async function repairJumps(run: Run, family: Family): Promise<boolean> {
+async function repairChains(run: Run, family: Family): Promise<boolean> {
   const { rules } = await readKernel(run, family);
   const jumps = primaryJumps(family);
   const missing = missingJumps(family, rules);
-  if (missing.length === 0 || !jumps.every(({ to }) => rules.has(to))) return false;
+  const gone = jumps.filter(({ to }) => !rules.has(to));
+  if (missing.length === 0 || gone.length === jumps.length) return false;
   const stands = jumps.filter((jump) => !missing.some(({ to }) => to === jump.to));
   const script = [
     "*filter",
+    ...gone.map(({ to }) => `:${to} - [0:0]`),
     ...stands.map(({ from, to }) => `-D ${from} -j ${to}`),
     ...jumps.map(({ from, to }) => `-A ${from} -j ${to}`),
     "COMMIT",

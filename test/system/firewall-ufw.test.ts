@@ -67,6 +67,19 @@ async function scan(localAddress: string): Promise<string[]> {
 const WEB = ["tcp/80", "tcp/443", "udp/443"];
 const stranger = ADDRESSES.neighbour;
 
+/** What takes chains away: their jumps, their rules, themselves. */
+const without = (tool: string, prefix: string, steps: readonly string[]): string[][] =>
+  steps.flatMap((step) =>
+    ["INPUT", "OUTPUT", "FORWARD"].flatMap((from) => {
+      const chain = `${prefix}-${step}-${from.toLowerCase()}`;
+      return [
+        ["-D", from, "-j", chain],
+        ["-F", chain],
+        ["-X", chain],
+      ].map((args) => [tool, ...args]);
+    }),
+  );
+
 test("before it stands, everything is open", async () => {
   expect(await scan(stranger)).toEqual([
     "tcp/22",
@@ -131,6 +144,16 @@ test.each<[string, string[][], string]>([
       ["iptables", "-X"],
     ],
     "ufw ipv4 INPUT: no jump to ufw-before-input",
+  ],
+  [
+    "half of its chains gone, on which it cannot start",
+    [...without("iptables", "ufw", ["track", "after"]), ["ufw", "disable"]],
+    "ufw ipv4 OUTPUT: no jump to ufw-track-output",
+  ],
+  [
+    "the first of its chains gone, by which it tells whether to make them",
+    without("ip6tables", "ufw6", ["before-logging"]),
+    "ufw ipv6 INPUT: no jump to ufw6-before-logging-input",
   ],
   [
     "a rule inside UFW's own chain",
