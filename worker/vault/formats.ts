@@ -56,8 +56,8 @@ export function halvesOf(
       const to = bound(place, keyVersion);
       const boxes = bytesOf(wrappedKey + ciphertext);
       return {
-        key: unboxed(boxes.subarray(0, KEY_BOX_BYTES), to.key),
-        value: unboxed(boxes.subarray(KEY_BOX_BYTES), to.value),
+        key: unboxed(boxes, 0, KEY_BOX_BYTES, to.key),
+        value: unboxed(boxes, KEY_BOX_BYTES, boxes.length, to.value),
       };
     }
     case FORMAT_OF_COLUMNS:
@@ -80,24 +80,32 @@ export function halvesOf(
 /**
  * JSON of a fixed array: unambiguous, whatever the parts hold. The value's is the key's without its end, the ring's key
  * version: a rotation rewraps the data key and never touches the value. They need nothing else to tell them apart, since
- * no key seals both.
+ * no key seals both. `text`, which is to be sealed there, is encoded in the same go: a second one costs as much again.
+ * Throws where the name is not ASCII, since then letters are no bytes.
  */
 export function boundTo(tenantId: string) {
   const start = JSON.stringify(["chelar-vault", FORMAT, tenantId]).slice(0, -1);
-  return ({ name, version }: SecretPlace, keyVersion: number): { key: Bytes; value: Bytes } => {
+  return ({ name, version }: SecretPlace, keyVersion: number, text = ""): Record<"key" | "value" | "text", Bytes> => {
     const end = `,${keyVersion}]`;
-    const key = utf8(`${start},${JSON.stringify(name)},${version}${end}`);
-    return { key, value: key.subarray(0, key.length - end.length) };
+    const key = `${start},${JSON.stringify(name)},${version}${end}`;
+    if (!ASCII.test(key)) throw new Error("a secret's name and its tenant's are ASCII");
+    const bytes = utf8(key + text);
+    return {
+      key: bytes.subarray(0, key.length),
+      value: bytes.subarray(0, key.length - end.length),
+      text: bytes.subarray(key.length),
+    };
   };
 }
+const ASCII = /^[ -~]*$/;
 export type Binding = ReturnType<typeof boundTo>;
 
 export const boxed = (nonce: Bytes, sealed: ArrayBuffer): string =>
   toBase64url(nonce) + toBase64url(new Uint8Array(sealed));
 
-const unboxed = (box: Bytes, bound: Bytes): Half => ({
-  nonce: box.subarray(0, NONCE_BYTES),
-  sealed: box.subarray(NONCE_BYTES),
+const unboxed = (boxes: Bytes, begin: number, end: number, bound: Bytes): Half => ({
+  nonce: boxes.subarray(begin, begin + NONCE_BYTES),
+  sealed: boxes.subarray(begin + NONCE_BYTES, end),
   bound,
 });
 

@@ -54,6 +54,12 @@ describe("an envelope", () => {
     expect(mine?.value).not.toEqual(theirs?.value);
   });
 
+  it("seals for no name that is not ASCII, where the end of a name and a value's beginning could not be told apart", async () => {
+    const elsewhere = { ...place, name: "CLÉ" };
+    await expect(seal("value", elsewhere)).rejects.toThrow("are ASCII");
+    expect(await keys.open(await seal("value"), elsewhere)).toEqual(unreadable);
+  });
+
   it.each<[string, (envelope: Envelope, other: Envelope) => Partial<Envelope>]>([
     ["the format before", () => ({ format: 2 })],
     ["the format before, its nonces in their columns", (envelope) => ({ format: 2, ...columnsOf(envelope) })],
