@@ -1,15 +1,21 @@
 import { eq } from "drizzle-orm";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, inject, it } from "vitest";
 import { channels, deletionReceipts, tenants } from "../../schema/db/index.ts";
 import { Client, randomText } from "../testing/edge.ts";
 import { TestHost } from "../testing/host.ts";
 import { deletionOf, idOf, Keeper, leftOf, leftOfAgent, linesOf } from "../testing/leaving.ts";
 import { killedAfter, type MortalEdge, startMortalEdge } from "../testing/mortal.ts";
 
+declare module "vitest" {
+  interface ProvidedContext {
+    everyKill: boolean;
+  }
+}
+
 /** How long the host, or its object storage, is away: it comes back while the edge goes on dying. */
 const AWAY_TURNS = 1;
 /** `npm run kills` tries every word, for half an hour; `npm test` a sample. */
-const TRIES_ALL = (import.meta as { env?: Record<string, string> }).env?.VITE_EVERY_KILL === "1";
+const TRIES_ALL = inject("everyKill");
 const LONG_MS = 3_600_000;
 
 let host: TestHost;
