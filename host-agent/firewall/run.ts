@@ -4,12 +4,14 @@ import { execFile } from "node:child_process";
 export type Run = (file: string, args: readonly string[], input?: string) => Promise<string>;
 
 export class CommandFailed extends Error {
+  readonly file: string;
   /** Null when the program is not installed or was ended. */
   readonly exitCode: number | null;
   readonly missing: boolean;
   constructor(file: string, args: readonly string[], cause: Error & { code?: unknown }, stderr: string) {
     super(`${file} ${args.join(" ")}: ${stderr.trim() || cause.message}`, { cause });
     this.name = "CommandFailed";
+    this.file = file;
     this.exitCode = typeof cause.code === "number" ? cause.code : null;
     // 127: a prefix such as nsenter found no such program.
     this.missing = cause.code === "ENOENT" || cause.code === 127;

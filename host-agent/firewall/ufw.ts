@@ -27,18 +27,32 @@ export function createUfw(openings: readonly Opening[], run: Run): Wall {
       ...FAMILIES.flatMap((family, i) => kernelDifferences(plan, family, kernels[i] as Kernel)),
     ];
   };
+  const mend = async (): Promise<void> => {
+    // Before the switch: on half of its chains UFW cannot be switched on.
+    const emptied = await Promise.all(FAMILIES.map((family) => repairChains(run, family)));
+    await repairConfiguration(plan, run);
+    for (const family of FAMILIES) await removeAccepting(run, family);
+    // A reload leaves the host without UFW for a moment, so only where the kernel still differs.
+    if (emptied.includes(true) || (await verify()).length > 0) await run("ufw", ["reload"]);
+  };
+  let reset = false;
   return {
     name: "ufw",
     verify,
     repair: async () => {
       const found = await verify();
       if (found.length === 0) return found;
-      // Before the switch: on half of its chains UFW cannot be switched on.
-      const emptied = await Promise.all(FAMILIES.map((family) => repairChains(run, family)));
-      await repairConfiguration(plan, run);
-      for (const family of FAMILIES) await removeAccepting(run, family);
-      // A reload leaves the host without UFW for a moment, so only where the kernel still differs.
-      if (emptied.includes(true) || (await verify()).length > 0) await run("ufw", ["reload"]);
+      try {
+        await mend();
+      } catch (error) {
+        // UFW writes its files in place: one that was killed over it, or lost power, cannot start any more. Begun anew
+        // from the package's files (it keeps the old ones), once: where that does not help, a person has to look.
+        if (reset || !(error instanceof CommandFailed && error.file === "ufw" && error.exitCode !== null)) throw error;
+        reset = true;
+        await run("ufw", ["--force", "reset"]);
+        await mend();
+      }
+      reset = false;
       return found;
     },
   };

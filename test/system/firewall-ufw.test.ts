@@ -156,6 +156,22 @@ test.each<[string, string[][], string]>([
     "ufw ipv6 INPUT: no jump to ufw6-before-logging-input",
   ],
   [
+    "rules that were cut off while UFW wrote them, on which it cannot start",
+    [
+      ["truncate", "--size=1000", "/etc/ufw/user.rules"],
+      ["sh", "-c", "! ufw reload"],
+    ],
+    "ufw: not enabled",
+  ],
+  [
+    "rules of its package that were cut off",
+    [
+      ["truncate", "--size=1000", "/etc/ufw/before6.rules"],
+      ["sh", "-c", "! ufw reload"],
+    ],
+    "ufw: not enabled",
+  ],
+  [
     "a rule inside UFW's own chain",
     [["iptables", "-I", "ufw-before-input", "1", "-p", "tcp", "--dport", "2375", "-j", "ACCEPT"]],
     "ufw ipv4 ufw-before-input: 14 rules, should be 13",
