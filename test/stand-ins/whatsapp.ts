@@ -1,8 +1,8 @@
 import { crowd, hmacHex, type Provider, type Reply } from "./provider.ts";
 
 export interface Whatsapp extends Provider {
-  /** What Meta tells of a message that the app has sent: "sent", "delivered", "read". */
-  receipt(): string;
+  /** What Meta tells of a message that the app has sent: "sent", "delivered", "read"; "failed", where it says why. */
+  receipt(failed?: { to: string }): string;
 }
 
 const error = (status: number, code: number, message: string): Reply => ({
@@ -48,8 +48,17 @@ export function createWhatsapp(
         messages: [{ ...message, ...(inGroup && { group_id: "Y2FwaV9ncm91cDox" }) }],
       });
     },
-    receipt: () =>
-      notification({ statuses: [{ id: `wamid.${++serial}`, status: "read", timestamp: "1", recipient_id: "1" }] }),
+    receipt(failed) {
+      const receipt = { id: `wamid.${++serial}`, timestamp: String(Math.floor(now() / 1000)) };
+      const errors = [{ code: 131_026, title: "Message undeliverable", message: "Message undeliverable" }];
+      return notification({
+        statuses: [
+          failed
+            ? { ...receipt, status: "failed", recipient_id: failed.to, errors }
+            : { ...receipt, status: "read", recipient_id: "16315551234" },
+        ],
+      });
+    },
     async call({ method, path, headers, json }) {
       if (headers.get("authorization") !== `Bearer ${token}`) return error(401, 190, "Invalid OAuth access token.");
       if (isTooMany()) return error(429, 130_429, "Rate limit hit");

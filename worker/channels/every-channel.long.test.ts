@@ -211,6 +211,19 @@ describe("what only one of them has", () => {
     expect(unsaid.status).toBe(404);
   });
 
+  it("WhatsApp: an answer that was taken and did not arrive is counted, with whom it was for", async () => {
+    const person = await lab.heard("whatsapp");
+    const whatsapp = lab.providers.whatsapp as Whatsapp;
+    const { counts } = await lab.counted("whatsapp", async () => {
+      await lab.write("whatsapp", { from: person, text: "hello" });
+      for (const receipt of [whatsapp.receipt(), whatsapp.receipt({ to: person })]) await lab.call("whatsapp", receipt);
+      expect((await lab.call("whatsapp", whatsapp.receipt({ to: person }), {})).status).toBe(401);
+    });
+    expect(counts).toEqual({ accepted: 1, taken: 1, unanswered: 1, forged: 1 });
+    const { refusals } = await lab.channel("whatsapp");
+    expect(refusals.find(({ why }) => why === "unanswered")).toMatchObject({ senderId: person });
+  });
+
   it("Telegram: an answer to somebody who has blocked the bot is given up and counted", async () => {
     const person = await lab.heard("telegram");
     lab.telegram.block(TYPED.telegram.token, Number(person));

@@ -36,7 +36,7 @@ export async function receive(context: ChannelsContext, c: Context, later: Backg
   const { db, world, config } = context;
   const found = await findCalled(context, c);
   if (!found) return problemResponse(problem("not_found"));
-  const refused = (why: Refusal) => refuseCall(context, found, why);
+  const refused = (why: Refusal, senderId?: string) => refuseCall(context, found, why, senderId);
 
   const body = await readBody(c.req.raw);
   if (!body) {
@@ -61,6 +61,9 @@ export async function receive(context: ChannelsContext, c: Context, later: Backg
       await refused(parsed.kind);
       return c.json({});
     case "nothing":
+      return c.json({});
+    case "unanswered":
+      for (const senderId of parsed.people) await refused("unanswered", senderId);
       return c.json({});
     case "messages": {
       let isAnswered = false;
@@ -95,8 +98,8 @@ async function findCalled({ db }: ChannelsContext, c: Context): Promise<Found | 
   return found && found.channel.kind === kind && found.tenant.desired !== "deleted" ? found : null;
 }
 
-const refuseCall = ({ db, world }: ChannelsContext, { channel }: Found, why: Refusal) =>
-  atomically(db, store.refusalStatements(db, channel.id, { why, senderId: null }, world.now()));
+const refuseCall = ({ db, world }: ChannelsContext, { channel }: Found, why: Refusal, senderId: string | null = null) =>
+  atomically(db, store.refusalStatements(db, channel.id, { why, senderId }, world.now()));
 
 /** Where its owner has it send here, its first true call shows that it does. */
 async function heardFrom({ db, world }: ChannelsContext, channel: store.ChannelRow): Promise<void> {

@@ -14,7 +14,7 @@ declare module "vitest" {
 
 /** How long the host, or its object storage, is away: it comes back while the edge goes on dying. */
 const AWAY_TURNS = 1;
-/** `npm run kills` tries every word, for half an hour; `npm test` a sample. */
+/** `npm run kills` tries every word, for some five minutes; `npm test` a sample. */
 const TRIES_ALL = inject("everyKill");
 const LONG_MS = 3_600_000;
 

@@ -173,6 +173,10 @@ describe("WhatsApp", () => {
       ],
     });
     expect(parse(notification({ statuses: [] })).kind).toBe("nothing");
+    const failed = { id: "wamid.3", status: "failed", timestamp: "1603059202", recipient_id: "16315551234" };
+    const receipts = [failed, { ...failed, status: "read" }, { status: "failed" }, null];
+    expect(parse(notification({ statuses: receipts }))).toEqual({ kind: "unanswered", people: ["16315551234"] });
+    expect(parse(notification({ statuses: [failed], metadata: { phone_number_id: "1" } })).kind).toBe("nothing");
     // One app, one secret, another of its numbers.
     const elsewhere = { metadata: { phone_number_id: "1" }, messages: [message] };
     expect(parse(notification(elsewhere)).kind).toBe("unsupported");

@@ -15,6 +15,8 @@ export type Parsed =
   | { kind: "messages"; messages: readonly [Spoken, ...Spoken[]] }
   /** What the provider asks to see that it has reached us. */
   | { kind: "handshake"; answer: object }
+  /** Whom an answer did not reach that was taken at first. */
+  | { kind: "unanswered"; people: readonly string[] }
   /** Nobody's word: a receipt, or what the bot itself has said. */
   | { kind: "nothing" }
   /** Nothing that an agent could be handed. */

@@ -14,9 +14,12 @@ const message = z.object({
   text: z.object({ body: z.string() }).optional(),
   group_id: z.string().optional(),
 });
+/** Each answer causes receipts; the others say that it was delivered, and read. */
+const undelivered = z.object({ status: z.literal("failed"), recipient_id: message.shape.from });
 const value = z.object({
   metadata: z.object({ phone_number_id: z.string() }).optional(),
   messages: z.array(message).optional(),
+  statuses: z.array(z.unknown()).optional(),
 });
 const notification = z.object({
   object: z.literal("whatsapp_business_account"),
@@ -62,7 +65,10 @@ export const whatsapp: Adapter = {
     const ours = values.filter(({ metadata }) => metadata?.phone_number_id === accountId);
     const [first, ...more] = ours.flatMap(({ messages = [] }) => messages.map(incoming));
     if (first) return { kind: "messages", messages: [first, ...more] };
-    // "Delivered", "read": each answer of ours causes some.
+    // Taken at first, and refused afterwards: Meta looks at most of what can be wrong only then.
+    const receipts = ours.flatMap(({ statuses = [] }) => statuses.map((one) => undelivered.safeParse(one).data));
+    const people = receipts.flatMap((one) => one?.recipient_id ?? []);
+    if (people.length > 0) return { kind: "unanswered", people };
     return values.some(({ messages = [] }) => messages.length > 0) ? { kind: "unsupported" } : { kind: "nothing" };
   },
 
