@@ -37,6 +37,30 @@ export async function say(
   );
 }
 
+/** An agent that people write to by WhatsApp; what it runs has a place for every channel. */
+export async function correspondence(database: LibSQLDatabase, tenantId: string, now: number): Promise<void> {
+  const [channelId, person] = ["chn_lab", "16315551234"];
+  const day = new Date(now).toISOString().slice(0, 10);
+  const counts = { accepted: 41, taken: 39, not_allowed: 3, unanswered: 1, loop: 1 };
+  await database.batch([
+    database.update(db.tenants).set({ runtime: "zeroclaw" }).where(eq(db.tenants.id, tenantId)),
+    database.insert(db.channels).values({
+      ...{ id: channelId, tenantId, kind: "whatsapp", accountId: "106540352242922", account: "+1 555 078 3881" },
+      ...{ createdAt: now - 9 * DAY, registeredAt: now - 9 * DAY },
+    }),
+    database.insert(db.channelPeople).values({ channelId, senderId: person, addedAt: now - 9 * DAY }),
+    database.insert(db.channelConversations).values({
+      ...{ channelId, conversation: "16315559876", stoppedAt: now - 47 * MINUTE, stoppedWhy: "steady" },
+    }),
+    database.insert(db.channelCounts).values(Object.entries(counts).map(([what, n]) => ({ channelId, day, what, n }))),
+    database.insert(db.channelRefusals).values([
+      { channelId, at: now - 90 * MINUTE, why: "not_allowed", senderId: "447700900123" },
+      { channelId, at: now - 47 * MINUTE, why: "loop", senderId: "16315559876" },
+      { channelId, at: now - 12 * MINUTE, why: "unanswered", senderId: person },
+    ]),
+  ]);
+}
+
 /** What its server says that it has taken on: each entry's hash over the one before it. */
 async function commandsOf(tenantId: string, now: number): Promise<(typeof db.ledger.$inferInsert)[]> {
   const digest = async (text: string) =>

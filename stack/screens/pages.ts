@@ -54,7 +54,11 @@ export const PAGES: readonly PageEntry[] = [
   },
   {
     ...{ name: "agent-channel", route: "/agents/:id/channels/:kind", as: "owner" },
-    at: ({ running }) => `/agents/${running}/channels/slack`,
+    at: ({ asleep }) => `/agents/${asleep}/channels/slack`,
+  },
+  {
+    ...{ name: "agent-channel-connected", route: "/agents/:id/channels/:kind", as: "owner" },
+    at: ({ asleep }) => `/agents/${asleep}/channels/whatsapp`,
   },
   { name: "agent-walls", route: "/agents/:id/walls", as: "owner", at: ({ running }) => `/agents/${running}/walls` },
   {

@@ -6,7 +6,7 @@ import * as db from "../../schema/db/index.ts";
 import { generateSealingKey, generateSigningKey, newId, publicPart } from "../../schema/protocol/index.ts";
 import type { Account } from "../client.ts";
 import type { Edge } from "../edge.ts";
-import { create, life, say } from "./agents.ts";
+import { correspondence, create, life, say } from "./agents.ts";
 import type { Known, Payer } from "./pages.ts";
 
 const MINUTE = 60_000;
@@ -36,6 +36,7 @@ export async function fill(edge: Edge, owner: Account): Promise<Known> {
     await say(database, asleep, "asleep");
     await say(database, failed, "failed", "The image could not be made: the package registry did not answer.");
     await life(database, running, now);
+    await correspondence(database, asleep, now);
     await others(database, now);
     await history(database, now);
     return { running, asleep, failed, hostId };

@@ -87,6 +87,8 @@ describe("in a browser", () => {
 
     await page.evaluate(AXE);
     expect(await look(page, null)).toEqual([]);
+    await page.evaluate(`for (const one of document.querySelectorAll("details")) one.open = true`);
+    expect(await look(page, null)).toEqual([]);
     // At night only the colours are others.
     await page.emulateMedia({ colorScheme: "dark" });
     expect(await look(page, ["color-contrast"])).toEqual([]);

@@ -24,6 +24,6 @@ export const COUNT_WORDS: Record<Refusal, string> = {
 export const STOP_WORDS: Record<string, string> = {
   automaton: "the other side is an automaton.",
   repeats: "the same text came again and again.",
-  steady: "messages came after always the same time, as from a machine.",
+  steady: "messages came always after the same pause, as from a machine.",
   no_pause: "messages came without a pause for longer than people write.",
 } satisfies Record<LoopSign, string>;

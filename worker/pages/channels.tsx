@@ -125,7 +125,7 @@ const Connected: FC<ChannelsProps & { channel: ChannelView }> = ({ view, channel
             </div>
             <form method="post" action={`/agents/${view.id}/channels/${channel.kind}/people/remove`}>
               <input type="hidden" name="person" value={id} />
-              <button type="submit" class="small quiet" aria-label={`Do not hear ${id} any more`}>
+              <button type="submit" class="small quiet" aria-label={`Remove ${id}`}>
                 Remove
               </button>
             </form>
