@@ -1,10 +1,15 @@
 import { connect } from "node:net";
 import { networkInterfaces } from "node:os";
-import { RUNTIMES, type RuntimeName, runtimeName } from "../../schema/protocol/index.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { connectDocker } from "../../host-agent/containers/index.ts";
+import { imageRef } from "../../host-agent/runtimes/images.ts";
+import { isBuilt, RUNTIMES, type RuntimeName, runtimeName } from "../../schema/protocol/index.ts";
 import { findRunning } from "../running.ts";
 import { bringPackages, Refusal } from "../system.ts";
 import { journey } from "./journey.ts";
 import { Recorder, Stopped } from "./recorder.ts";
+
+const IMAGE_WAIT_S = 600;
 
 /** `npm run journey`: against the stack of `npm run up` on this machine. Exit code 1 if any guarantee fails. */
 export async function journeyCommand(options: { json: boolean; runtime: string }): Promise<number> {
@@ -13,6 +18,7 @@ export async function journeyCommand(options: { json: boolean; runtime: string }
     throw new Refusal(`--runtime takes ${RUNTIMES.join(" or ")}, not ${JSON.stringify(options.runtime)}.`);
   const running = findRunning();
   if (runtime.data === "openclaw") await bringPackages("test", true); // its page is looked at in a real Chromium
+  await imageMade(runtime.data, running.dockerSocket);
   const recorder = new Recorder(({ held, name, milliseconds, evidence }) => {
     const line = `${held ? "held  " : "FAILED"} ${String(milliseconds).padStart(7)} ms  ${name}\n${" ".repeat(19)}${evidence}`;
     if (options.json) console.error(line);
@@ -28,7 +34,7 @@ export async function journeyCommand(options: { json: boolean; runtime: string }
         hostAddress: ownAddress(),
         ingressPort: running.ingress.port,
         answersFromHost: answersTcp,
-        runtime: runtime.data as RuntimeName,
+        runtime: runtime.data,
         judgesTimes: true,
       },
       recorder,
@@ -42,6 +48,17 @@ export async function journeyCommand(options: { json: boolean; runtime: string }
     );
   else console.log(`\n${recorder.steps.length - recorder.failed.length} held, ${recorder.failed.length} failed`);
   return recorder.failed.length === 0 ? 0 : 1;
+}
+
+/** A server makes each image once, beginning when it starts; nobody's agent is late because of it but the first one's. */
+async function imageMade(runtime: RuntimeName, socketPath: string): Promise<void> {
+  if (!isBuilt(runtime)) return;
+  const docker = connectDocker({ socketPath });
+  for (let waited = 0; waited < IMAGE_WAIT_S && !(await docker.imageExists(imageRef(runtime))); waited++) {
+    if (waited === 0)
+      console.error(`chelar: this server is still making its image of ${runtime}, which it does once …`);
+    await sleep(1_000);
+  }
 }
 
 /** An address of this machine other than loopback: what a container would try to reach the host by. */
