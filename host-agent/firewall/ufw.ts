@@ -35,7 +35,8 @@ export function createUfw(openings: readonly Opening[], run: Run): Wall {
     // A reload leaves the host without UFW for a moment, so only where the kernel still differs.
     if (emptied.includes(true) || (await verify()).length > 0) await run("ufw", ["reload"]);
   };
-  let reset = false;
+  /** In a row. */
+  let refusals = 0;
   return {
     name: "ufw",
     verify,
@@ -45,18 +46,24 @@ export function createUfw(openings: readonly Opening[], run: Run): Wall {
       try {
         await mend();
       } catch (error) {
-        // UFW writes its files in place: one that was killed over it, or lost power, cannot start any more. Begun anew
-        // from the package's files (it keeps the old ones), once: where that does not help, a person has to look.
-        if (reset || !(error instanceof CommandFailed && error.file === "ufw" && error.exitCode !== null)) throw error;
-        reset = true;
+        if (!(error instanceof CommandFailed && error.file === "ufw" && error.exitCode !== null)) throw error;
+        refusals += 1;
+        if (!isResetDue(refusals)) throw error;
         await run("ufw", ["--force", "reset"]);
         await mend();
       }
-      reset = false;
+      refusals = 0;
       return found;
     },
   };
 }
+
+/**
+ * UFW writes its files in place: one that was killed over it, or lost power, cannot start any more, until it begins anew
+ * from its package's files. Not at the first refusal, which may pass; and ever more seldom, since it keeps the old files
+ * aside each time, and on a full disk it loses more than it makes.
+ */
+const isResetDue = (refusals: number): boolean => refusals > 1 && (refusals & (refusals - 1)) === 0;
 
 async function readConfiguration(run: Run): Promise<Configuration> {
   const added = await run("ufw", ["show", "added"]).catch((error: unknown) => {

@@ -9,7 +9,7 @@ import { bringPackages, Refusal } from "../system.ts";
 import { journey } from "./journey.ts";
 import { Recorder, Stopped } from "./recorder.ts";
 
-const IMAGE_WAIT_S = 600;
+const IMAGE_WAIT_S = 300;
 
 /** `npm run journey`: against the stack of `npm run up` on this machine. Exit code 1 if any guarantee fails. */
 export async function journeyCommand(options: { json: boolean; runtime: string }): Promise<number> {

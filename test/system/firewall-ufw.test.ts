@@ -156,22 +156,6 @@ test.each<[string, string[][], string]>([
     "ufw ipv6 INPUT: no jump to ufw6-before-logging-input",
   ],
   [
-    "rules that were cut off while UFW wrote them, on which it cannot start",
-    [
-      ["truncate", "--size=1000", "/etc/ufw/user.rules"],
-      ["sh", "-c", "! ufw reload"],
-    ],
-    "ufw: not enabled",
-  ],
-  [
-    "rules of its package that were cut off",
-    [
-      ["truncate", "--size=1000", "/etc/ufw/before6.rules"],
-      ["sh", "-c", "! ufw reload"],
-    ],
-    "ufw: not enabled",
-  ],
-  [
     "a rule inside UFW's own chain",
     [["iptables", "-I", "ufw-before-input", "1", "-p", "tcp", "--dport", "2375", "-j", "ACCEPT"]],
     "ufw ipv4 ufw-before-input: 14 rules, should be 13",
@@ -190,6 +174,23 @@ test.each<[string, string[][], string]>([
   expect(await scan(stranger)).toEqual(WEB);
   expect(await scan(ADMIN)).toEqual(["tcp/22", ...WEB]);
 });
+
+test.each(["before.rules", "before6.rules"])(
+  "begins anew where %s was cut off, on which it cannot start",
+  async (file) => {
+    // Without its last line, COMMIT.
+    await run("truncate", ["--size=-8", `/etc/ufw/${file}`]);
+    await run("sh", ["-c", "! ufw reload"]);
+    expect(await ufw.verify()).toContain("ufw: not enabled");
+    await expect(ufw.repair()).rejects.toThrow("problem running ufw-init");
+    await ufw.repair();
+    expect(await ufw.verify()).toEqual([]);
+    expect(await scan(stranger)).toEqual(WEB);
+    expect(await scan(ADMIN)).toEqual(["tcp/22", ...WEB]);
+    // What was cut is kept aside.
+    expect(await run("sh", ["-c", `ls /etc/ufw/${file}.2*`])).toContain(`/etc/ufw/${file}.2`);
+  },
+);
 
 test("leaves this machine's own UFW as it was", async () => {
   expect(await hostRun()("ufw", ["status"])).toContain("inactive");
